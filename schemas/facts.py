@@ -1,0 +1,113 @@
+"""What the compiler knows about a base model and about a GPU. Facts only: no defaults, no decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+GIB = 1 << 30
+
+Room = Literal["attention", "mlp", "experts"]
+Origin = Literal["folder", "cache", "catalog", "hub"]
+Prequantization = Literal["bnb-4bit", "bnb-8bit", "gptq", "awq", "mxfp4", "fp8"]
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """One kind of weight matrix inside a decoder layer, as transformers 5 names it.
+
+    `copies` is how many of them one layer holds (experts: the number of experts). `fused` marks a stack of
+    experts kept in one 3-D parameter, which is not an `nn.Linear`: bitsandbytes leaves it in 16 bit.
+    `layers` is how many layers have it.
+    """
+
+    name: str
+    room: Room
+    d_in: int
+    d_out: int
+    layers: int
+    copies: int = 1
+    fused: bool = False
+    bias: bool = False
+
+    @property
+    def weights(self) -> int:
+        """Elements of all its copies in all its layers, biases left out."""
+        return self.d_in * self.d_out * self.copies * self.layers
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """Dimensions of a base model, from its config.json. Sizes in elements, lengths in tokens."""
+
+    name: str
+    hub_id: str | None
+    family: str
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocab: int
+    tied: bool
+    context: int
+    linears: tuple[Linear, ...]
+    params: int
+    active_params: int
+    norm_params: int
+    sliding_window: int | None
+    experts: int
+    experts_per_token: int
+    softcap: bool
+    dtype: str | None
+    chat_format: str | None
+    prequantized: Prequantization | None
+    origin: Origin
+    source: str
+
+    @property
+    def embedding_params(self) -> int:
+        """Elements of the input embedding alone."""
+        return self.vocab * self.hidden
+
+    @property
+    def head_params(self) -> int:
+        """Elements of the output head; 0 where it is tied to the embedding."""
+        return 0 if self.tied else self.embedding_params
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """Last names of everything `target_modules` may list: nn.Linear modules and fused expert parameters."""
+        return frozenset(linear.name for linear in self.linears)
+
+    @property
+    def matmul_params(self) -> int:
+        """Weights a token is multiplied by, the head included and the embedding look-up not: the N of 2N FLOPs."""
+        return self.active_params - self.norm_params - (0 if self.tied else self.embedding_params)
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A card. `memory` is what the driver reports as usable, in bytes; rates are dense, in TFLOP/s and GB/s."""
+
+    name: str
+    title: str
+    memory: int
+    compute_capability: float | None
+    bf16_tflops: float | None
+    fp16_tflops: float | None
+    bandwidth: float | None
+    usd_per_hour: float | None
+    price_date: str | None
+    source: str
+
+    @property
+    def has_bf16(self) -> bool:
+        """Whether bfloat16 is computed in hardware."""
+        return self.bf16_tflops is not None
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether this is the machine's main memory rather than a card."""
+        return self.name == "cpu"
