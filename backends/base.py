@@ -1,0 +1,78 @@
+"""What a target is, and how its table is applied to a plan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from schemas.artifact import Artifact
+from schemas.diagnostic import Finding
+from schemas.plan import Plan, leaves
+from schemas.support import Answer, Folded, Key, Never, NotImpl, NotYet, Ours, Refusal, Table
+
+OURS: Final = ("version", "hardware.gpu", "hardware.memory", "hardware.reserve")
+"""The leaves that the compiler uses up: every other leaf reaches the target or is refused."""
+
+CODES: Final[Mapping[type[Refusal], str]] = {NotImpl: "FTC401", NotYet: "FTC402", Never: "FTC403"}
+
+
+class Backend(Protocol):
+    """A target's module."""
+
+    TITLE: str
+    """The tool's name as its authors write it."""
+    VERSION: str
+    """The tested version, as `package==version`."""
+    TABLE: Table
+
+    def emit(self, plan: Plan) -> Artifact:
+        """The files and the command of this plan. Findings about what is lost go into the artifact."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """`keys`: the target's own words and values, in the plan's order. `findings`: what it cannot say."""
+
+    keys: dict[str, object]
+    findings: tuple[Finding, ...]
+
+
+def apply(table: Table, plan: Plan) -> Applied:
+    """Answer every leaf of the plan from the table. A leaf without an answer is a `KeyError`: tables are total."""
+    keys: dict[str, object] = {}
+    findings: list[Finding] = []
+    for path, value in leaves(plan).items():
+        answer = table[pattern(path)]
+        refusal = refused(answer, value)
+        if refusal:
+            findings.append(finding(path, value, refusal))
+        elif isinstance(answer, Key) and value is not None:
+            keys[answer.key] = answer.via(value)
+    return Applied(keys, tuple(findings))
+
+
+def pattern(path: str) -> str:
+    """The path as tables write it, list indices left out."""
+    return re.sub(r"\[\d+\]", "[]", path)
+
+
+def refused(answer: Answer, value: object) -> Refusal | None:
+    """Why this value is lost; None where it is not."""
+    if isinstance(answer, Key | Folded):
+        return next((why for key, why in answer.refused.items() if _equal(key, value)), None)
+    if isinstance(answer, Ours):
+        return None
+    return None if any(_equal(item, value) for item in answer.neutral) else answer
+
+
+def finding(path: str, value: object, refusal: Refusal) -> Finding:
+    """A refusal, at the leaf's line."""
+    return Finding(CODES[type(refusal)], path, f"{path} = {value!r} cannot be said here: {refusal.why}")
+
+
+def _equal(left: object, right: object) -> bool:
+    """Equality that tells True from 1."""
+    return left == right and isinstance(left, bool) == isinstance(right, bool)

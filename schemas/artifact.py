@@ -1,0 +1,38 @@
+"""What a target hands back: files to write, and the command that trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.diagnostic import Finding
+from schemas.plan import SourcePlan
+
+Target = Literal["native", "axolotl", "llamafactory", "unsloth"]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Training rows parted by a hash of (seed, row number) into two files of the artifact, one row a line."""
+
+    sources: tuple[SourcePlan, ...]
+    share: float | int
+    seed: int
+    train: str
+    validation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """`files`: path inside the artifact's folder → text; `body` names the one that holds the config or script.
+
+    `command` is run in the artifact's folder. `findings` are what the target cannot say (its level is the
+    caller's to choose) and warnings about what differs.
+    """
+
+    target: Target
+    body: str
+    files: dict[str, str]
+    command: tuple[str, ...]
+    splits: tuple[Split, ...] = ()
+    findings: tuple[Finding, ...] = ()

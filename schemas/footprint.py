@@ -1,0 +1,60 @@
+"""How much memory a run needs, and whether that fits. All sizes in bytes, of the fullest card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Stack = Literal["native", "axolotl", "llamafactory", "unsloth", "peft"]
+Verdict = Literal["fits", "tight", "does_not_fit", "unknown"]
+Confidence = Literal["high", "medium", "low"]
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Peak of live tensors in each phase; 0 where the run has no such phase."""
+
+    load: int
+    step: int
+    optimizer: int
+    eval: int
+    merge: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the device total is made of: they sum to `Footprint.device`."""
+
+    weights: int
+    adapters: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    workspace: int
+    context: int
+    fragmentation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """`allocated`: peak of live tensors, the largest phase. `reserved`: what the caching allocator holds.
+
+    `device`: what the driver reports (reserved + context); `low` and `high`: the interval around it.
+    `capacity` is None where it is unknown. `because`: what was assumed, each fact with its source.
+    """
+
+    stack: Stack
+    verdict: Verdict
+    capacity: int | None
+    allocated: int
+    reserved: int
+    device: int
+    low: int
+    high: int
+    method: Literal["formula", "trace", "measured"]
+    confidence: Confidence
+    phases: Phases
+    parts: Parts
+    host_ram: int
+    because: tuple[str, ...]

@@ -1,0 +1,87 @@
+"""The plan's `method` section: the recipe's arms with nothing left open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.method import LoraKind
+from schemas.section import Dtype
+
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizationPlan:
+    """`type` and `double_quant` are None for 8 bits, which has neither."""
+
+    bits: Literal[4, 8]
+    type: Literal["nf4", "fp4"] | None
+    double_quant: bool | None
+    compute_dtype: Dtype
+
+
+@dataclass(frozen=True, slots=True)
+class LoraPlan:
+    """`target_modules`: module names (all-linear, attention and the like are written out), or "re:…"."""
+
+    kind: LoraKind
+    rank: int
+    alpha: int
+    dropout: float
+    target_modules: Names | str
+    modules_to_save: Names
+    rslora: bool
+    init: Literal["default", "gaussian", "pissa", "olora", "loftq"]
+    lora_plus_ratio: float | None
+    adapter_dtype: Literal["float32", "bfloat16"]
+    quantization: QuantizationPlan | None
+
+
+@dataclass(frozen=True, slots=True)
+class FullPlan:
+    kind: Literal["full"]
+    freeze: Names
+    train_only: Names
+    weights_dtype: Dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Ia3Plan:
+    kind: Literal["ia3"]
+    target_modules: Names
+    feedforward_modules: Names
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixPlan:
+    kind: Literal["prefix_tuning"]
+    virtual_tokens: int
+    init_text: str | None
+    projection: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PromptPlan:
+    kind: Literal["prompt_tuning"]
+    virtual_tokens: int
+    init_text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PTuningPlan:
+    kind: Literal["p_tuning"]
+    virtual_tokens: int
+    init_text: str | None
+    encoder_hidden_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterPlan:
+    kind: Literal["adapter"]
+    bottleneck: int
+    activation: Literal["relu", "gelu", "silu", "tanh"]
+    placement: Literal["houlsby", "pfeiffer"]
+
+
+MethodPlan = LoraPlan | FullPlan | Ia3Plan | PrefixPlan | PromptPlan | PTuningPlan | AdapterPlan
