@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
+from schemas.footprint import Footprint
 from schemas.plan import Plan, leaves
 from schemas.support import Answer, Folded, Key, Never, NotImpl, NotYet, Ours, Refusal, Table
 
@@ -27,8 +28,12 @@ class Backend(Protocol):
     """The tested version, as `package==version`."""
     TABLE: Table
 
-    def emit(self, plan: Plan) -> Artifact:
-        """The files and the command of this plan. Findings about what is lost go into the artifact."""
+    def losses(self, plan: Plan) -> tuple[Finding, ...]:
+        """What of this plan is lost although each leaf alone can be said: combinations."""
+        ...
+
+    def emit(self, plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> Artifact:
+        """The files and the command of this plan. `lost` is written into the header of the config or script."""
         ...
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.diagnostic import Finding
 from schemas.plan import SourcePlan
 
 Target = Literal["native", "axolotl", "llamafactory", "unsloth"]
@@ -26,8 +25,7 @@ class Split:
 class Artifact:
     """`files`: path inside the artifact's folder → text; `body` names the one that holds the config or script.
 
-    `command` is run in the artifact's folder. `findings` are what the target cannot say (its level is the
-    caller's to choose) and warnings about what differs.
+    `command` is run in the artifact's folder.
     """
 
     target: Target
@@ -35,4 +33,3 @@ class Artifact:
     files: dict[str, str]
     command: tuple[str, ...]
     splits: tuple[Split, ...] = ()
-    findings: tuple[Finding, ...] = ()

@@ -62,7 +62,7 @@ class FullMethod(Section):
     )
     weights_dtype: Auto | Literal["model", "float32"] = Field(
         default="auto",
-        description="The type of trained weights, gradients and optimizer; auto: float32 for float16, else the model's.",
+        description="Type of trained weights, gradients and optimizer; auto: float32 for float16, else the model's.",
     )
 
 

@@ -252,4 +252,7 @@ def _walk(path: str, value: object) -> Iterator[tuple[str, object]]:
 
 def is_sources(value: object) -> TypeGuard[tuple[SourcePlan, ...]]:
     """Whether this is a list of sources, rather than a leaf."""
-    return isinstance(value, tuple) and bool(value) and isinstance(cast(object, value[0]), SourcePlan)
+    if not isinstance(value, tuple):
+        return False
+    items = cast(tuple[object, ...], value)
+    return bool(items) and isinstance(items[0], SourcePlan)
