@@ -1,0 +1,139 @@
+"""The pipeline: the only place that knows the order in which a recipe becomes an artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from compiler.check import Checked, check
+from compiler.hardware import find_gpu
+from compiler.locate import locate
+from compiler.models import ModelNotFound, find_model
+from compiler.overrides import override
+from compiler.rules import Context, run_rules
+from compiler.solve import solve
+from compiler.source import Source, parse
+
+from backends import load
+from backends.base import apply
+from compiler.memory import weigh
+from compiler.resolve import resolve
+from compiler.resolve.ground import Ground
+from schemas.artifact import Artifact, Target
+from schemas.diagnostic import Diagnostic, Finding
+from schemas.facts import Gpu, ModelFacts
+from schemas.footprint import Footprint, Stack
+from schemas.plan import Plan
+from schemas.recipe import Recipe
+
+LOSSY = ("FTC401", "FTC402", "FTC403", "FTC404")
+"""What a target cannot say: an error, or with `allow_lossy` a warning that the artifact repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line adds to a recipe. Without a target nothing is refused, and the native stack is weighed."""
+
+    target: Target | None = None
+    gpu: str | None = None
+    sets: tuple[str, ...] = ()
+    allow_lossy: bool = False
+    drop_raw: bool = False
+    ignore_memory: bool = False
+    stack: Stack | None = None
+    emit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """How far a recipe came. `missing`: a model was not found, so that little else could be said."""
+
+    file: str
+    recipe: Recipe | None
+    plan: Plan | None
+    footprint: Footprint | None
+    artifact: Artifact | None
+    diagnostics: tuple[Diagnostic, ...]
+    missing: bool = False
+
+    @property
+    def valid(self) -> bool:
+        """Whether no finding is an error."""
+        return all(item.level != "error" for item in self.diagnostics)
+
+
+def compile_recipe(file: str, text: str, folder: Path, options: Options) -> Compiled:
+    """Take a recipe as far as it goes, and say everything that is wrong with it."""
+    source = override(parse(text, file), _sets(options))
+    checked = check(source)
+    if checked.recipe is None:
+        return Compiled(file, None, None, None, None, _placed(source, checked.findings))
+    facts = find_model(checked.recipe.model.base, folder, revision=checked.recipe.model.revision)
+    found = find_gpu(checked.recipe.hardware.gpu) if checked.recipe.hardware.gpu else None
+    gpu = found if isinstance(found, Gpu) else None
+    known = facts if isinstance(facts, ModelFacts) else None
+    context = Context(checked.recipe, checked.written, known, gpu, folder)
+    findings = [*checked.findings, *_untouched(run_rules(context), checked)]
+    if isinstance(facts, ModelNotFound):
+        findings += _untouched([_not_found(facts)], checked)
+        return Compiled(file, checked.recipe, None, None, None, _placed(source, findings), missing=True)
+    return _compile_known(
+        source, checked, Ground(checked.recipe, facts, gpu, folder, _target(options)), findings, options
+    )
+
+
+def _compile_known(
+    source: Source, checked: Checked, ground: Ground, findings: list[Finding], options: Options
+) -> Compiled:
+    draft = resolve(ground)
+    clean = all(item.level != "error" for item in findings)
+    stack = options.stack or ground.target
+    plan = solve(draft.plan, draft.open, stack) if clean else draft.plan
+    lost = _lost(plan, checked, options) if options.target else ()
+    findings += lost
+    clean = all(item.level != "error" for item in findings)
+    footprint = weigh(plan, stack) if clean else None
+    artifact = _emit(plan, footprint, lost, options) if footprint else None
+    return Compiled(source.file, checked.recipe, plan, footprint, artifact, _placed(source, findings))
+
+
+def _emit(plan: Plan, footprint: Footprint, lost: tuple[Finding, ...], options: Options) -> Artifact | None:
+    """The artifact, where one is asked for and the plan fits."""
+    blocked = footprint.verdict == "does_not_fit" and not options.ignore_memory
+    if not options.emit or not options.target or blocked:
+        return None
+    return load(options.target).emit(plan, footprint, lost)
+
+
+def _lost(plan: Plan, checked: Checked, options: Options) -> tuple[Finding, ...]:
+    backend = load(_target(options))
+    found = (*apply(backend.TABLE, plan).findings, *backend.losses(plan))
+    level = "warning" if options.allow_lossy else "error"
+    said = (replace(item, level=level) if item.code in LOSSY else item for item in found)
+    return tuple(_untouched(said, checked))
+
+
+def _target(options: Options) -> Target:
+    return options.target or "native"
+
+
+def _sets(options: Options) -> tuple[str, ...]:
+    """`--gpu` is an override like others; a memory size that was stated for another card goes with it."""
+    return (*options.sets, f"hardware.gpu={options.gpu}", "~hardware.memory") if options.gpu else options.sets
+
+
+def _not_found(missing: ModelNotFound) -> Finding:
+    tried = "; ".join(missing.tried)
+    hint = f'did you mean "{missing.suggestion}"?' if missing.suggestion else None
+    return Finding("FTC011", "model.base", f'base model "{missing.base}" was not found. Tried: {tried}', hint)
+
+
+def _untouched(findings: Iterable[Finding], checked: Checked) -> list[Finding]:
+    """Findings about leaves that were read as written: what a broken leaf's default leads to is not the user's."""
+    return [item for item in findings if not checked.touches(item.path)]
+
+
+def _placed(source: Source, findings: Iterable[Finding]) -> tuple[Diagnostic, ...]:
+    placed = [*source.diagnostics, *(locate(item, source) for item in findings)]
+    return tuple(sorted(placed, key=lambda item: (item.file, item.span.line, item.span.column, item.code)))

@@ -1,0 +1,41 @@
+"""What resolution stands on: the recipe, the facts, the place it is read from, and what was decided so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from schemas.artifact import Target
+from schemas.facts import Gpu, ModelFacts
+from schemas.plan import Decision
+from schemas.recipe import Recipe
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """`folder` is the recipe's, absolute. `target` matters where the tools' training code differs."""
+
+    recipe: Recipe
+    facts: ModelFacts
+    gpu: Gpu | None
+    folder: Path
+    target: Target
+    decisions: list[Decision] = field(default_factory=list[Decision])
+    open: set[str] = field(default_factory=set[str])
+
+    def decide(self, path: str, value: Value, because: str) -> Value:
+        """Note what an `auto` became, and why."""
+        self.decisions.append(Decision(path, value, because))
+        return value
+
+    def leave_open(self, path: str, fallback: Value) -> Value:
+        """Mark a leaf that the memory engine will choose, and give what stands there until then."""
+        self.open.add(path)
+        return fallback
+
+    def absolute(self, path: str) -> str:
+        """A path of the recipe, made absolute without following links."""
+        return str(self.folder / Path(path).expanduser())

@@ -1,0 +1,72 @@
+"""The plan's `model` section."""
+
+from __future__ import annotations
+
+from compiler.dataset import is_local
+
+from compiler.resolve.ground import Ground
+from schemas.plan import DataPlan, ModelPlan, TokensPlan
+from schemas.recipe import Attention
+from schemas.section import Dtype
+
+
+def model_plan(ground: Ground, data: DataPlan) -> ModelPlan:
+    """The base, its type and its attention, all said."""
+    model = ground.recipe.model
+    return ModelPlan(
+        base=_base(ground),
+        revision=model.revision,
+        dtype=_dtype(ground),
+        attention=_attention(ground),
+        trust_remote_code=model.trust_remote_code,
+        tokenizer=_place(ground, model.tokenizer),
+        chat_template=_chat_template(ground, data),
+        tokens=TokensPlan(model.tokens.pad, model.tokens.eos, model.tokens.bos, model.tokens.add),
+    )
+
+
+def _base(ground: Ground) -> str:
+    if ground.facts.origin == "folder":
+        return ground.absolute(ground.recipe.model.base)
+    base = ground.recipe.model.base
+    return base if "/" in base else ground.facts.hub_id or base
+
+
+def _place(ground: Ground, name: str | None) -> str | None:
+    """A hub id as it stands, a folder as an absolute path."""
+    if name is None or not (is_local(name) or (ground.folder / name).is_dir()):
+        return name
+    return ground.absolute(name)
+
+
+def _dtype(ground: Ground) -> Dtype:
+    asked, gpu = ground.recipe.model.dtype, ground.gpu
+    if asked != "auto":
+        return asked
+    if gpu is None:
+        return ground.decide("model.dtype", "bfloat16", "no GPU is named; every data-center card since 2020 has it")
+    if gpu.is_cpu:
+        return ground.decide("model.dtype", "float32", "a cpu computes bfloat16 tens of times slower")
+    if gpu.has_bf16:
+        return ground.decide("model.dtype", "bfloat16", f"{gpu.title} computes it in hardware")
+    return ground.decide("model.dtype", "float16", f"{gpu.title} has no bfloat16")
+
+
+def _attention(ground: Ground) -> Attention:
+    asked = ground.recipe.model.attention
+    if asked != "auto":
+        return asked
+    if ground.facts.softcap:
+        return ground.decide("model.attention", "eager", "this model soft-caps attention logits, which sdpa cannot")
+    return ground.decide("model.attention", "sdpa", "it comes with torch and takes the flash kernel where it can")
+
+
+def _chat_template(ground: Ground, data: DataPlan) -> str | None:
+    asked = ground.recipe.model.chat_template
+    if asked.endswith(".jinja"):
+        return ground.absolute(asked)
+    if asked != "auto":
+        return asked
+    if all(source.format in ("text", "prompt_completion") for source in data.train):
+        return ground.decide("model.chat_template", None, "the data holds no conversations to render")
+    return ground.decide("model.chat_template", "tokenizer", f"the base's own ({ground.facts.chat_format or 'none'})")
