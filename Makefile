@@ -1,0 +1,59 @@
+# Every target makes what it needs: a fresh clone wants python3 (3.11 or newer) with venv, and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+EXAMPLES ?= 20000
+
+.PHONY: help install quickstart control test test-slow check docs format bench fuzz conformance clean
+
+help:  ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
+
+install: .venv/installed  ## .venv with ftc, the native target and the development tools
+
+.venv/installed: pyproject.toml constraints.txt backends/native/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "the tested versions need Python 3.11 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install -q "$$(grep '^torch==' backends/native/requirements.txt)"
+	$(PIP) install -q -c constraints.txt -e '.[native,dev]'
+	@touch $@
+
+quickstart: .venv/installed  ## one recipe end to end: checked, planned, built four times, trained and measured
+	$(BIN)/python recipes/quickstart/run.py
+
+control: .venv/installed  ## the quickstart on shuffled answers: what it would learn if it only guessed
+	$(BIN)/python recipes/quickstart/run.py --control
+
+test: .venv/installed  ## all tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/installed  ## the slow ones
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/installed  ## lint, format, types, generated documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python docs/generate.py --check
+
+docs: .venv/installed  ## write the generated documents anew
+	$(BIN)/python docs/generate.py
+
+format: .venv/installed  ## format the code
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: .venv/installed  ## how long a command takes to start, and a thousand recipes to check
+	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/throughput.py
+
+fuzz: .venv/installed  ## random bytes, YAML and mutated recipes: EXAMPLES of each kind
+	FTC_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -m fuzz
+
+conformance: .venv/installed  ## the real parsers of the other targets read what is built (installs them: about 7 GB)
+	$(BIN)/python tests/conformance/run.py
+
+clean:  ## remove what was built; .venv stays
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
