@@ -1,0 +1,65 @@
+"""Every recipe × every target equals a golden file, or a golden refusal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backends import TARGETS
+from compiler.build import Compiled, Options, compile_recipe
+from schemas.artifact import Target
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted((ROOT / "recipes").glob("**/*.ftc.yaml"))
+GOLDEN = Path(__file__).parent / "golden"
+VERBATIM = {"train.py", "data.py", "requirements.txt"}
+"""Files of the native artifact that are the same for every recipe; Unsloth's train.py is made, so it is kept."""
+
+
+def compiled(recipe: Path, target: Target) -> Compiled:
+    return compile_recipe(recipe.name, recipe.read_text(), recipe.parent, Options(target=target, emit=True))
+
+
+def rendering(result: Compiled, target: Target) -> str:
+    """What a user gets, as text: the files, or the refusal."""
+    refusals = [f"{d.span.line}:{d.span.column} {d.code} {d.path}" for d in result.diagnostics if d.level == "error"]
+    if refusals:
+        return "".join(f"refused {line}\n" for line in refusals)
+    if result.artifact is None:
+        assert result.footprint is not None
+        return f"exit 3 {result.footprint.verdict}\n"
+    kept = {name: text for name, text in result.artifact.files.items() if target == "unsloth" or name not in VERBATIM}
+    body = "".join(f"=== {name}\n{text}" for name, text in sorted(kept.items()))
+    splits = "".join(f"=== split {split.train} {split.validation} {split.share}\n" for split in result.artifact.splits)
+    return (splits + body + f"=== {' '.join(result.artifact.command)}\n").replace(str(ROOT), "<root>")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name.removesuffix(".ftc.yaml"))
+def test_golden(recipe: Path, target: Target, request: pytest.FixtureRequest) -> None:
+    file = GOLDEN / recipe.name.removesuffix(".ftc.yaml") / f"{target}.txt"
+    found = rendering(compiled(recipe, target), target)
+    if request.config.getoption("--write-golden"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(found)
+    assert found == file.read_text()
+
+
+def test_no_golden_file_is_left_over() -> None:
+    names = {recipe.name.removesuffix(".ftc.yaml") for recipe in RECIPES}
+    assert {folder.name for folder in GOLDEN.iterdir()} == names
+
+
+DOES_NOT_FIT = {"llama3.1-70b-qlora-a100-40gb", "llama3.1-70b-qlora-rtx4090"}
+
+
+@pytest.mark.parametrize("name", sorted(DOES_NOT_FIT))
+def test_seventy_billion_does_not_fit_a_small_card(name: str) -> None:
+    recipe = ROOT / "recipes" / f"{name}.ftc.yaml"
+    for target in TARGETS:
+        result = compiled(recipe, target)
+        if result.valid:
+            assert result.footprint is not None
+            assert result.footprint.verdict == "does_not_fit"
+            assert result.artifact is None
