@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class FtcError(Exception):
-    """Raised where nothing more can be done, caught once, in `compiler.cli`. `exit_code` is one of `compiler.exit`'s."""
+    """Raised where nothing more can be done, caught once, in `compiler.cli`. `exit_code`: see `compiler.exit`."""
 
     def __init__(self, message: str, hint: str | None = None, exit_code: int = 1) -> None:
         super().__init__(message)

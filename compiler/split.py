@@ -9,15 +9,16 @@ import csv
 import gzip
 import heapq
 import json
+import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
-from glob import glob
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from compiler.errors import FtcError
-from compiler.exit import INVALID, USAGE
+from compiler.exit import USAGE
 from schemas.artifact import Split
 from schemas.plan import SourcePlan
 
@@ -28,9 +29,22 @@ Advance = Callable[[int], None]
 def write_split(split: Split, folder: Path, advance: Advance) -> None:
     """Write both files, one JSON object a line. An unreadable row is an `FtcError` that names file and line."""
     held_out = _chooser(split, advance)
+    counts = [0, 0]
     with _create(folder / split.train) as train, _create(folder / split.validation) as validation:
         for number, line in enumerate(_rows(split.sources, advance)):
-            (validation if held_out(number) else train).write(line + "\n")
+            part = held_out(number)
+            (validation if part else train).write(line + "\n")
+            counts[part] += 1
+    _refuse_empty(split, *counts)
+
+
+def _refuse_empty(split: Split, train: int, validation: int) -> None:
+    if not train or not validation:
+        raise FtcError(
+            f"data.validation = {split.share} parts {train + validation} rows into {train} to train on "
+            f"and {validation} to validate with",
+            "write a number of rows, or null for no validation",
+        )
 
 
 def score(seed: int, row: int) -> float:
@@ -82,7 +96,8 @@ def _source_rows(source: SourcePlan, advance: Advance) -> Iterator[str]:
 def _files(source: SourcePlan) -> list[Path]:
     """The files of a source: the one of that name, or those that match it as a glob, sorted."""
     path = Path(source.path)
-    found = [path] if path.is_file() else [Path(name) for name in sorted(glob(source.path, recursive=True))]
+    root = Path(path.anchor)
+    found = [path] if path.is_file() else sorted(root.glob(str(path.relative_to(root))))
     if not found:
         raise FtcError(f'no file matches "{source.path}"', exit_code=USAGE)
     return found
@@ -101,7 +116,7 @@ def _file_rows(path: Path, advance: Advance) -> Iterator[str]:
     try:
         with gzip.open(path, "rt", encoding="utf-8-sig", newline="") if packed else _open(path) as stream:
             yield from reader(path, _counted(stream, advance))
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise FtcError(f'"{path}" cannot be read: {error}', exit_code=USAGE) from error
     except UnicodeDecodeError as error:
         raise FtcError(f'"{path}" is not UTF-8: {error.reason} at byte {error.start}', exit_code=USAGE) from error
@@ -120,7 +135,8 @@ def _counted(stream: Iterable[str], advance: Advance) -> Iterator[str]:
 def _json_lines(path: Path, lines: Iterable[str]) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield _written(_parsed(path, line, number), path, number)
+            _check_row(_parsed(path, line, number), path, number)
+            yield line.strip()
 
 
 def _json(path: Path, lines: Iterable[str]) -> Iterator[str]:
@@ -129,16 +145,17 @@ def _json(path: Path, lines: Iterable[str]) -> Iterator[str]:
     if not text.lstrip().startswith("["):
         yield from _json_lines(path, text.splitlines(keepends=True))
         return
-    items = _parsed(path, text, 1)
-    for number, item in enumerate(items if isinstance(items, list) else [], 1):
-        yield _written(item, path, number)
+    for number, item in enumerate(_parsed(path, text, 1), 1):
+        _check_row(item, path, number)
+        yield _dumped(item)
 
 
 def _csv(path: Path, lines: Iterable[str]) -> Iterator[str]:
     """Every value stays the text that it is: a zip code keeps its zeros."""
+    csv.field_size_limit(sys.maxsize)
     table = csv.reader(lines)
     try:
-        header = next(table, [])
+        header = next(table, list[str]())
         for row in table:
             if len(row) != len(header):
                 raise FtcError(f"{path}:{table.line_num}: {len(row)} values for {len(header)} columns")
@@ -161,20 +178,21 @@ READERS: dict[str, Callable[[Path, Iterable[str]], Iterator[str]]] = {
 }
 
 
-def _parsed(path: Path, text: str, line: int) -> object:
+def _parsed(path: Path, text: str, line: int) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         at = line + error.lineno - 1 if isinstance(error, json.JSONDecodeError) else line
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise FtcError(f"{path}:{at}: not JSON: {reason}", exit_code=INVALID) from error
+        raise FtcError(f"{path}:{at}: not JSON: {reason}") from error
 
 
-def _written(item: object, path: Path, number: int) -> str:
+def _check_row(item: object, path: Path, number: int) -> None:
     if not isinstance(item, dict):
-        raise FtcError(f"{path}: row {number} is no object of columns and values", exit_code=INVALID)
-    return _dumped(item)  # pyright: ignore[reportUnknownArgumentType]
+        raise FtcError(f"{path}: row {number} is no object of columns and values")
 
 
 def _dumped(row: object) -> str:
-    return json.dumps(row, ensure_ascii=False)
+    text = json.dumps(row, ensure_ascii=False)
+    # Half of a surrogate pair is fine in JSON's escapes, but no UTF-8.
+    return text if all(not "\ud800" <= char <= "\udfff" for char in text) else json.dumps(row)

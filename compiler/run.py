@@ -1,0 +1,140 @@
+"""Starts an artifact's command as a child process and lives as long as it does.
+
+The child has a session of its own, so that Ctrl-C at a terminal reaches it once, through us, and not twice.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any, Final
+
+from compiler.errors import FtcError
+from compiler.exit import MISSING
+from schemas.artifact import Artifact, Target
+
+PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TAIL_BYTES: Final = 8192
+TAIL_LINES: Final = 15
+WAIT_FOR_STREAM: Final = 2.0
+NEEDS: Final[dict[Target, tuple[str, ...]]] = {
+    "native": ("torch", "transformers", "peft", "trl", "datasets", "accelerate"),
+    "axolotl": (),
+    "llamafactory": (),
+    "unsloth": ("unsloth",),
+}
+"""Packages without which a target's Python script cannot start; the others bring a command of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a child ended. `code` as a shell says it: 128 + N after signal N. `signalled`: a signal that we passed on.
+
+    `tail`: its last lines on standard error; empty where they went straight to a terminal.
+    """
+
+    code: int
+    signalled: int | None
+    tail: tuple[str, ...]
+
+
+def command(artifact: Artifact) -> list[str]:
+    """What to execute in the artifact's folder; `FtcError` (missing) where the tool is not installed."""
+    program, *arguments = artifact.command
+    if program in ("python", "python3"):
+        absent = [name for name in NEEDS[artifact.target] if find_spec(name) is None]
+        if absent:
+            raise _not_installed(artifact.target, f"{sys.executable} has no {', '.join(absent)}")
+        return [sys.executable, _apart(), *arguments]
+    found = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
+    if found is None:
+        raise _not_installed(artifact.target, f'there is no command "{program}"')
+    return [found, *arguments]
+
+
+def run_child(arguments: Sequence[str], folder: Path) -> Ended:
+    """Run to the end, its output passed on as it comes. SIGINT, SIGTERM and SIGHUP are passed on to it and its own."""
+    watched = not sys.stderr.isatty()
+    with _Relay() as relay:
+        child = subprocess.Popen(  # noqa: S603 (the artifact's own command, no shell)
+            arguments, cwd=folder, stderr=subprocess.PIPE if watched else None, start_new_session=True
+        )
+        relay.watch(child)
+        tail = _Tail(child.stderr)
+        code = child.wait()
+    return Ended(code if code >= 0 else 128 - code, relay.received, tail.lines())
+
+
+def _apart() -> str:
+    """The folder of the script stays out of the import path, where its files could hide a package."""
+    return "-P" if sys.version_info >= (3, 11) else "-I"
+
+
+def _not_installed(target: Target, what: str) -> FtcError:
+    how = "pip install 'ftc[native]'" if target == "native" else "pip install -r requirements.txt, in the built folder"
+    return FtcError(f"{target} cannot run here: {what}", how, MISSING)
+
+
+class _Relay:
+    """While entered, signals go to the child instead of ending this process."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Relay:
+        self._before = {number: signal.signal(number, self._pass_on) for number in PASSED_ON}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def watch(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+        if self.received is not None:
+            self._send(self.received)
+
+    def _pass_on(self, number: int, _: FrameType | None) -> None:
+        self.received = number
+        self._send(number)
+
+    def _send(self, number: int) -> None:
+        if self._child and self._child.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._child.pid, number)
+
+
+class _Tail:
+    """Passes a stream on to standard error as it comes, in a thread, and remembers its end."""
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        self._end = b""
+        self._thread = threading.Thread(target=self._pump, args=(stream,), daemon=True) if stream else None
+        if self._thread:
+            self._thread.start()
+
+    def lines(self) -> tuple[str, ...]:
+        """The last lines that say something. To be asked when the child has ended."""
+        if self._thread:
+            # A worker of the child that outlives it may hold the stream open.
+            self._thread.join(timeout=WAIT_FOR_STREAM)
+        text = self._end.decode(errors="replace").replace("\r", "\n")
+        return tuple(line for line in text.splitlines() if line.strip())[-TAIL_LINES:]
+
+    def _pump(self, stream: IO[bytes]) -> None:
+        while chunk := os.read(stream.fileno(), TAIL_BYTES):
+            sys.stderr.buffer.write(chunk)
+            sys.stderr.buffer.flush()
+            self._end = (self._end + chunk)[-TAIL_BYTES:]
