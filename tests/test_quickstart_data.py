@@ -74,9 +74,10 @@ def seen_by_base(exercises: ModuleType, corpus: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    from transformers import AutoTokenizer
+    import transformers
 
-    return AutoTokenizer.from_pretrained(QUICKSTART / "base")
+    tokenizers: Any = transformers.AutoTokenizer
+    return tokenizers.from_pretrained(QUICKSTART / "base")
 
 
 def test_parts_are_large_enough(pairs: dict[str, list[tuple[str, str]]]) -> None:

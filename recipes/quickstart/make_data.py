@@ -101,7 +101,7 @@ def shuffled(rows: list[Row], seed: int = SEED) -> list[Row]:
 
 
 def to_jsonl(rows: Iterable[Row]) -> str:
-    lines = []
+    lines: list[str] = []
     for question, answer in rows:
         turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         lines.append(json.dumps({"messages": turns}) + "\n")

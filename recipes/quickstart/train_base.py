@@ -14,12 +14,15 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from base_tokenizer import train_tokenizer
+from evaluate import answer
 from exercises import SEED, Exercise, Maker, common_words
 from torch.nn.functional import cross_entropy
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from torch.optim.lr_scheduler import OneCycleLR
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 HERE = Path(__file__).resolve().parent
 
@@ -29,6 +32,8 @@ EXERCISE_ROWS, PROSE_ROWS = 7, 1  # of each step
 TOKENIZER_EXERCISES = 20_000
 NO_LOSS = -100
 
+Model = Any  # LlamaForCausalLM and PreTrainedTokenizerFast: the types that
+Tokenizer = Any  # transformers gives their methods are too vague to check
 Row = tuple[list[int], list[int], list[int]]  # tokens, positions, labels
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # the same
 
@@ -37,13 +42,13 @@ def read_corpus() -> str:
     return (HERE / "corpus.txt").read_text(encoding="utf-8")
 
 
-def make_tokenizer(corpus: str) -> PreTrainedTokenizerFast:
+def make_tokenizer(corpus: str) -> Tokenizer:
     exercises = islice(Maker(SEED, common_words(corpus)), TOKENIZER_EXERCISES)
     chats = (f"user\n\n{exercise.question}\nassistant\n\n{exercise.answer}" for exercise in exercises)
     return train_tokenizer([corpus, *chats], CONTEXT)
 
 
-def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+def make_model(tokenizer: Tokenizer) -> Model:
     torch.manual_seed(SEED)
     return LlamaForCausalLM(
         LlamaConfig(
@@ -69,7 +74,7 @@ def prompt_of(exercise: Exercise) -> list[dict[str, str]]:
 class Rows:
     """Endless rows of ROW tokens: prose from anywhere in the corpus, or as many exercises as fit."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, corpus: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, corpus: str) -> None:
         self.tokenizer = tokenizer
         self.prose = tokenizer.encode(corpus, add_special_tokens=False)
         self.exercises = iter(Maker(SEED, common_words(corpus)))
@@ -117,7 +122,7 @@ class Rows:
             yield tokens, positions, labels
 
 
-def next_token_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
+def next_token_loss(model: Model, batch: Batch) -> torch.Tensor:
     """Logits are made only where there is a loss: half of the tokens have none."""
     tokens, positions, labels = batch
     hidden = model.model(input_ids=tokens, position_ids=positions, use_cache=False).last_hidden_state[:, :-1]
@@ -125,12 +130,11 @@ def next_token_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
     return cross_entropy(model.lm_head(hidden[wanted]), labels[:, 1:][wanted])
 
 
-def train(model: LlamaForCausalLM, rows: Rows, steps: int, learning_rate: float) -> None:
+def train(model: Model, rows: Rows, steps: int, learning_rate: float) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=steps, pct_start=0.05
-    )
-    start, losses = time.time(), []
+    schedule = OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.05)
+    start = time.time()
+    losses: list[float] = []
     for step, batch in enumerate(islice(rows.batches(), steps), 1):
         loss = next_token_loss(model, batch)
         loss.backward()
@@ -140,38 +144,24 @@ def train(model: LlamaForCausalLM, rows: Rows, steps: int, learning_rate: float)
         optimizer.zero_grad()
         losses.append(loss.item())
         if step % 50 == 0:
-            print(
-                f"step {step}/{steps}  loss {sum(losses[-50:]) / 50:.3f}  {time.time() - start:.0f} s",
-                flush=True,
-            )
+            recent = sum(losses[-50:]) / 50
+            print(f"step {step}/{steps}  loss {recent:.3f}  {time.time() - start:.0f} s", flush=True)
 
 
-@torch.no_grad()
-def exercise_scores(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: str
-) -> dict[str, float]:
+def exercise_scores(model: Model, tokenizer: Tokenizer, corpus: str) -> dict[str, float]:
     """Greedy exact match by kind of exercise, on exercises of another seed."""
     tokenizer.padding_side = "left"
     right, seen = Counter[str](), Counter[str]()
-    maker = iter(Maker(SEED + 1, common_words(corpus)))
-    for _ in range(10):
-        chunk = list(islice(maker, 100))
-        inputs = tokenizer.apply_chat_template(
-            [prompt_of(exercise) for exercise in chunk],
-            add_generation_prompt=True,
-            padding=True,
-            return_dict=True,
-            return_tensors="pt",
-        )
-        output = model.generate(**inputs, max_new_tokens=48, do_sample=False)
-        answers = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        for exercise, answer in zip(chunk, answers, strict=True):
-            seen[exercise.kind] += 1
-            right[exercise.kind] += answer == exercise.answer
+    exercises = list(islice(Maker(SEED + 1, common_words(corpus)), 1000))
+    for start in range(0, len(exercises), 100):
+        chunk = exercises[start : start + 100]
+        answers = answer(model, tokenizer, [prompt_of(exercise) for exercise in chunk], max_new_tokens=48)
+        seen.update(exercise.kind for exercise in chunk)
+        right.update(each.kind for each, text in zip(chunk, answers, strict=True) if text == each.answer)
     return {kind: right[kind] / seen[kind] for kind in sorted(seen)}
 
 
-def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def save(model: Model, tokenizer: Tokenizer, folder: Path) -> None:
     tokenizer.padding_side = "right"
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
