@@ -1,0 +1,1 @@
+"""The commands of `ftc`, one module each, imported only when called."""

@@ -1,0 +1,121 @@
+"""`ftc build`: a target's config or script, with all that it needs beside it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+
+from backends import TARGETS
+from compiler.build import Compiled, Options
+from compiler.commands import options
+from compiler.commands.compiling import File, card, open_file, require_valid
+from compiler.exit import NO_FIT
+from compiler.lock import lock
+from compiler.report.memory_text import memory_text
+from compiler.report.paint import painter
+from compiler.split import Advance, total_bytes
+from compiler.write import write_artifact
+from schemas.artifact import Artifact, Target
+from schemas.plan import Plan
+
+LONG: Final = 64 << 20
+"""Bytes of training rows to part from which a progress bar is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A recipe compiled for a target: valid, and fitting or not to be stopped by that."""
+
+    file: File
+    compiled: Compiled
+    plan: Plan
+    artifact: Artifact
+    sets: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where it is written when nothing else is said."""
+        return Path("build", self.plan.name, self.artifact.target)
+
+    def write(self, folder: Path, *, force: bool) -> None:
+        """Write the artifact into the folder."""
+        about = lock(self.compiled, self.artifact, self.file.text, self.sets)
+        with _progress(self.artifact) as advance:
+            write_artifact(self.artifact, folder, about, advance, force=force)
+
+
+@click.command()
+@options.recipe
+@click.option("--target", type=click.Choice(TARGETS), required=True, help="The tool that will train.")
+@click.option("--out", type=click.Path(path_type=Path), help="The folder; build/NAME/TARGET if not given.")
+@click.option("--stdout", is_flag=True, help="Print the config or script, write nothing.")
+@options.allow_lossy
+@click.option("--drop-raw", is_flag=True, help="Go on without another target's raw keys.")
+@options.ignore_memory
+@click.option("--force", is_flag=True, help="Replace files that were changed after ftc wrote them.")
+@options.sets
+def command(
+    *,
+    recipe: str,
+    target: Target,
+    out: Path | None,
+    stdout: bool,
+    allow_lossy: bool,
+    drop_raw: bool,
+    ignore_memory: bool,
+    force: bool,
+    sets: tuple[str, ...],
+) -> None:
+    """Write what a target trains from: config or script, data files, pinned requirements."""
+    asked = Options(
+        target=target, sets=sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory, emit=True
+    )
+    built = build(open_file(recipe), asked, err=stdout)
+    if stdout:
+        click.echo(built.artifact.files[built.artifact.body], nl=False)
+        return
+    folder = out or built.folder
+    built.write(folder, force=force)
+    click.echo(_written(built, folder), nl=False)
+
+
+def build(file: File, asked: Options, *, err: bool = False) -> Built:
+    """Compile for the target that is asked for; ends the command where the recipe is wrong or does not fit."""
+    compiled = file.compile(asked)
+    plan = require_valid(file, compiled, err=err)
+    if compiled.artifact:
+        return Built(file, compiled, plan, compiled.artifact, asked.sets)
+    if compiled.footprint:
+        paint = painter(sys.stderr if err else sys.stdout)
+        click.echo(memory_text(compiled.footprint, card(plan), paint), nl=False, err=err, color=paint.on)
+    click.echo("nothing was written; --ignore-memory goes on all the same", err=True)
+    raise click.exceptions.Exit(NO_FIT)
+
+
+def _written(built: Built, folder: Path) -> str:
+    names = sorted(
+        [*built.artifact.files, *(name for split in built.artifact.splits for name in (split.train, split.validation))]
+    )
+    return (
+        f"built {built.file.name} for {built.artifact.target}: {folder}\n"
+        f"  {', '.join(names)}\n"
+        f"train with:\n  cd {shlex.quote(str(folder))} && {shlex.join(built.artifact.command)}\n"
+    )
+
+
+@contextmanager
+def _progress(artifact: Artifact) -> Generator[Advance]:
+    """A bar while many rows are parted, on a terminal only."""
+    total = total_bytes(artifact.splits)
+    if total < LONG or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=total, label="parting rows", file=sys.stderr) as bar:
+        yield bar.update

@@ -1,0 +1,57 @@
+"""A recipe file taken through the pipeline, and what most commands then do with its findings."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from compiler.build import Compiled, Options, compile_recipe
+from compiler.exit import OK, of_recipe
+from compiler.report.paint import painter
+from compiler.report.text import diagnostics_text, summary
+from compiler.source import read
+from schemas.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A recipe file: its name as the user wrote it, and its text."""
+
+    name: str
+    text: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The text's lines, broken where YAML breaks them."""
+        return re.split(r"\r\n|[\n\r\x85\u2028\u2029]", self.text)
+
+    def compile(self, options: Options) -> Compiled:
+        """Take it through the pipeline."""
+        return compile_recipe(self.name, self.text, Path(self.name).absolute().parent, options)
+
+
+def open_file(name: str) -> File:
+    """Read a recipe; `FtcError` (usage) where there is none."""
+    return File(name, read(Path(name)))
+
+
+def require_valid(file: File, compiled: Compiled, *, err: bool = False) -> Plan:
+    """Print the findings; the plan, or the end of the command where one of them is an error."""
+    paint = painter(sys.stderr if err else sys.stdout)
+    click.echo(diagnostics_text(compiled.diagnostics, file.lines, paint), nl=False, err=err, color=paint.on)
+    if compiled.plan and compiled.valid:
+        return compiled.plan
+    errors = sum(item.level == "error" for item in compiled.diagnostics)
+    click.echo(summary(errors, len(compiled.diagnostics) - errors, paint), nl=False, err=err, color=paint.on)
+    raise click.exceptions.Exit(of_recipe(compiled.diagnostics, ()) or OK)
+
+
+def card(plan: Plan | None) -> str | None:
+    """What the recipe runs on, in the reader's words: `a100-40gb`, `8 x h100`."""
+    if plan is None or plan.hardware.gpu is None:
+        return None
+    return plan.hardware.gpu if plan.devices == 1 else f"{plan.devices} x {plan.hardware.gpu}"

@@ -1,0 +1,79 @@
+"""`ftc run`: builds an artifact and executes its command."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from backends import TARGETS
+from compiler.build import Options
+from compiler.commands import options
+from compiler.commands.build import Built, build
+from compiler.commands.compiling import open_file
+from compiler.errors import FtcError
+from compiler.exit import INVALID
+from compiler.run import command as executable
+from compiler.run import run_child
+from schemas.artifact import Target
+
+
+@click.command()
+@options.recipe
+@click.option("--target", type=click.Choice(TARGETS), default="native", show_default=True, help="The tool that trains.")
+@click.option("--fresh", is_flag=True, help="Train anew in a folder of its own, NAME-2, where one is there already.")
+@click.option("--dry-run", is_flag=True, help="Build, and show the command instead of running it.")
+@options.allow_lossy
+@options.ignore_memory
+@options.sets
+def command(
+    *,
+    recipe: str,
+    target: Target,
+    fresh: bool,
+    dry_run: bool,
+    allow_lossy: bool,
+    ignore_memory: bool,
+    sets: tuple[str, ...],
+) -> int:
+    """Build and train on this machine; goes on where an earlier run stopped."""
+    asked = Options(target=target, sets=sets, allow_lossy=allow_lossy, ignore_memory=ignore_memory, emit=True)
+    built = build(open_file(recipe), asked)
+    if fresh:
+        built = _afresh(built, asked)
+    arguments = [*built.artifact.command] if dry_run else executable(built.artifact)
+    built.write(built.folder, force=False)
+    if dry_run:
+        click.echo(f"cd {shlex.quote(str(built.folder))} && {shlex.join(arguments)}")
+        return 0
+    return _run(arguments, built.folder)
+
+
+def _afresh(built: Built, asked: Options) -> Built:
+    """The same under the first free name of NAME-2, NAME-3, …; as it is, where it never ran."""
+    taken = Path(built.plan.output.dir)
+    number = 2
+    while taken.exists():
+        name = f"{built.plan.name}-{number}"
+        taken = Path(built.plan.output.dir).with_name(name)
+        asked = replace(asked, sets=(*built.sets, f"name={name}"))
+        number += 1
+    return built if asked.sets == built.sets else build(built.file, asked)
+
+
+def _run(arguments: list[str], folder: Path) -> int:
+    sys.stdout.flush()
+    ended = run_child(arguments, folder)
+    if ended.signalled is not None:
+        return 128 + ended.signalled
+    if ended.code == 0:
+        return 0
+    lines = "".join(f"\n  {line}" for line in ended.tail)
+    raise FtcError(
+        f"training ended with exit code {ended.code}" + (f"; its last lines:{lines}" if lines else ""),
+        "exit code 137 means that it was killed, most often for want of memory" if ended.code == 137 else None,
+        INVALID,
+    )

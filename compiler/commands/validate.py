@@ -1,0 +1,138 @@
+"""`ftc validate`: everything that is wrong with recipes, in one pass, and whether they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+import click
+
+from backends import TARGETS
+from compiler.build import Compiled, Options
+from compiler.commands import options
+from compiler.commands.compiling import File, card, open_file
+from compiler.errors import FtcError
+from compiler.exit import first, of_recipe
+from compiler.report.paint import Paint, painter
+from schemas.artifact import Target
+from schemas.diagnostic import Diagnostic
+from schemas.footprint import Footprint
+
+Format = Literal["text", "json", "sarif", "github"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What there is to say about a recipe. `footprints`: one for each target asked for, if it came so far."""
+
+    file: File
+    diagnostics: tuple[Diagnostic, ...]
+    footprints: tuple[Footprint, ...]
+    card: str | None
+
+    @property
+    def code(self) -> int:
+        """The exit code it stands for."""
+        return of_recipe(self.diagnostics, self.footprints)
+
+
+@click.command()
+@options.recipes
+@click.option("--target", type=options.TARGET_OR_ALL, help="Also say what this target cannot do.")
+@options.gpu
+@click.option("--format", "form", type=click.Choice(["text", "json", "sarif", "github"]), default="text")
+@options.sets
+@options.allow_lossy
+def command(
+    *,
+    recipes: tuple[str, ...],
+    target: str | None,
+    gpu: str | None,
+    form: Format,
+    sets: tuple[str, ...],
+    allow_lossy: bool,
+) -> int:
+    """Say everything that is wrong with recipes, and whether they fit into memory."""
+    targets = TARGETS if target == "all" else (cast(Target | None, target),)
+    asked = Options(gpu=gpu, sets=sets, allow_lossy=allow_lossy)
+    found = [_judge(name, targets, asked) for name in recipes]
+    judged = [item for item in found if isinstance(item, Judged)]
+    for error in found:
+        if isinstance(error, FtcError):
+            click.echo(f"{click.style('error', fg='red', bold=True)}: {error.message}", err=True)
+    _print(judged, form)
+    return first(item.code if isinstance(item, Judged) else item.exit_code for item in found)
+
+
+def _judge(name: str, targets: Sequence[Target | None], asked: Options) -> Judged | FtcError:
+    """One recipe; an unreadable file is said, and the next one looked at."""
+    try:
+        file = open_file(name)
+    except FtcError as error:
+        return error
+    compiled = [file.compile(replace(asked, target=target)) for target in targets]
+    found = compiled[0].diagnostics if len(targets) == 1 else _merged(compiled, targets)
+    footprints = tuple(item.footprint for item in compiled if item.footprint)
+    return Judged(file, found, footprints, card(compiled[0].plan))
+
+
+def _merged(compiled: Sequence[Compiled], targets: Sequence[Target | None]) -> tuple[Diagnostic, ...]:
+    """What all targets have in common once; the rest under the target's name."""
+    shared = set(compiled[0].diagnostics).intersection(*(item.diagnostics for item in compiled))
+    own = [
+        replace(item, message=f"{target}: {item.message}")
+        for one, target in zip(compiled, targets, strict=True)
+        for item in one.diagnostics
+        if item not in shared
+    ]
+    return tuple(sorted([*shared, *own], key=lambda item: (item.file, item.span.line, item.span.column, item.code)))
+
+
+def _print(judged: Sequence[Judged], form: Format) -> None:
+    found = [item for one in judged for item in one.diagnostics]
+    if form == "text":
+        paint = painter()
+        click.echo(_text(judged, found, paint), nl=False, color=paint.on)
+    elif form == "json":
+        click.echo(_json(judged), nl=False)
+    elif form == "sarif":
+        from compiler.report.sarif import sarif
+
+        click.echo(sarif(found), nl=False)
+    else:
+        from compiler.report.github import github
+
+        click.echo(github(found), nl=False)
+
+
+def _text(judged: Sequence[Judged], found: Sequence[Diagnostic], paint: Paint) -> str:
+    from compiler.report.text import diagnostics_text, summary
+
+    single = len(judged) == 1
+    text = "".join(
+        (diagnostics_text(one.diagnostics, one.file.lines, paint) if one.diagnostics else "")
+        + _memory(one, paint, single=single)
+        for one in judged
+    )
+    errors = sum(item.level == "error" for item in found)
+    return text + (summary(errors, len(found) - errors, paint) if judged else "")
+
+
+def _memory(one: Judged, paint: Paint, *, single: bool) -> str:
+    from compiler.report.memory_text import memory_text, verdict_line
+
+    if single and len(one.footprints) == 1:
+        return memory_text(one.footprints[0], one.card, paint)
+    name = "" if single else f"{one.file.name}: "
+    return "".join(name + verdict_line(item, one.card, paint) for item in one.footprints)
+
+
+def _json(judged: Sequence[Judged]) -> str:
+    from compiler.report.machine import as_json, summed, validation_data
+
+    results = [
+        validation_data(one.file.name, one.diagnostics, next(iter(one.footprints), None), one.footprints[1:])
+        for one in judged
+    ]
+    return as_json(results[0] if len(results) == 1 else summed(results))

@@ -1,0 +1,35 @@
+"""What `ftc.lock.json` says of an artifact: from which recipe it came, by what, and the plan it carries out."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from hashlib import sha256
+from pathlib import Path
+
+from backends import load
+from compiler import __version__
+from compiler.build import Compiled
+from compiler.report.machine import FORMAT_VERSION, as_data
+from schemas.artifact import Artifact
+from schemas.plan import NOT_LEAVES, Plan
+
+
+def lock(compiled: Compiled, artifact: Artifact, text: str, sets: tuple[str, ...]) -> dict[str, object]:
+    """All but the hashes of the files, which the writer adds. No times, users or machines: the same input, the same lock."""
+    backend = load(artifact.target)
+    return {
+        "format_version": FORMAT_VERSION,
+        "ftc": __version__,
+        "target": artifact.target,
+        "tool": backend.VERSION,
+        "recipe": {"file": Path(compiled.file).name, "sha256": sha256(text.encode()).hexdigest(), "set": list(sets)},
+        "lost": [item.message for item in compiled.diagnostics if item.code.startswith("FTC4")],
+        "verdict": compiled.footprint.verdict if compiled.footprint else None,
+        "command": list(artifact.command),
+        "plan": plan_data(compiled.plan) if compiled.plan else None,
+    }
+
+
+def plan_data(plan: Plan) -> dict[str, object]:
+    """Every leaf, as the recipe nests them."""
+    return {field.name: as_data(getattr(plan, field.name)) for field in fields(plan) if field.name not in NOT_LEAVES}

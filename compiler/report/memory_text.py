@@ -1,0 +1,99 @@
+"""The memory verdict for a person: one line, and a bar of what takes the room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Final
+
+from compiler.report.paint import Paint, Shade
+from schemas.facts import GIB
+from schemas.footprint import Footprint, Verdict
+
+CELLS: Final = 60
+MIB: Final = 1 << 20
+LETTERS: Final[dict[str, tuple[str, Shade]]] = {
+    "weights": ("w", "blue"),
+    "adapters": ("d", "cyan"),
+    "gradients": ("g", "green"),
+    "optimizer": ("o", "yellow"),
+    "activations": ("a", "magenta"),
+    "logits": ("l", "red"),
+    "workspace": ("k", "cyan"),
+    "context": ("c", "bright_black"),
+    "fragmentation": ("f", "bright_black"),
+}
+VERDICTS: Final[dict[Verdict, tuple[str, Shade]]] = {
+    "fits": ("fits", "green"),
+    "tight": ("tight", "yellow"),
+    "does_not_fit": ("does not fit", "red"),
+    "unknown": ("unknown", "bright_black"),
+}
+
+
+def size(amount: int, *, small: bool = False) -> str:
+    """A size with its unit: GiB, or MiB for little ones or where `small` says so."""
+    if small or 0 < amount < GIB // 10:
+        return f"{amount / MIB:.0f} MiB"
+    return f"{amount / GIB:.1f} GiB"
+
+
+def verdict_line(footprint: Footprint, gpu: str | None, paint: Paint) -> str:
+    """What it comes to, in one line."""
+    word, shade = VERDICTS[footprint.verdict]
+    return f"{paint('memory', bold=True)}: {paint(word, shade, bold=True)}{_against(footprint, gpu)}\n"
+
+
+def memory_text(footprint: Footprint, gpu: str | None, paint: Paint) -> str:
+    """The verdict, the bar and its legend."""
+    legend = " · ".join(_legend(footprint, paint))
+    return f"{verdict_line(footprint, gpu, paint)}  {_bar(footprint, paint)}\n  {legend}\n"
+
+
+def _against(footprint: Footprint, gpu: str | None) -> str:
+    small = footprint.high < GIB
+    about = f"about {size(footprint.device, small=small)}"
+    between = f"{size(footprint.low, small=small)} to {size(footprint.high, small=small)}"
+    basis = f"({between}; {footprint.confidence} confidence, by {footprint.method}, {footprint.stack})"
+    if footprint.capacity is None:
+        return f", no GPU is named: {about} {basis}"
+    card = f" {gpu}" if gpu else ""
+    if footprint.verdict == "does_not_fit":
+        excess = max(footprint.high - footprint.capacity, 0)
+        return f"{card}: {about} of {size(footprint.capacity)}, up to {size(excess)} too much {basis}"
+    return f"{card}: {about} of {size(footprint.capacity)} {basis}"
+
+
+def _parts(footprint: Footprint) -> Iterator[tuple[str, int]]:
+    for field in fields(footprint.parts):
+        yield field.name, getattr(footprint.parts, field.name)
+
+
+def _bar(footprint: Footprint, paint: Paint) -> str:
+    """Sixty cells: the capacity, or the need where that is more; then a bar marks where the card ends."""
+    whole = max(footprint.capacity or footprint.high, footprint.device, 1)
+    cells: list[tuple[str, Shade]] = [(".", None)] * CELLS
+    start = 0
+    for name, amount in _parts(footprint):
+        end = start + amount
+        for cell in range(round(start * CELLS / whole), round(end * CELLS / whole)):
+            cells[cell] = LETTERS[name]
+        start = end
+    drawn = [paint("█" if paint.on and letter != "." else letter, shade) for letter, shade in cells]
+    if footprint.capacity is not None and footprint.capacity < whole:
+        drawn.insert(round(footprint.capacity * CELLS / whole), paint("|", "red", bold=True))
+    return f"[{''.join(drawn)}]"
+
+
+def _legend(footprint: Footprint, paint: Paint) -> Iterator[str]:
+    small = footprint.high < GIB
+    least = MIB // 2 if small else GIB // 20
+    for name, amount in _parts(footprint):
+        letter, shade = LETTERS[name]
+        if amount >= least:
+            yield f"{paint('█' if paint.on else letter, shade)} {name} {_figure(amount, small=small)}"
+    yield "MiB" if small else "GiB"
+
+
+def _figure(amount: int, *, small: bool) -> str:
+    return f"{amount / MIB:.0f}" if small else f"{amount / GIB:.1f}"
