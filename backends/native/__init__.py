@@ -1,0 +1,190 @@
+"""The native target: a script over TRL that reads `plan.json`, and the few files beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+from backends.base import pattern
+from backends.native.table import TABLE, template_file
+from schemas.artifact import Artifact
+from schemas.diagnostic import Finding
+from schemas.facts import GIB
+from schemas.footprint import Footprint
+from schemas.plan import Plan, SourcePlan, is_sources, leaves
+from schemas.recipe import Fields
+from schemas.support import Key
+
+__all__ = ["TABLE", "TITLE", "VERSION", "chat_templates", "emit", "losses"]
+
+TITLE: Final = "TRL"
+VERSION: Final = "trl==1.16.0"
+
+HERE: Final = Path(__file__).parent
+SCRIPTS: Final = ("train.py", "settings.py", "model.py", "data.py", "rows.py", "report.py")
+"""Copied into an artifact as they stand."""
+
+TEMPLATES: Final = HERE.parent.parent / "schemas" / "catalog" / "chat_templates"
+EXTRAS: Final = {
+    "adamw_4bit": "torchao==0.18.0",
+    "liger": "liger-kernel==0.8.5",
+    "tensorboard": "tensorboard>=2.18",
+    "wandb": "wandb>=0.19",
+    "mlflow": "mlflow>=2.20",
+    "trackio": "trackio>=0.5",
+    ".zst": "zstandard>=0.23",
+}
+"""What a plan needs beyond the pinned packages, by the word in it that asks for it."""
+
+README: Final = """\
+# {name}: a native run
+
+Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this folder to the machine that trains.
+
+    pip install -r requirements.txt
+    {command}
+
+| file | what it is |
+| --- | --- |
+| `plan.json` | every setting of the run; change the recipe rather than this |
+| `train.py` | the run, read from the top; everything that is said to TRL is said there |
+| `settings.py` | what each setting is called by TRL |
+| `rows.py`, `data.py` | reading the data; which tokens are trained |
+| `model.py` | loading the model, putting the adapters on it |
+| `report.py` | progress, metrics and summary |
+
+Results go to `{out}`: `{result}/`, `summary.json`, `metrics.jsonl`, `checkpoints/`. Started again, a run that was
+stopped goes on from its newest checkpoint; `--fresh` starts anew, `--dry-run` loads model and data and stops.
+{lost}"""
+
+
+def chat_templates() -> tuple[str, ...]:
+    """The names that `model.chat_template` may have."""
+    return tuple(sorted(path.stem for path in TEMPLATES.glob("*.jinja")))
+
+
+def losses(plan: Plan) -> tuple[Finding, ...]:
+    """Combinations that the native run cannot do although it can do each leaf."""
+    return (*_template_losses(plan), *_best_losses(plan), *_eight_bit_losses(plan))
+
+
+def _template_losses(plan: Plan) -> tuple[Finding, ...]:
+    name = plan.model.chat_template
+    if name is None or name == "tokenizer" or _template_path(name).is_file():
+        return ()
+    if name.endswith(".jinja"):
+        return (Finding("FTC404", "model.chat_template", f'"{name}" is not there to be read'),)
+    known = ", ".join(chat_templates())
+    return (Finding("FTC404", "model.chat_template", f'"{name}" is none of the known chat templates: {known}'),)
+
+
+def _best_losses(plan: Plan) -> tuple[Finding, ...]:
+    """The best checkpoint is chosen among those that were evaluated, so each of them must be."""
+    evaluation, checkpoint = plan.evaluation.every, plan.checkpoint.every
+    if not plan.checkpoint.best or (evaluation == checkpoint is not None and plan.data.validation is not None):
+        return ()
+    message = (
+        "the best checkpoint can be told only if each is evaluated: set evaluation.every and checkpoint.every alike"
+    )
+    return (Finding("FTC404", "checkpoint.best", message),)
+
+
+def _eight_bit_losses(plan: Plan) -> tuple[Finding, ...]:
+    """bitsandbytes computes 8-bit products in the type of the model's other weights."""
+    asked = plan.quantization
+    if asked is None or asked.bits == 4 or asked.compute_dtype == plan.model.dtype:
+        return ()
+    message = f"with 8 bits it is computed in model.dtype, which is {plan.model.dtype}"
+    return (Finding("FTC404", "method.quantization.compute_dtype", message),)
+
+
+def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> Artifact:
+    """The scripts, the plan they read, and what to install."""
+    command = _command(plan)
+    files = {
+        "plan.json": json.dumps(_config(plan, footprint), indent=2, sort_keys=True) + "\n",
+        "requirements.txt": _requirements(plan),
+        "README.md": _readme(plan, command, lost),
+        **{name: (HERE / name).read_text("utf-8") for name in SCRIPTS},
+        **_template(plan),
+    }
+    return Artifact("native", "plan.json", files, command)
+
+
+def _command(plan: Plan) -> tuple[str, ...]:
+    if plan.hardware.count == 1:
+        return ("python", "train.py")
+    return ("torchrun", "--standalone", "--nproc-per-node", str(plan.hardware.count), "train.py")
+
+
+def _config(plan: Plan, footprint: Footprint | None) -> dict[str, Any]:
+    """What `train.py` reads: the table's keys as nested sections, sources as lists, and what follows from the plan."""
+    config: dict[str, Any] = {}
+    for path, value in leaves(plan).items():
+        answer = TABLE[pattern(path)]
+        if isinstance(answer, Key):
+            _set(config, answer.key, None if value is None else answer.via(value))
+    for path, sources in (("data.train", plan.data.train), ("data.validation", plan.data.validation)):
+        if is_sources(sources):
+            _set(config, path, [_source(item) for item in sources])
+    return {**config, "derived": _derived(plan, footprint)}
+
+
+def _set(config: dict[str, Any], path: str, value: object) -> None:
+    *sections, last = path.split(".")
+    for section in sections:
+        config = config.setdefault(section, {})
+    config[last] = value
+
+
+def _source(source: SourcePlan) -> dict[str, Any]:
+    values = {field.name: getattr(source, field.name) for field in fields(source)}
+    compared = ("chosen", "rejected", "label")
+    names = {name: getattr(source.fields, name) for name in Fields.model_fields if name not in compared}
+    return {**values, "fields": names}
+
+
+def _derived(plan: Plan, footprint: Footprint | None) -> dict[str, Any]:
+    """What the scripts could not find out by themselves."""
+    return {
+        "cpu": plan.gpu is not None and plan.gpu.is_cpu,
+        "prequantized": plan.facts.prequantized,
+        "memory": _memory(footprint) if footprint else {},
+    }
+
+
+def _memory(footprint: Footprint) -> dict[str, Any]:
+    sizes = {name: getattr(footprint, name) for name in ("allocated", "reserved", "device")}
+    return {"verdict": footprint.verdict, **{f"{name}_gib": round(size / GIB, 3) for name, size in sizes.items()}}
+
+
+def _template(plan: Plan) -> dict[str, str]:
+    name = plan.model.chat_template
+    if name is None or name == "tokenizer":
+        return {}
+    path = _template_path(name)
+    return {str(template_file(name)): path.read_text("utf-8")} if path.is_file() else {}
+
+
+def _template_path(name: str) -> Path:
+    return Path(name) if name.endswith(".jinja") else TEMPLATES / f"{name}.jinja"
+
+
+def _requirements(plan: Plan) -> str:
+    pinned = (HERE / "requirements.txt").read_text("utf-8")
+    paths = [source.path for source in plan.data.train]
+    asked = [plan.training.optimizer, plan.training.kernels, *plan.logging.to, *(Path(path).suffix for path in paths)]
+    return pinned + "".join(f"{EXTRAS[word]}\n" for word in dict.fromkeys(asked) if word in EXTRAS)
+
+
+def _readme(plan: Plan, command: tuple[str, ...], lost: tuple[Finding, ...]) -> str:
+    said = "".join(f"\n- `{item.path}`: {item.message}" for item in lost)
+    return README.format(
+        name=plan.name,
+        command=" ".join(command),
+        out=plan.output.dir,
+        result="adapter" if plan.lora else "model",
+        lost=f"\nLeft out, as `--allow-lossy` was given:\n{said}\n" if lost else "",
+    )

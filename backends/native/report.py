@@ -1,0 +1,206 @@
+# pyright: basic
+# Strict typing stops at transformers, whose callbacks take untyped keywords.
+"""What a run tells: a progress line, `metrics.jsonl`, `summary.json`; and how files are written whole or not at all.
+
+Copied as it stands into every native artifact, so it imports nothing of the compiler.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from transformers import TrainerCallback
+
+GIB = 1 << 30
+PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, "utf-8")
+    part.replace(path)
+
+
+def write_folder(path: Path, save: Callable[[Path], object]) -> None:
+    """Have `save` fill a folder beside `path`, then put it in the place of `path`."""
+    part, old = path.with_name(path.name + ".part"), path.with_name(path.name + ".old")
+    for folder in (part, old):
+        shutil.rmtree(folder, ignore_errors=True)
+    part.mkdir(parents=True)
+    save(part)
+    if path.exists():
+        path.rename(old)
+    part.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def measured_memory(device: str) -> dict[str, float]:
+    """Peaks so far in GiB: of the card as allocator and driver see it, or of this process on a CPU."""
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if device == "cpu":
+        return {"resident_gib": _gib(resident)}
+    free, total = torch.cuda.mem_get_info()
+    return {
+        "allocated_gib": _gib(torch.cuda.max_memory_allocated()),
+        "reserved_gib": _gib(torch.cuda.max_memory_reserved()),
+        "device_gib": _gib(total - free),
+        "resident_gib": _gib(resident),
+    }
+
+
+def _gib(size: int) -> float:
+    return round(size / GIB, 3)
+
+
+def versions() -> dict[str, str]:
+    """Of everything that decides what a run computes."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": sys.version.split()[0], **found}
+
+
+class Reporter(TrainerCallback):
+    """Writes `metrics.jsonl` as the run goes, and shows one line of progress where somebody watches.
+
+    `tokens` gives the tokens seen so far, over all devices; it is asked only when a line is written.
+    """
+
+    def __init__(self, out: Path, device: str, tokens: Callable[[], int]) -> None:
+        self.out, self.device, self.tokens = out, device, tokens
+        self.clock, self.paused, self.seconds, self.counted = 0.0, 0.0, 0.0, 0
+        self.history: list[dict[str, Any]] = []
+        self.progress: Progress | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.clock = self.paused = time.perf_counter()
+        self.history = self._earlier(state.global_step) if state.is_world_process_zero else []
+        if state.is_world_process_zero and sys.stderr.isatty():
+            self.progress = _progress()
+            self.progress.start()
+            self.progress.add_task("training", total=state.max_steps, completed=state.global_step, told="")
+
+    def _earlier(self, step: int) -> list[dict[str, Any]]:
+        """The lines of a run that is continued, up to where it continues; the file is cut there."""
+        path = self.out / "metrics.jsonl"
+        lines = path.read_text("utf-8").splitlines() if step and path.exists() else []
+        kept = [item for item in map(json.loads, lines) if item["step"] <= step]
+        write_text(path, "".join(json.dumps(item) + "\n" for item in kept))
+        return kept
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.paused = time.perf_counter()
+        if self.progress:
+            self.progress.update(self.progress.task_ids[0], completed=state.global_step)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._resume_clock()
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._resume_clock()
+
+    def _resume_clock(self) -> None:
+        """Speed is of training: what evaluation and saving took is left out."""
+        now = time.perf_counter()
+        self.clock += now - self.paused
+        self.paused = now
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if not state.is_world_process_zero or "train_runtime" in logs:
+            return
+        line = self._line(state, logs)
+        self.history.append(line)
+        with (self.out / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+        if self.progress:
+            self.progress.update(self.progress.task_ids[0], told=_told(line))
+
+    def _line(self, state: Any, logs: dict[str, Any]) -> dict[str, Any]:
+        line = {"step": state.global_step, "epoch": round(state.epoch, 4)}
+        if "eval_loss" in logs:
+            return {**line, "eval_loss": logs["eval_loss"], "eval_seconds": logs["eval_runtime"]}
+        now, tokens = time.perf_counter(), self.tokens()
+        seconds = now - self.clock
+        speed = (tokens - self.counted) / seconds if seconds else 0.0
+        self.clock, self.counted, self.seconds = now, tokens, self.seconds + seconds
+        return {
+            **line,
+            "loss": logs["loss"],
+            "learning_rate": logs["learning_rate"],
+            "grad_norm": logs.get("grad_norm"),
+            "tokens": tokens,
+            "tokens_per_second": round(speed, 1),
+            "memory_gib": next(iter(measured_memory(self.device).values())),
+        }
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self.progress:
+            self.progress.stop()
+            self.progress = None
+
+    def losses(self, key: str) -> list[float]:
+        """All values of `loss` or `eval_loss`, in order."""
+        return [line[key] for line in self.history if key in line]
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[told]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _told(line: dict[str, Any]) -> str:
+    if "eval_loss" in line:
+        return f"validation loss {line['eval_loss']:.4f}"
+    return f"loss {line['loss']:.4f} · {line['tokens_per_second']:,.0f} tokens/s · {line['memory_gib']:.1f} GiB"
+
+
+def closing_words(summary: dict[str, Any]) -> str:
+    """The end of a run, for a person."""
+    loss, memory, rows = summary["loss"], summary["memory"], summary["rows"]["train"]
+    lines = [
+        f"{summary['name']}: {summary['steps']} steps, {summary['tokens']:,} tokens in {summary['seconds']:.0f} s "
+        f"({summary['tokens_per_second']:,.0f} tokens/s)",
+        f"  loss         {_course(loss['first'], loss['last'])}",
+        f"  validation   {_course(loss['first_validation'], loss['last_validation'])}",
+        f"  rows         {rows['kept']:,} trained, {rows['dropped']:,} dropped, {rows['truncated']:,} truncated, "
+        f"{rows['split']:,} split, {rows['untrained']:,} with nothing to learn",
+        f"  memory       planned {_sizes(memory['planned'])}; measured {_sizes(memory['measured'])}",
+        f"  written to   {summary['result']}",
+    ]
+    return "\n".join(line for line in lines if line.split()[-1] != "-")
+
+
+def _course(first: float | None, last: float | None) -> str:
+    return "-" if first is None or last is None else f"{first:.4f} → {last:.4f}"
+
+
+def _sizes(sizes: dict[str, Any]) -> str:
+    said = [f"{key.removesuffix('_gib')} {value:.2f} GiB" for key, value in sizes.items() if key.endswith("_gib")]
+    return ", ".join(said) or "unknown"
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes."""
+    return int(os.environ.get("RANK", "0")) == 0

@@ -1,0 +1,185 @@
+"""What the native run calls each leaf of a plan: the path under which `train.py` reads it from `plan.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from schemas.support import Folded, Key, NotImpl, Ours, Table
+
+OWN_METHODS = NotImpl("the native run trains lora, qlora, dora, qdora and full so far")
+OTHER_METHODS = ("ia3", "prefix_tuning", "prompt_tuning", "p_tuning", "adapter")
+COMPARING = NotImpl("the native run trains sft and pretrain so far")
+SHARDED = NotImpl("the native run trains on one device, or with ddp, so far")
+RAW = NotImpl("raw keys are for that target alone")
+NODES = NotImpl("the native run is started on one machine so far")
+NEW_TOKENS = NotImpl("the native run does not add tokens so far")
+PREFERENCES = NotImpl("the native run does not compare answers so far")
+
+SOURCE_LEAVES = ("path", "local", "format", "split", "subset", "revision", "weight", "limit")
+FIELD_LEAVES = (
+    "messages",
+    "role",
+    "content",
+    "thinking",
+    "tools",
+    "system",
+    "instruction",
+    "input",
+    "output",
+    "prompt",
+    "completion",
+    "chosen",
+    "rejected",
+    "label",
+    "text",
+)
+
+
+def template_file(value: object) -> object:
+    """The file beside `plan.json` that holds the chat template; "tokenizer" is the tokenizer's own."""
+    name = str(value)
+    if name == "tokenizer":
+        return name
+    return Path(name).name if name.endswith(".jinja") else f"{name}.jinja"
+
+
+def _same(*paths: str) -> Table:
+    """Leaves that `train.py` reads under their own path."""
+    return {path: Key(path) for path in paths}
+
+
+def _sources(part: str) -> Table:
+    """A list of sources is written as a whole; each of its leaves is in there."""
+    answers: Table = {f"{part}[].{leaf}": Folded(part) for leaf in SOURCE_LEAVES}
+    answers[f"{part}[].format"] = Folded(part, {"preference": PREFERENCES, "kto": PREFERENCES})
+    compared = ("chosen", "rejected", "label")
+    fields: Table = {
+        f"{part}[].fields.{leaf}": NotImpl(PREFERENCES.why, (None,)) if leaf in compared else Folded(part)
+        for leaf in FIELD_LEAVES
+    }
+    return answers | fields
+
+
+MODEL: Table = _same(
+    "model.base",
+    "model.revision",
+    "model.dtype",
+    "model.attention",
+    "model.trust_remote_code",
+    "model.tokenizer",
+    "model.tokens.pad",
+    "model.tokens.eos",
+    "model.tokens.bos",
+) | {
+    "model.chat_template": Key("model.chat_template", template_file),
+    "model.tokens.add": NotImpl(NEW_TOKENS.why, ((),)),
+}
+
+METHOD: Table = _same(
+    "method.rank",
+    "method.alpha",
+    "method.dropout",
+    "method.target_modules",
+    "method.modules_to_save",
+    "method.rslora",
+    "method.lora_plus_ratio",
+    "method.adapter_dtype",
+    "method.quantization",
+    "method.quantization.bits",
+    "method.quantization.type",
+    "method.quantization.double_quant",
+    "method.quantization.compute_dtype",
+    "method.freeze",
+    "method.train_only",
+    "method.weights_dtype",
+) | {
+    "method.kind": Key("method.kind", refused=dict.fromkeys(OTHER_METHODS, OWN_METHODS)),
+    "method.init": Key(
+        "method.init", refused={"loftq": NotImpl("loftq starts from two copies of the base, which is not written yet")}
+    ),
+    # Leaves of methods that are refused at `method.kind`: one finding is enough.
+    "method.feedforward_modules": Folded("method.kind"),
+    "method.virtual_tokens": Folded("method.kind"),
+    "method.init_text": Folded("method.kind"),
+    "method.projection": Folded("method.kind"),
+    "method.encoder_hidden_size": Folded("method.kind"),
+    "method.bottleneck": Folded("method.kind"),
+    "method.activation": Folded("method.kind"),
+    "method.placement": Folded("method.kind"),
+}
+
+DATA: Table = (
+    _same(
+        "data.validation",
+        "data.system",
+        "data.max_length",
+        "data.overlong",
+        "data.packing",
+        "data.loss_on",
+        "data.shuffle",
+    )
+    | _sources("data.train")
+    | _sources("data.validation")
+)
+
+TRAINING: Table = _same(
+    "training.epochs",
+    "training.max_steps",
+    "training.global_batch_size",
+    "training.micro_batch_size",
+    "training.learning_rate",
+    "training.scheduler",
+    "training.min_lr_ratio",
+    "training.warmup",
+    "training.weight_decay",
+    "training.betas",
+    "training.epsilon",
+    "training.max_grad_norm",
+    "training.gradient_checkpointing",
+    "training.loss",
+    "training.compile",
+    "training.kernels",
+    "training.neftune_alpha",
+    "training.seed",
+) | {
+    "training.objective": Key("training.objective", refused=dict.fromkeys(("dpo", "orpo", "kto"), COMPARING)),
+    "training.optimizer": Key(
+        "training.optimizer", refused={"muon": NotImpl("transformers has no name for it, and our own is not written")}
+    ),
+    # Refused at `training.objective`: there is nothing to compare without.
+    "training.preference": Folded("training.objective"),
+    "training.preference.beta": Folded("training.objective"),
+    "training.preference.loss": Folded("training.objective"),
+}
+
+AROUND: Table = _same(
+    "name",
+    "evaluation.every",
+    "evaluation.batch_size",
+    "checkpoint.every",
+    "checkpoint.keep",
+    "checkpoint.best",
+    "checkpoint.weights_only",
+    "checkpoint.resume",
+    "logging.every",
+    "logging.to",
+    "logging.project",
+    "output.dir",
+    "output.merge",
+    "hardware.count",
+) | {
+    "hardware.nodes": NotImpl(NODES.why, (1,)),
+    "hardware.strategy": Key("hardware.strategy", refused=dict.fromkeys(("fsdp", "zero2", "zero3"), SHARDED)),
+    "hardware.offload": NotImpl(SHARDED.why, ("none",)),
+    "targets.axolotl": NotImpl(RAW.why, ({},)),
+    "targets.llamafactory": NotImpl(RAW.why, ({},)),
+}
+
+CONSUMED: Table = {
+    "version": Ours("the compiler read it"),
+    "hardware.gpu": Ours("chose what was auto"),
+    "hardware.memory": Ours("what the plan was weighed against"),
+    "hardware.reserve": Ours("what the plan was weighed against"),
+}
+
+TABLE: Table = MODEL | METHOD | DATA | TRAINING | AROUND | CONSUMED

@@ -1,0 +1,347 @@
+# pyright: basic
+# Strict typing stops at transformers and trl, whose arguments are untyped.
+"""Train the run that `plan.json` describes. Written by ftc; it needs nothing of ftc to run.
+
+    python train.py             train, or continue where a run of the same plan was stopped
+    python train.py --fresh     train from the start
+    python train.py --dry-run   load the model and the data, show what would be trained, and stop
+
+Read from the top: data, trainer, the run, its result. `settings.py` says what each setting is called by TRL,
+`rows.py` reads the data, `data.py` decides which tokens are trained, `model.py` loads the model and puts the adapters
+on it, `report.py` writes what happened. TRL itself is called in this file alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+# The folder of this script is not on the path where Python was started with -P.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+import transformers
+from data import Counts, Rules, Tokens, prepare
+from datasets import Dataset
+from model import (
+    LORA_KINDS,
+    ModelError,
+    Plan,
+    choose_trained,
+    compile_layers,
+    load_base,
+    load_tokenizer,
+    set_adapter_dtype,
+    use_liger,
+)
+from peft import PeftModel
+from peft.helpers import disable_input_dtype_casting
+from peft.optimizers import create_loraplus_optimizer
+from report import Reporter, closing_words, is_main, measured_memory, versions, write_folder, write_text
+from rows import DataError, held_out, read_rows, weighted
+from settings import SettingError, settings
+from transformers import PrinterCallback, Trainer, TrainerCallback
+from trl import SFTConfig, SFTTrainer, pack_dataset
+
+
+class RunError(Exception):
+    """Why this run cannot start or go on, in words for its owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Tokenised rows of both parts, packed where the plan says so, and what became of the rows that were read."""
+
+    train: Dataset
+    validation: Dataset | None
+    counts: dict[str, dict[str, int]]
+
+
+# --- data
+
+
+def load_data(plan: Plan, tokenizer: Any) -> Prepared:
+    """Read, part, mask, cut and pack the rows."""
+    data, seed = plan["data"], plan["training"]["seed"]
+    rules = Rules(data["loss_on"], data["max_length"], data["overlong"])
+    templated = plan["model"]["chat_template"] is not None
+    rows = read_rows(data["train"], data["system"], templated)
+    share = data["validation"]
+    if isinstance(share, list):
+        kept = read_rows(share, data["system"], templated)
+    else:
+        numbers = held_out(len(rows), share, seed) if share is not None else frozenset()
+        kept = [row for number, row in enumerate(rows) if number in numbers]
+        rows = [row for number, row in enumerate(rows) if number not in numbers]
+    train, counts = prepare(weighted(rows, seed), tokenizer, rules)
+    validation, watched = prepare(kept, tokenizer, rules) if kept else (None, Counts())
+    return Prepared(
+        _dataset(train, data),
+        _dataset(validation, data) if validation else None,
+        {"train": asdict(counts), "validation": asdict(watched)},
+    )
+
+
+def _dataset(rows: list[Tokens], data: dict[str, Any]) -> Dataset:
+    dataset = Dataset.from_dict({"input_ids": [row.ids for row in rows], "labels": [row.labels for row in rows]})
+    return pack_dataset(dataset, data["max_length"], "bfd") if data["packing"] else dataset
+
+
+# --- trainer
+
+
+class CountingTrainer(SFTTrainer):
+    """TRL's trainer, which counts tokens without waiting for the device and takes the loss that the plan names."""
+
+    loss_kind = "chunked"
+    tokens: torch.Tensor | int = 0
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if model.training:
+            mask = inputs.get("attention_mask")
+            self.tokens += inputs["input_ids"].numel() if mask is None else mask.sum()
+        if self.loss_kind == "full":
+            return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+
+class Finisher(TrainerCallback):
+    """Marks a checkpoint as complete, and as one of this plan, once all of it is on disk."""
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if state.is_world_process_zero and folder.is_dir():
+            write_text(folder / "complete.json", json.dumps({"plan": self.identity, "step": state.global_step}))
+
+
+def build_trainer(plan: Plan, out: Path, device: str, tokenizer: Any, prepared: Prepared) -> CountingTrainer:
+    """The model with its adapters, and the trainer around it."""
+    config = SFTConfig(**settings(plan, out, device, len(prepared.train)))
+    transformers.set_seed(plan["training"]["seed"])
+    base = load_base(plan, device)
+    if plan["training"]["kernels"] == "liger":
+        use_liger(base)
+    model = choose_trained(base, plan)
+    before = {name: item.detach().clone() for name, item in model.named_parameters() if item.requires_grad}
+    trainer = CountingTrainer(
+        model=model,
+        args=config,
+        train_dataset=prepared.train,
+        eval_dataset=prepared.validation,
+        processing_class=tokenizer,
+        callbacks=[Finisher(identity(plan))],
+        optimizers=(lora_plus(plan, model, config), None),
+    )
+    _restore(trainer.model, before, plan)
+    trainer.loss_kind = plan["training"]["loss"]
+    trainer.remove_callback(PrinterCallback)
+    if plan["training"]["compile"]:
+        compile_layers(trainer.model)
+    return trainer
+
+
+def _restore(model: Any, before: dict[str, torch.Tensor], plan: Plan) -> None:
+    """TRL rounds the adapters of a quantised base to bfloat16; put back what they were before."""
+    for name, parameter in model.named_parameters():
+        if name in before:
+            parameter.data = before[name]
+    if plan["method"]["kind"] in LORA_KINDS:
+        set_adapter_dtype(model, plan)
+
+
+def lora_plus(plan: Plan, model: Any, config: SFTConfig) -> Any:
+    """An optimizer with another learning rate for B than for A, where the method asks for it; else the trainer's own."""
+    method = plan["method"]
+    ratio = method["lora_plus_ratio"] if method["kind"] in LORA_KINDS else None
+    if ratio is None:
+        return None
+    kind, options = Trainer.get_optimizer_cls_and_kwargs(config, model)
+    options["weight_decay"] = config.weight_decay
+    return create_loraplus_optimizer(model, kind, loraplus_lr_ratio=ratio, **options)
+
+
+# --- the run
+
+
+def identity(plan: Plan) -> str:
+    """A hash of all that decides what is computed; where results go and what is reported do not."""
+    parts = {key: plan[key] for key in ("name", "model", "method", "data", "training", "hardware")}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def place_to_resume(plan: Plan, out: Path, fresh: bool) -> str | None:
+    """The checkpoint to go on from: the plan's, or the newest complete one of this very plan."""
+    checkpoint = plan["checkpoint"]
+    resume = checkpoint["resume"]
+    if fresh or resume == "never" or (resume == "auto" and checkpoint["weights_only"]):
+        return None
+    if resume != "auto":
+        if not (Path(resume) / "trainer_state.json").is_file():
+            raise RunError(f'checkpoint.resume = "{resume}" is no checkpoint')
+        return resume
+    marks = [(json.loads(mark.read_text()), mark.parent) for mark in out.glob("checkpoints/*/complete.json")]
+    own = [(mark["step"], str(folder)) for mark, folder in marks if mark["plan"] == identity(plan)]
+    return max(own)[1] if own else None
+
+
+def choose_device(plan: Plan) -> str:
+    """Where this process trains. Raises `RunError` where the plan wants something that is not here."""
+    wanted, training = plan["derived"]["cpu"], plan["training"]
+    device = "cpu" if wanted or not torch.cuda.is_available() else f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    world, count = int(os.environ.get("WORLD_SIZE", "1")), plan["hardware"]["count"]
+    if world != count or plan["hardware"]["strategy"] not in ("single", "ddp"):
+        raise RunError(
+            f"the plan is for {count} devices ({plan['hardware']['strategy']}) and {world} were started; "
+            f"start it with: torchrun --standalone --nproc-per-node {count} train.py"
+        )
+    if device == "cpu" and training["kernels"] == "liger":
+        raise RunError("training.kernels = liger needs a GPU: its kernels are written in Triton")
+    if device == "cpu" and training["gradient_checkpointing"] == "offload":
+        raise RunError("training.gradient_checkpointing = offload needs a GPU: it moves activations off it")
+    if training["objective"] not in ("sft", "pretrain"):
+        raise RunError(f"training.objective = {training['objective']} is not written yet")
+    return device
+
+
+def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> dict[str, Any]:
+    """Train, and give the summary. `folder` holds the files beside the plan."""
+    out = Path(plan["output"]["dir"])
+    out.mkdir(parents=True, exist_ok=True)
+    device = choose_device(plan)
+    tokenizer = load_tokenizer(plan, folder)
+    prepared = load_data(plan, tokenizer)
+    trainer = build_trainer(plan, out, device, tokenizer, prepared)
+    resume = place_to_resume(plan, out, fresh)
+    if dry:
+        return {"rows": prepared.counts, "resume": resume, "trained_parameters": _trained(trainer.model)}
+    reporter = Reporter(out, device, lambda: int(trainer.tokens) * plan["hardware"]["count"])
+    trainer.add_callback(reporter)
+    start = time.perf_counter()
+    try:
+        with disable_input_dtype_casting(trainer.model, active=trainer.args.bf16 or trainer.args.fp16):
+            trainer.train(resume_from_checkpoint=resume)
+    finally:
+        reporter.close()
+    summary = summarise(plan, trainer, reporter, prepared, device, time.perf_counter() - start)
+    if is_main():
+        save(plan, trainer.model, tokenizer, out, device)
+        write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _trained(model: Any) -> int:
+    return sum(item.numel() for item in model.parameters() if item.requires_grad)
+
+
+# --- the result
+
+
+def save(plan: Plan, model: Any, tokenizer: Any, out: Path, device: str) -> None:
+    """What was trained, and beside it the merged model where the plan asks for one."""
+
+    def write(folder: Path) -> None:
+        options = {"save_embedding_layers": False} if isinstance(model, PeftModel) else {}
+        model.save_pretrained(folder, **options)
+        tokenizer.save_pretrained(folder)
+
+    result = result_folder(plan, out)
+    write_folder(result, write)
+    if plan["output"]["merge"] and isinstance(model, PeftModel):
+        merge(plan, result, tokenizer, out / "merged", device)
+
+
+def merge(plan: Plan, adapter: Path, tokenizer: Any, target: Path, device: str) -> None:
+    """The adapter merged into a base loaded without quantisation: into 4 bit it would not survive."""
+    merged = PeftModel.from_pretrained(load_base(plan, device, quantized=False), str(adapter)).merge_and_unload()
+
+    def write(folder: Path) -> None:
+        merged.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    write_folder(target, write)
+
+
+def result_folder(plan: Plan, out: Path) -> Path:
+    """`adapter` in PEFT's own format, or `model` where all weights were trained."""
+    return out / ("adapter" if plan["method"]["kind"] in LORA_KINDS else "model")
+
+
+def summarise(
+    plan: Plan, trainer: CountingTrainer, reporter: Reporter, prepared: Prepared, device: str, seconds: float
+) -> dict[str, Any]:
+    """What was planned and what happened."""
+    losses, watched, tokens = reporter.losses("loss"), reporter.losses("eval_loss"), reporter.tokens()
+    best = min(watched) if watched else None
+    return {
+        "name": plan["name"],
+        "plan": identity(plan),
+        "device": device if device == "cpu" else torch.cuda.get_device_name(),
+        "steps": trainer.state.global_step,
+        "epochs": trainer.state.epoch,
+        "rows": prepared.counts,
+        "packed_rows": len(prepared.train) if plan["data"]["packing"] else None,
+        "trained_parameters": _trained(trainer.model),
+        "tokens": tokens,
+        "seconds": round(seconds, 2),
+        "tokens_per_second": round(tokens / reporter.seconds, 1) if reporter.seconds else 0.0,
+        "loss": {
+            "first": losses[0] if losses else None,
+            "last": losses[-1] if losses else None,
+            "first_validation": watched[0] if watched else None,
+            "last_validation": watched[-1] if watched else None,
+            "best_validation": best,
+        },
+        "memory": {"planned": plan["derived"]["memory"], "measured": measured_memory(device)},
+        "versions": versions(),
+        "result": str(result_folder(plan, Path(plan["output"]["dir"]))),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. 0: trained; 1: it could not, said in a paragraph; 130: stopped by the user."""
+    parser = argparse.ArgumentParser(description="Train the run that plan.json describes.")
+    parser.add_argument("--plan", type=Path, default=Path(__file__).resolve().parent / "plan.json")
+    parser.add_argument("--fresh", action="store_true", help="start anew instead of continuing")
+    parser.add_argument("--dry-run", action="store_true", help="load model and data, then stop")
+    asked = parser.parse_args(arguments)
+    transformers.logging.set_verbosity_error()
+    try:
+        plan = json.loads(asked.plan.read_text("utf-8"))
+        summary = run(plan, asked.plan.parent, fresh=asked.fresh, dry=asked.dry_run)
+    except KeyboardInterrupt:
+        print("stopped; start it again to go on from the newest checkpoint", file=sys.stderr)  # noqa: T201
+        return 130
+    except (DataError, ModelError, RunError, SettingError, ImportError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except torch.OutOfMemoryError as error:
+        print(f"error: {_out_of_memory(plan, error)}", file=sys.stderr)  # noqa: T201
+        return 1
+    if is_main():
+        print(json.dumps(summary, indent=2) if asked.dry_run else closing_words(summary))  # noqa: T201
+    return 0
+
+
+def _out_of_memory(plan: Plan, error: Exception) -> str:
+    planned = plan["derived"]["memory"].get("device_gib")
+    free, total = (size / 2**30 for size in torch.cuda.mem_get_info())
+    return (
+        f"the GPU ran out of memory: planned {planned} GiB, the card has {total:.1f} GiB, {free:.1f} GiB of them free "
+        "now. Close what else runs on it, or lower training.micro_batch_size, turn training.gradient_checkpointing on, "
+        f"or lower data.max_length. ({str(error).splitlines()[0]})"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
