@@ -15,7 +15,7 @@ from schemas.plan import NOT_LEAVES, Plan
 
 
 def lock(compiled: Compiled, artifact: Artifact, text: str, sets: tuple[str, ...]) -> dict[str, object]:
-    """All but the hashes of the files, which the writer adds. No times, users or machines: the same input, the same lock."""
+    """All but the hashes of the files, which the writer adds. Nothing of time, user or machine."""
     backend = load(artifact.target)
     return {
         "format_version": FORMAT_VERSION,

@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from compiler.dataset import expand
 from compiler.errors import FtcError
 from compiler.exit import USAGE
 from schemas.artifact import Split
@@ -93,11 +94,9 @@ def _source_rows(source: SourcePlan, advance: Advance) -> Iterator[str]:
         yield from _file_rows(path, advance)
 
 
-def _files(source: SourcePlan) -> list[Path]:
+def _files(source: SourcePlan) -> tuple[Path, ...]:
     """The files of a source: the one of that name, or those that match it as a glob, sorted."""
-    path = Path(source.path)
-    root = Path(path.anchor)
-    found = [path] if path.is_file() else sorted(root.glob(str(path.relative_to(root))))
+    found = expand(source.path, Path())
     if not found:
         raise FtcError(f'no file matches "{source.path}"', exit_code=USAGE)
     return found

@@ -89,7 +89,7 @@ def command(
 def build(file: File, asked: Options, *, err: bool = False) -> Built:
     """Compile for the target that is asked for; ends the command where the recipe is wrong or does not fit."""
     compiled = file.compile(asked)
-    plan = require_valid(file, compiled, err=err)
+    plan = require_valid(file, compiled, asked.sets, err=err)
     if compiled.artifact:
         return Built(file, compiled, plan, compiled.artifact, asked.sets)
     if compiled.footprint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +25,9 @@ class File:
     name: str
     text: str
 
-    @property
-    def lines(self) -> list[str]:
-        """The text's lines, broken where YAML breaks them."""
-        return re.split(r"\r\n|[\n\r\x85\u2028\u2029]", self.text)
+    def sources(self, sets: Sequence[str]) -> dict[str, Sequence[str]]:
+        """The lines that findings point at: the file's, broken where YAML breaks them, and the options."""
+        return {self.name: re.split(r"\r\n|[\n\r\x85\u2028\u2029]", self.text), "--set": sets}
 
     def compile(self, options: Options) -> Compiled:
         """Take it through the pipeline."""
@@ -39,10 +39,10 @@ def open_file(name: str) -> File:
     return File(name, read(Path(name)))
 
 
-def require_valid(file: File, compiled: Compiled, *, err: bool = False) -> Plan:
+def require_valid(file: File, compiled: Compiled, sets: Sequence[str], *, err: bool = False) -> Plan:
     """Print the findings; the plan, or the end of the command where one of them is an error."""
     paint = painter(sys.stderr if err else sys.stdout)
-    click.echo(diagnostics_text(compiled.diagnostics, file.lines, paint), nl=False, err=err, color=paint.on)
+    click.echo(diagnostics_text(compiled.diagnostics, file.sources(sets), paint), nl=False, err=err, color=paint.on)
     if compiled.plan and compiled.valid:
         return compiled.plan
     errors = sum(item.level == "error" for item in compiled.diagnostics)

@@ -27,6 +27,7 @@ class Judged:
     """What there is to say about a recipe. `footprints`: one for each target asked for, if it came so far."""
 
     file: File
+    sets: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
     footprints: tuple[Footprint, ...]
     card: str | None
@@ -74,7 +75,7 @@ def _judge(name: str, targets: Sequence[Target | None], asked: Options) -> Judge
     compiled = [file.compile(replace(asked, target=target)) for target in targets]
     found = compiled[0].diagnostics if len(targets) == 1 else _merged(compiled, targets)
     footprints = tuple(item.footprint for item in compiled if item.footprint)
-    return Judged(file, found, footprints, card(compiled[0].plan))
+    return Judged(file, asked.sets, found, footprints, card(compiled[0].plan))
 
 
 def _merged(compiled: Sequence[Compiled], targets: Sequence[Target | None]) -> tuple[Diagnostic, ...]:
@@ -111,7 +112,7 @@ def _text(judged: Sequence[Judged], found: Sequence[Diagnostic], paint: Paint) -
 
     single = len(judged) == 1
     text = "".join(
-        (diagnostics_text(one.diagnostics, one.file.lines, paint) if one.diagnostics else "")
+        (diagnostics_text(one.diagnostics, one.file.sources(one.sets), paint) if one.diagnostics else "")
         + _memory(one, paint, single=single)
         for one in judged
     )

@@ -11,9 +11,9 @@ WIDTH = 120
 SHADES: Mapping[Level, Shade] = {"error": "red", "warning": "yellow"}
 
 
-def diagnostics_text(found: Sequence[Diagnostic], lines: Sequence[str], paint: Paint) -> str:
-    """All findings of one recipe, whose text is `lines`."""
-    return "".join(_diagnostic(item, lines, paint) for item in found)
+def diagnostics_text(found: Sequence[Diagnostic], sources: Mapping[str, Sequence[str]], paint: Paint) -> str:
+    """All findings of one recipe. `sources`: the lines of its file, and of "--set" the options."""
+    return "".join(_diagnostic(item, sources.get(item.file, ()), paint) for item in found)
 
 
 def _diagnostic(item: Diagnostic, lines: Sequence[str], paint: Paint) -> str:
@@ -21,7 +21,7 @@ def _diagnostic(item: Diagnostic, lines: Sequence[str], paint: Paint) -> str:
     head = f"{_place(item, paint)}: {paint(item.level, shade, bold=True)} {paint(item.code, bold=True)}: "
     text = head + printable(item.message) + "\n"
     hint = printable(item.hint or "")
-    if item.file == "--set" or not 0 < item.span.line <= len(lines):
+    if not 0 < item.span.line <= len(lines):
         return text + (f"    {hint}\n" if hint else "")
     return text + _frame(lines[item.span.line - 1], item.span, hint, paint, shade)
 
