@@ -1,3 +1,1 @@
-"""From a recipe to the artifact of a target: read, check, resolve, weigh, emit, write, run."""
-
-__version__ = "0.1.0"
+"""From a recipe to an artifact: read, check, resolve, weigh, emit."""
