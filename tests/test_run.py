@@ -1,0 +1,127 @@
+"""A child process: its output, its end, and the signals on its way. Children are real, and so are the signals."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from compiler.errors import FtcError
+from compiler.run import command
+from schemas.artifact import Artifact
+
+ROOT = Path(__file__).parents[1]
+RUNNER = """
+import sys
+from contextlib import suppress
+from pathlib import Path
+from compiler.run import run_child
+ended = run_child([sys.executable, "-u", "-c", sys.argv[1]], Path())
+print(ended.code, ended.signalled, ended.tail, flush=True)
+"""
+WAITER = """
+import signal, sys
+def stop(number, frame):
+    print("got", number, flush=True)
+    sys.exit(3)
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, stop)
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+def start(child: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", RUNNER, child],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_output_is_passed_on_and_the_end_remembered() -> None:
+    runner = start("import sys; print('out'); print('one\\n\\ntwo', file=sys.stderr); sys.exit(7)")
+    out, err = runner.communicate()
+    assert out == "out\n7 None ('one', 'two')\n"
+    assert err == "one\n\ntwo\n"
+
+
+def test_only_the_last_lines_are_kept() -> None:
+    out, err = start("import sys; [print(n, file=sys.stderr) for n in range(9000)]; sys.exit(1)").communicate()
+    assert err.splitlines() == [str(n) for n in range(9000)]
+    assert out.endswith("'8998', '8999')\n")
+    assert "'8984'" not in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_child_once(number: signal.Signals) -> None:
+    runner = start(WAITER)
+    assert runner.stdout
+    assert runner.stdout.readline() == "ready\n"
+    runner.send_signal(number)
+    out, _ = runner.communicate()
+    assert out == f"got {number.value}\n3 {number.value} ()\n"
+
+
+def test_ctrl_c_at_a_terminal_reaches_the_child_once() -> None:
+    """A terminal sends it to the whole foreground group; the child has a group of its own."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execve(sys.executable, [sys.executable, "-c", RUNNER, WAITER], {**os.environ, "PYTHONPATH": str(ROOT)})
+    with os.fdopen(terminal, "r+b", buffering=0) as screen:
+        seen = b""
+        while b"ready" not in seen:
+            seen += screen.read(1024)
+        screen.write(b"\x03")
+        # Linux ends a terminal whose last process has gone with an error, not with an empty read.
+        with suppress(OSError):
+            while chunk := screen.read(1024):
+                seen += chunk
+    os.waitpid(pid, 0)
+    assert seen.count(b"got 2") == 1
+    assert b"3 2 ()" in seen
+
+
+def test_a_child_killed_from_elsewhere() -> None:
+    out, _ = start("import os, signal; os.kill(os.getpid(), signal.SIGKILL)").communicate()
+    assert out == "137 None ()\n"
+
+
+def test_a_grandchild_that_holds_the_stream_open_does_not_hold_us(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    waits = [sys.executable, "-c", f"open({str(gate)!r}).read()"]
+    runner = start(f"import subprocess, os; subprocess.Popen({waits!r}, stdout=subprocess.DEVNULL); os._exit(0)")
+    out, _ = runner.communicate(timeout=60)
+    assert out == "0 None ()\n"
+    gate.open("w").close()
+
+
+def test_python_keeps_the_script_folder_off_its_path(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
+    (tmp_path / "train.py").write_text("import json; print('trained')")
+    made = Artifact("native", "train.py", {}, ("python", "train.py"))
+    done = subprocess.run(command(made), cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "trained\n"
+
+
+def test_a_tool_that_is_not_there() -> None:
+    with pytest.raises(FtcError, match='no command "axolotl-of-nowhere"') as stopped:
+        command(Artifact("axolotl", "config.yaml", {}, ("axolotl-of-nowhere", "train")))
+    assert stopped.value.exit_code == 4
+    assert "pip install -r requirements.txt" in str(stopped.value.hint)
+
+
+def test_a_package_that_is_not_there() -> None:
+    with pytest.raises(FtcError, match="unsloth cannot run here"):
+        command(Artifact("unsloth", "train.py", {}, ("python", "train.py")))
