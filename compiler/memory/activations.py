@@ -1,0 +1,185 @@
+"""What the forward pass keeps for the backward pass, in bytes a token.
+
+The terms follow the operators of the transformers 5 modules: what each of them saves for its gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compiler.memory.block import Block, block, closes, visits
+from compiler.memory.precision import Precision
+from compiler.memory.trainable import adapted
+from schemas.facts import Linear, ModelFacts
+from schemas.method_plan import AdapterPlan, FullPlan, Ia3Plan, LoraPlan, PrefixPlan, PromptPlan, PTuningPlan
+from schemas.plan import Plan
+
+DROPOUT_MASK = 1
+"""Bytes an element of a dropout mask on CUDA: native_dropout keeps booleans."""
+
+Adapted = tuple[tuple[Linear, float], ...]
+"""Linear layers, each with the share of its layers that is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One forward pass: `rows` of `length` positions. `masked`: an attention mask over pairs of positions is needed,
+    for padding or for documents that share a row."""
+
+    rows: int
+    length: int
+    masked: bool
+
+    @property
+    def tokens(self) -> int:
+        """Positions that go through the decoder layers."""
+        return self.rows * self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Bytes a token. `model`: all layers, nothing recomputed. `layer`: the largest layer. `boundary`: the input of
+    one layer. `products`: all layers when only products and attention are kept. `passing`: what walking back
+    through one layer adds for a moment. `outside`: the last norm's float32 copy, and its output."""
+
+    model: float
+    layer: float
+    boundary: float
+    products: float
+    passing: float
+    outside: float
+
+
+def batch(plan: Plan, rows: int) -> Batch:
+    """The largest forward pass over `rows` rows of data. Preferences put two answers in a row of the batch."""
+    method = plan.method
+    virtual = method.virtual_tokens if isinstance(method, PrefixPlan | PromptPlan | PTuningPlan) else 0
+    count = rows * (2 if plan.training.objective in ("dpo", "orpo") else 1)
+    return Batch(count, plan.data.max_length + virtual, masked=plan.data.packing or count > 1)
+
+
+def kept(plan: Plan, precision: Precision, work: Batch) -> Kept:
+    """What one token costs, from the shapes of the model's layers."""
+    facts, shape = plan.facts, block(plan.facts)
+    attention = _attention(plan, shape, precision, work) + _norms(plan, shape, precision)
+    mlp, experts = _mlp(plan, shape, precision), _experts(facts, shape, precision)
+    extra = _method(plan, precision)
+    return Kept(
+        model=facts.layers * attention + shape.dense_layers * mlp + shape.expert_layers * experts + extra,
+        layer=attention + (mlp + experts if shape.both else max(mlp, experts)) + extra / facts.layers,
+        boundary=precision.stream * facts.hidden,
+        products=_products(facts, shape, precision),
+        passing=_passing(plan, shape, precision, work),
+        outside=facts.hidden * (4 + precision.linear),
+    )
+
+
+def mask(plan: Plan, precision: Precision, work: Batch) -> int:
+    """Bytes of a mask over all pairs of positions, which SDPA and eager write out: a boolean and, for the kernel,
+    the same in the type of the scores. Other kernels take the documents' lengths."""
+    if plan.model.attention not in ("sdpa", "eager") or not work.masked:
+        return 0
+    return work.rows * work.length**2 * (1 + precision.attention)
+
+
+def _attention(plan: Plan, shape: Block, precision: Precision, work: Batch) -> float:
+    """Queries, keys, values, the result and its statistics; without a fused kernel the scores too."""
+    heads, width = plan.facts.heads, precision.attention
+    if plan.model.attention == "eager":
+        return width * 4 * shape.queries + heads * work.length * (width + 4)
+    if _multiplied_out(plan, precision, work):
+        return width * 6 * shape.queries + heads * work.length * width
+    expanded = plan.model.attention == "sdpa" and work.masked
+    return width * 2 * (shape.queries + (shape.queries if expanded else shape.keys)) + 4 * heads
+
+
+def _multiplied_out(plan: Plan, precision: Precision, work: Batch) -> bool:
+    """SDPA on float32 with grouped heads has no fused kernel on CUDA: scores and expanded copies are kept."""
+    grouped = plan.facts.kv_heads < plan.facts.heads
+    on_cuda = plan.gpu is None or not plan.gpu.is_cpu
+    return plan.model.attention == "sdpa" and precision.attention == 4 and grouped and on_cuda and not work.masked
+
+
+def _norms(plan: Plan, shape: Block, precision: Precision) -> float:
+    """Each norm keeps a float32 copy of its input (Liger's the input itself), and a trained one its output."""
+    copied = precision.stream if plan.training.kernels == "liger" else 4
+    trained = precision.stream if isinstance(plan.method, FullPlan) else 0
+    return shape.norms * (copied + trained)
+
+
+def _mlp(plan: Plan, shape: Block, precision: Precision) -> float:
+    """A gated block keeps gate, activation and up (Liger recomputes one), a plain one its activation's input."""
+    gated = 2 if plan.training.kernels == "liger" else 3
+    return shape.inner * precision.linear * (gated if shape.gated else 1)
+
+
+def _experts(facts: ModelFacts, shape: Block, precision: Precision) -> float:
+    """A token visits several experts: gate, activation, up and product of each, its input and its output."""
+    if not shape.expert_inner:
+        return 0
+    return facts.experts_per_token * precision.linear * (4 * shape.expert_inner + 2 * facts.hidden)
+
+
+def _method(plan: Plan, precision: Precision) -> float:
+    """What the method adds, over all layers."""
+    method, facts = plan.method, plan.facts
+    if isinstance(method, FullPlan):
+        every = tuple((linear, 1.0) for linear in facts.linears)
+        return _inputs(every, facts, precision.base, each=precision.autocast)
+    if isinstance(method, LoraPlan):
+        return _lora(method, tuple(adapted(method, facts)), facts, precision)
+    if isinstance(method, Ia3Plan):
+        return sum(share * _scaled(method, linear, facts, precision) for linear, share in adapted(method, facts))
+    if isinstance(method, AdapterPlan):
+        inserted = facts.layers * (2 if method.placement == "houlsby" else 1)
+        return inserted * 4 * (facts.hidden + 2 * method.bottleneck)
+    return 0
+
+
+def _inputs(linears: Adapted, facts: ModelFacts, width: int, *, each: bool) -> float:
+    """Inputs that these modules keep. Those that start a block share theirs, unless `each` makes a copy; what
+    attention gives out is kept already."""
+    shared: dict[str, float] = {}
+    total = 0.0
+    for linear, share in linears:
+        size = width * linear.d_in * visits(linear, facts) * share
+        if closes(linear, facts):
+            total += size * (linear.room != "attention")
+        elif each:
+            total += size
+        else:
+            shared[linear.room] = max(shared.get(linear.room, 0.0), size)
+    return total + sum(shared.values())
+
+
+def _lora(method: LoraPlan, linears: Adapted, facts: ModelFacts, precision: Precision) -> float:
+    """The input as A sees it, A's output, a dropped-out input with its mask, and what DoRA's scale multiplies."""
+    computed = precision.own_input or precision.linear
+    dora = precision.linear + computed if method.kind in ("dora", "qdora") else 0
+    own = computed + DROPOUT_MASK if method.dropout else precision.own_input
+    total = 0.0 if own else _inputs(linears, facts, precision.linear, each=False)
+    for linear, share in linears:
+        size = own * linear.d_in + dora * linear.d_out + computed * method.rank
+        total += size * visits(linear, facts) * share
+    return total
+
+
+def _scaled(method: Ia3Plan, linear: Linear, facts: ModelFacts, precision: Precision) -> float:
+    """IA3 keeps what it multiplies: a float32 copy of the input, or the module's output."""
+    if linear.name in method.feedforward_modules:
+        return 4 * linear.d_in * visits(linear, facts)
+    return precision.linear * linear.d_out * visits(linear, facts)
+
+
+def _products(facts: ModelFacts, shape: Block, precision: Precision) -> float:
+    """Outputs of all products and of attention, which selective checkpointing keeps."""
+    outputs = sum(linear.d_out * visits(linear, facts) for linear in facts.linears)
+    return precision.linear * outputs + precision.attention * shape.queries * facts.layers
+
+
+def _passing(plan: Plan, shape: Block, precision: Precision, work: Batch) -> float:
+    """Gradients inside one layer while it is walked back: of the mlp's three parts, or of eager scores."""
+    inner = max(shape.inner, plan.facts.experts_per_token * shape.expert_inner)
+    products = 3 * inner * precision.linear + plan.facts.hidden * precision.stream
+    scores = plan.facts.heads * work.length * 8 if plan.model.attention == "eager" else 0
+    return max(products, scores)

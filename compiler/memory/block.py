@@ -1,0 +1,68 @@
+"""The shape of a decoder layer: widths in elements, read off the model's linear layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.facts import Linear, ModelFacts, Room
+
+INTO = ("q_", "k_", "v_", "qkv", "gate", "up", "fc1", "w1", "w3")
+"""How the names of modules begin that lead from the residual stream into a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """`queries`, `keys`: widths of all heads together. `inner`, `expert_inner`: widths inside the mlp and inside one
+    expert. `gated`: whether the mlp multiplies two halves. `dense_layers`, `expert_layers`: how many layers have an
+    mlp, and how many have experts. `norms`: widths of all norms of a layer together."""
+
+    queries: int
+    keys: int
+    inner: int
+    expert_inner: int
+    gated: bool
+    dense_layers: int
+    expert_layers: int
+    norms: int
+
+    @property
+    def both(self) -> bool:
+        """Whether some layer has an mlp and experts: shared experts."""
+        return self.dense_layers > 0 and self.expert_layers > 0
+
+
+def block(facts: ModelFacts) -> Block:
+    """The shape of this model's layers. Norms over single heads are told by what layer norms leave over."""
+    per_layer = (facts.norm_params - facts.hidden) // facts.layers
+    wide = per_layer // facts.hidden * facts.hidden
+    heads = (facts.heads + facts.kv_heads) * facts.head_dim if per_layer > wide else 0
+    inner = _inner(facts, "mlp")
+    into = sum(item.d_out for item in facts.linears if item.room == "mlp" and not closes(item, facts))
+    return Block(
+        queries=facts.heads * facts.head_dim,
+        keys=facts.kv_heads * facts.head_dim,
+        inner=inner,
+        expert_inner=_inner(facts, "experts"),
+        gated=into >= 2 * inner,
+        dense_layers=_layers(facts, "mlp"),
+        expert_layers=_layers(facts, "experts"),
+        norms=wide + heads,
+    )
+
+
+def closes(linear: Linear, facts: ModelFacts) -> bool:
+    """Whether this module leads back to the residual stream."""
+    return linear.d_out == facts.hidden and not linear.name.startswith(INTO)
+
+
+def visits(linear: Linear, facts: ModelFacts) -> int:
+    """How many times a token goes through this kind of module, over all layers."""
+    return linear.layers * (facts.experts_per_token if linear.room == "experts" else linear.copies)
+
+
+def _inner(facts: ModelFacts, room: Room) -> int:
+    return max((item.d_in for item in facts.linears if item.room == room and closes(item, facts)), default=0)
+
+
+def _layers(facts: ModelFacts, room: Room) -> int:
+    return max((item.layers for item in facts.linears if item.room == room), default=0)

@@ -1,0 +1,50 @@
+"""Bytes of the optimizer: its state, and what one step needs for a moment."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from compiler.memory.stacks import Profile
+from compiler.memory.trainable import Group
+from schemas.recipe import Optimizer
+
+BLOCKWISE: Final[dict[Optimizer, float]] = {
+    "adamw_8bit": 2 * (1 + 4 / 256),
+    "paged_adamw_8bit": 2 * (1 + 4 / 256),
+    "lion_8bit": 1 + 4 / 256,
+    "adamw_4bit": 2 * (0.5 + 4 / 128),
+    "paged_adamw": 8,
+}
+"""Bytes of state an element, whatever the weight's type: quantised in blocks with one float32 scale each
+(bitsandbytes: 256, torchao: 128), or always float32 (bitsandbytes' 32-bit paged AdamW)."""
+
+PAGED: Final = ("paged_adamw", "paged_adamw_8bit")
+"""Optimizers whose state the driver may move to CPU memory when the card is full."""
+
+FOREACH: Final = ("adamw", "sgd")
+"""Optimizers of torch itself, which have a foreach form."""
+
+
+def state(group: Group, optimizer: Optimizer) -> float:
+    """Bytes of state for these weights. Muon keeps one momentum for matrices; the rest is left to AdamW's two."""
+    if optimizer in BLOCKWISE:
+        return group.elements * BLOCKWISE[optimizer]
+    if optimizer == "adafactor":
+        return group.factors * 4
+    if optimizer == "sgd":
+        return 0
+    if optimizer == "muon":
+        return (group.elements + group.outer) * group.width
+    return 2 * group.size
+
+
+def workspace(groups: tuple[Group, ...], optimizer: Optimizer, stack: Profile) -> int:
+    """Bytes that a step needs beside its state."""
+    if stack.foreach and optimizer in FOREACH:
+        return sum(group.size for group in groups)
+    largest = max(group.largest for group in groups)
+    if optimizer == "adafactor":
+        return largest * 4 * 2
+    if optimizer == "muon":
+        return largest * 2 * 3
+    return 0

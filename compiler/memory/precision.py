@@ -1,0 +1,89 @@
+"""In how many bytes the tensors of a run are kept: weights, residual stream, outputs of linear layers, attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from compiler.memory.stacks import Profile
+from schemas.method_plan import FullPlan, LoraPlan
+from schemas.plan import Plan
+from schemas.section import Dtype
+
+WIDTH: Final[dict[Dtype, int]] = {"bfloat16": 2, "float16": 2, "float32": 4}
+"""Bytes of one element."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Bytes an element.
+
+    `base`: model.dtype. `rest`: base weights that are not quantised. `stream`: the residual stream. `linear`: what
+    linear layers give out. `attention`: queries, keys and values as the kernel sees them. `trained`: trained weights,
+    gradients and optimizer state. `own_input`: the copy of its input that each adapted module keeps (0: it shares the
+    one that is there). `logits`: what the head gives out. `autocast`: whether float32 weights are cast for products.
+    """
+
+    base: int
+    rest: int
+    stream: int
+    linear: int
+    attention: int
+    trained: int
+    own_input: int
+    logits: int
+    autocast: bool
+
+
+def precision(plan: Plan, stack: Profile) -> Precision:
+    """The bytes of this plan's tensors when this stack runs it."""
+    base = WIDTH[plan.model.dtype]
+    if isinstance(plan.method, FullPlan):
+        return _full(base, WIDTH[plan.method.weights_dtype])
+    return _adapted(plan, stack, base)
+
+
+def _full(base: int, weights: int) -> Precision:
+    """Trained weights wider than model.dtype mean autocast: 16-bit products over a float32 stream."""
+    autocast = weights > base
+    return Precision(
+        base=base,
+        rest=base,
+        stream=weights,
+        linear=base,
+        attention=base,
+        trained=weights,
+        own_input=0,
+        logits=base,
+        autocast=autocast,
+    )
+
+
+def _adapted(plan: Plan, stack: Profile, base: int) -> Precision:
+    """A frozen base. K-bit preparation makes the stream, and with it the outputs of 4-bit layers, float32."""
+    upcast = plan.quantization is not None and stack.upcast == "always"
+    rest = 4 if upcast else base
+    autocast = stack.autocast and base == 2
+    trained = WIDTH[plan.method.adapter_dtype] if isinstance(plan.method, LoraPlan) else 4
+    return Precision(
+        base=base,
+        rest=rest,
+        stream=rest,
+        linear=rest,
+        attention=base if autocast else rest,
+        trained=trained,
+        own_input=_own_input(rest, 2 if autocast else trained, trained, stack),
+        logits=base if autocast else rest,
+        autocast=autocast,
+    )
+
+
+def _own_input(given: int, computed: int, adapter: int, stack: Profile) -> int:
+    """Bytes of the copy each adapted module keeps: none where its input already has the type it computes in.
+
+    PEFT casts the input to the adapter's type first; under autocast the product casts it back, and keeps that copy.
+    """
+    if not stack.casts_adapter_inputs:
+        return 0
+    through = {given, adapter, computed}
+    return computed if len(through) > 1 else 0

@@ -1,0 +1,187 @@
+"""What is trained: how many elements, in how many bytes, for every method of the language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from compiler.memory.precision import Precision
+from schemas.facts import Linear, ModelFacts
+from schemas.method_plan import AdapterPlan, FullPlan, Ia3Plan, LoraPlan, PrefixPlan, PromptPlan, PTuningPlan
+from schemas.plan import Plan
+
+OUTER = ("embed_tokens", "lm_head")
+"""The embedding and the head, which adapters and `modules_to_save` may name beside the layers' own modules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Trained elements of one type. `factors`: rows and columns of their matrices. `largest`: of one tensor.
+    `added`: whether they come on top of the base's own weights. `outer`: those of embeddings, head and norms."""
+
+    elements: int
+    width: int
+    factors: int
+    largest: int
+    added: bool
+    outer: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of these weights, and of their gradients."""
+        return self.elements * self.width
+
+
+def trainable(plan: Plan, kept: Precision) -> tuple[Group, ...]:
+    """Everything that is trained, before sharding."""
+    method, facts, width = plan.method, plan.facts, kept.trained
+    if isinstance(method, FullPlan):
+        return (_full(method, facts, width),)
+    saved = _saved(method.modules_to_save, facts, kept.rest) if isinstance(method, LoraPlan) else ()
+    tokens = _tokens(plan, width)
+    if isinstance(method, LoraPlan):
+        return (_lora(method, facts, width), *saved, *tokens)
+    return (_small(method, facts, width), *tokens)
+
+
+def adapted(method: LoraPlan | Ia3Plan, facts: ModelFacts) -> Iterator[tuple[Linear, float]]:
+    """The linear layers that carry an adapter, each with the share of its layers that do."""
+    for linear in facts.linears:
+        share = targeted(method.target_modules, linear)
+        if share:
+            yield linear, share
+
+
+def targeted(patterns: tuple[str, ...] | str, linear: Linear) -> float:
+    """The share of this module's layers that `target_modules` names: PEFT compares names by their end."""
+    if isinstance(patterns, str):
+        return _matched(patterns.removeprefix("re:"), linear)
+    path = f"model.layers.0.{place(linear)}"
+    return float(any(path == name or path.endswith(f".{name}") for name in patterns))
+
+
+def place(linear: Linear) -> str:
+    """The module's name inside a decoder layer, as transformers 5 spells it."""
+    if "." in linear.name:
+        return linear.name
+    if linear.room == "attention":
+        return f"self_attn.{linear.name}"
+    return f"mlp.experts.{linear.name}" if linear.room == "experts" else f"mlp.{linear.name}"
+
+
+def _matched(pattern: str, linear: Linear) -> float:
+    """The share of layers whose full module name the expression matches."""
+    compiled = re.compile(pattern)
+    names = (f"model.layers.{index}.{place(linear)}" for index in range(linear.layers))
+    return sum(compiled.fullmatch(name) is not None for name in names) / linear.layers
+
+
+def _lora(method: LoraPlan, facts: ModelFacts, width: int) -> Group:
+    """A and B of each adapted module; DoRA adds one magnitude for each of its outputs."""
+    dora = method.kind in ("dora", "qdora")
+    elements = factors = largest = 0
+    for linear, share in adapted(method, facts):
+        count = round(linear.copies * linear.layers * share)
+        elements += count * (method.rank * (linear.d_in + linear.d_out) + linear.d_out * dora)
+        factors += count * (2 * method.rank + linear.d_in + linear.d_out)
+        largest = max(largest, method.rank * max(linear.d_in, linear.d_out))
+    for name in _outer(method.target_modules):
+        elements += method.rank * (facts.vocab + facts.hidden) * (name in OUTER)
+        largest = max(largest, method.rank * facts.vocab)
+    return Group(elements, width, factors, largest, added=True)
+
+
+def _outer(patterns: tuple[str, ...] | str) -> tuple[str, ...]:
+    if isinstance(patterns, str):
+        return tuple(name for name in OUTER if re.fullmatch(patterns.removeprefix("re:"), name))
+    return tuple(name for name in OUTER if name in patterns)
+
+
+def _saved(modules: tuple[str, ...], facts: ModelFacts, width: int) -> tuple[Group, ...]:
+    """`modules_to_save`: a whole trained copy of each named module, in the type of the one it is copied from."""
+    outer = [facts.embedding_params for name in modules if name in OUTER]
+    inner = [linear for linear in facts.linears if targeted(modules, linear)] if modules else []
+    elements = sum(outer) + sum(linear.weights for linear in inner)
+    elements += facts.norm_params * any("norm" in name for name in modules)
+    if not elements:
+        return ()
+    largest = max([*outer, *(linear.d_in * linear.d_out for linear in inner), facts.hidden])
+    return (Group(elements, width, _factors(facts), largest, added=True),)
+
+
+def _tokens(plan: Plan, width: int) -> tuple[Group, ...]:
+    """`model.tokens.add`: a trained row for each new token, in the embedding and in a head of its own."""
+    rows = len(plan.model.tokens.add) * (1 if plan.facts.tied else 2)
+    elements = rows * plan.facts.hidden
+    return (Group(elements, width, rows + plan.facts.hidden, elements, added=True),) if rows else ()
+
+
+def _small(
+    method: Ia3Plan | PrefixPlan | PromptPlan | PTuningPlan | AdapterPlan, facts: ModelFacts, width: int
+) -> Group:
+    elements = _small_elements(method, facts)
+    return Group(elements, width, elements, elements, added=True)
+
+
+def _small_elements(method: Ia3Plan | PrefixPlan | PromptPlan | PTuningPlan | AdapterPlan, facts: ModelFacts) -> int:
+    """Elements of the methods that train little: vectors, virtual tokens, bottlenecks."""
+    hidden = facts.hidden
+    if isinstance(method, Ia3Plan):
+        return round(sum(share * _scaled(method, item) for item, share in adapted(method, facts)))
+    if isinstance(method, AdapterPlan):
+        inserted = facts.layers * (2 if method.placement == "houlsby" else 1)
+        return inserted * (2 * hidden * method.bottleneck + method.bottleneck + hidden)
+    if isinstance(method, PTuningPlan):
+        inner = method.encoder_hidden_size
+        return method.virtual_tokens * hidden + 2 * hidden * inner + inner * inner + 2 * inner + hidden
+    if isinstance(method, PromptPlan):
+        return method.virtual_tokens * hidden
+    kept = facts.layers * 2 * facts.kv_heads * facts.head_dim
+    if not method.projection:
+        return method.virtual_tokens * kept
+    return method.virtual_tokens * hidden + hidden * hidden + hidden + hidden * kept + kept
+
+
+def _scaled(method: Ia3Plan, linear: Linear) -> int:
+    """IA3 scales a module's output, or the input of those named feedforward."""
+    width = linear.d_in if targeted(method.feedforward_modules, linear) else linear.d_out
+    return width * linear.copies * linear.layers
+
+
+def _full(method: FullPlan, facts: ModelFacts, width: int) -> Group:
+    """The base's own weights, less what `freeze` and `train_only` leave alone."""
+    elements = _unfrozen(method, facts) if method.freeze or method.train_only else facts.params
+    largest = max(facts.embedding_params, *(linear.d_in * linear.d_out for linear in facts.linears))
+    outer = facts.params - sum(linear.weights for linear in facts.linears)
+    return Group(elements, width, _factors(facts), min(largest, elements), added=False, outer=min(outer, elements))
+
+
+def _unfrozen(method: FullPlan, facts: ModelFacts) -> int:
+    """Elements whose parameter name the patterns leave trained."""
+    patterns, wanted = (method.train_only, True) if method.train_only else (method.freeze, False)
+    return sum(
+        size for name, size in parameters(facts) if any(fnmatchcase(name, pattern) for pattern in patterns) is wanted
+    )
+
+
+def parameters(facts: ModelFacts) -> Iterator[tuple[str, int]]:
+    """Parameter names as transformers 5 spells them, with their elements; layers' norms share one name each."""
+    yield "model.embed_tokens.weight", facts.embedding_params
+    if not facts.tied:
+        yield "lm_head.weight", facts.head_params
+    yield "model.norm.weight", facts.hidden
+    norms = (facts.norm_params - facts.hidden) // facts.layers
+    for index in range(facts.layers):
+        yield f"model.layers.{index}.input_layernorm.weight", norms // 2
+        yield f"model.layers.{index}.post_attention_layernorm.weight", norms - norms // 2
+    for linear in facts.linears:
+        for index in range(facts.layers - linear.layers, facts.layers):
+            yield f"model.layers.{index}.{place(linear)}.weight", linear.d_in * linear.d_out * linear.copies
+
+
+def _factors(facts: ModelFacts) -> int:
+    """Rows and columns of all weight matrices."""
+    inner = sum((linear.d_in + linear.d_out) * linear.copies * linear.layers for linear in facts.linears)
+    return inner + (1 if facts.tied else 2) * (facts.vocab + facts.hidden)

@@ -1,0 +1,73 @@
+"""Whether a run fits, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from compiler.memory.loss import computed_loss
+from compiler.memory.stacks import Profile
+from schemas.footprint import Confidence, Verdict
+from schemas.plan import Plan
+
+CHECKED_FAMILIES: Final = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "phi3")
+"""Families whose layers the formula was compared with measurements or traces of; others have an assumed layout."""
+
+SPREAD: Final[dict[Confidence, tuple[float, float]]] = {
+    "high": (0.96, 1.04),
+    "medium": (0.93, 1.08),
+    "low": (0.85, 1.18),
+}
+"""How far live tensors may be from the formula, as factors. Published runs on one card: median error 1-2 %, worst 5 %."""
+
+
+def verdict(capacity: int | None, least: int, high: int) -> Verdict:
+    """`least`: live tensors and context, without which nothing runs. `high`: the interval's upper end."""
+    if capacity is None:
+        return "unknown"
+    if high <= capacity:
+        return "fits"
+    return "tight" if least <= capacity else "does_not_fit"
+
+
+def capacity(plan: Plan, stack: Profile) -> int | None:
+    """Bytes of one card that the run may use; None where no card is named, or raw keys may change anything."""
+    raw = {"axolotl": plan.targets.axolotl, "llamafactory": plan.targets.llamafactory}.get(stack.stack)
+    if plan.hardware.gpu is None or plan.hardware.memory is None or raw:
+        return None
+    return max(plan.hardware.memory - plan.hardware.reserve, 0)
+
+
+def doubts(plan: Plan, stack: Profile) -> tuple[Confidence, tuple[str, ...]]:
+    """How far the formula can be trusted for this plan, and what speaks against it."""
+    low, medium = _low(plan, stack), _medium(plan, stack)
+    return ("low" if low else "medium" if medium else "high"), (*low, *medium)
+
+
+def _low(plan: Plan, stack: Profile) -> tuple[str, ...]:
+    training, facts = plan.training, plan.facts
+    full = computed_loss(plan, stack) == "full"
+    found = {
+        f"{facts.family} layers are assumed to be laid out like llama's": facts.family not in CHECKED_FAMILIES,
+        "experts are fused parameters, which bitsandbytes leaves in 16 bit": bool(plan.quantization and facts.experts),
+        "several cards: communication and gathering were never compared with measurements": plan.devices > 1,
+        "rows of different length with whole logits: the longest batch decides": full and not plan.data.packing,
+        "selective checkpointing keeps products; which ones, the stack decides": (
+            training.gradient_checkpointing == "selective"
+        ),
+        f"{training.objective} was never compared with measurements": training.objective in ("dpo", "orpo", "kto"),
+    }
+    return tuple(why for why, holds in found.items() if holds)
+
+
+def _medium(plan: Plan, stack: Profile) -> tuple[str, ...]:
+    found = {
+        "without checkpointing, what each operator saves decides": plan.training.gradient_checkpointing is False,
+        f"{stack.title} replaces operators of the model by its own": stack.stack == "unsloth",
+        "replacement kernels save less than the model's own": plan.training.kernels == "liger",
+        "compiled layers usually save less; that is not counted": plan.training.compile,
+        f"{plan.method.kind} was never compared with measurements": plan.method.kind not in ("full", "lora", "qlora"),
+        f"{plan.training.optimizer}'s step was never compared with measurements": (
+            plan.training.optimizer in ("adafactor", "muon", "adamw_4bit", "lion_8bit")
+        ),
+    }
+    return tuple(why for why, holds in found.items() if holds)

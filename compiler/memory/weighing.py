@@ -1,0 +1,97 @@
+"""A plan and a stack → a footprint: the closed form. No torch, well under a millisecond."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from compiler.memory import phases
+from compiler.memory.allocator import Gap, context, gap
+from compiler.memory.loss import computed_loss
+from compiler.memory.phases import Moment, Run, lay_out
+from compiler.memory.stacks import Profile, profile
+from compiler.memory.verdict import SPREAD, capacity, doubts, verdict
+from schemas.footprint import Footprint, Parts, Phases, Stack
+from schemas.plan import Plan
+
+
+def weigh(plan: Plan, stack: Stack) -> Footprint:
+    """How much memory the fullest card needs when this stack runs this plan, and whether it fits."""
+    facts = profile(stack)
+    run = lay_out(plan, facts)
+    room = capacity(plan, facts)
+    ground = context(plan.gpu) + run.layout.communication
+    moments = _moments(run, room, ground)
+    peak = max(moments.values(), key=lambda moment: moment.total)
+    loose = gap(peak.total, _logits_tensor(run), computed_loss(plan, facts), facts, plan.devices)
+    confidence, against = doubts(plan, facts)
+    shrink, grow = SPREAD[confidence]
+    high = int(peak.total * grow) + loose.high + int(ground * 1.2)
+    return Footprint(
+        stack=stack,
+        verdict=verdict(room, peak.total + ground, high),
+        capacity=room,
+        allocated=peak.total,
+        reserved=peak.total + loose.expected,
+        device=peak.total + loose.expected + ground,
+        low=int(peak.total * shrink) + loose.low + int(ground * 0.6),
+        high=high,
+        method="formula",
+        confidence=confidence,
+        phases=Phases(**{name: moment.total for name, moment in moments.items()}),
+        parts=_parts(peak, loose, ground),
+        host_ram=phases.host_ram(run),
+        because=(*_assumptions(run, facts), *against),
+    )
+
+
+def _moments(run: Run, room: int | None, ground: int) -> dict[str, Moment]:
+    """Each phase's largest moment, by the phase's name."""
+    found = {
+        "load": (phases.load(run),),
+        "step": phases.step(run),
+        "optimizer": (phases.optimizer(run),),
+        "eval": (phases.evaluate(run),),
+        "merge": (phases.merge(run),),
+    }
+    if run.stack.tile.budget and room is not None:
+        found = {name: tuple(_elastic(item, room - ground) for item in items) for name, items in found.items()}
+    return {name: max(items, key=lambda moment: moment.total) for name, items in found.items()}
+
+
+def _elastic(moment: Moment, room: int) -> Moment:
+    """A stack that sizes its loss by the free memory takes at most half of what the rest leaves."""
+    free = max(room - (moment.total - moment.logits), 0)
+    return replace(moment, logits=min(moment.logits, free // 2))
+
+
+def _logits_tensor(run: Run) -> int:
+    return 4 * run.plan.facts.vocab * run.work.tokens
+
+
+def _parts(peak: Moment, loose: Gap, ground: int) -> Parts:
+    return Parts(
+        weights=peak.weights,
+        adapters=peak.adapters,
+        gradients=peak.gradients,
+        optimizer=peak.optimizer,
+        activations=peak.activations,
+        logits=peak.logits,
+        workspace=peak.workspace,
+        context=ground,
+        fragmentation=loose.expected,
+    )
+
+
+def _assumptions(run: Run, stack: Profile) -> tuple[str, ...]:
+    """What was taken for granted about the stack, each with its source."""
+    plan, sources = run.plan, stack.sources
+    loss = computed_loss(plan, stack)
+    said = [f"{stack.title} ({stack.version})", f"the loss is {loss}: {sources['losses']}"]
+    if plan.quantization:
+        fate = "become float32" if stack.upcast == "always" else "stay in 16 bit"
+        said.append(f"weights that are not quantised {fate}: {sources['upcast']}")
+    if run.precision.own_input:
+        said.append(f"each adapted module keeps a copy of its input: {sources['casts_adapter_inputs']}")
+    if stack.foreach and plan.training.optimizer in ("adamw", "sgd"):
+        said.append(f"the optimizer's step has a temporary as large as all trained weights: {sources['foreach']}")
+    return tuple(said)
