@@ -77,6 +77,12 @@ class ModelFacts:
         return 0 if self.tied else self.embedding_params
 
     @property
+    def other_params(self) -> int:
+        """Elements of no matrix of `linears`, norm, embedding or head: biases, routers, sinks, convolutions."""
+        counted = self.embedding_params + self.head_params + self.norm_params
+        return self.params - counted - sum(linear.weights for linear in self.linears)
+
+    @property
     def modules(self) -> frozenset[str]:
         """Last names of everything `target_modules` may list: nn.Linear modules and fused expert parameters."""
         return frozenset(linear.name for linear in self.linears)
@@ -104,8 +110,8 @@ class Gpu:
 
     @property
     def has_bf16(self) -> bool:
-        """Whether bfloat16 is computed in hardware."""
-        return self.bf16_tflops is not None
+        """Whether bfloat16 is computed in hardware: its rate is known, or the card is an Ampere or newer."""
+        return self.bf16_tflops is not None or (self.compute_capability or 0) >= 8
 
     @property
     def is_cpu(self) -> bool:

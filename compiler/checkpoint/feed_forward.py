@@ -58,9 +58,10 @@ def gpt_oss(config: ConfigReader, dims: Dims) -> Part:
 
 
 def qwen_moe(config: ConfigReader, dims: Dims) -> Part:
-    """Some layers may stay dense."""
-    skipped, step = config.items("mlp_only_layers"), config.count("decoder_sparse_step", 1) or 1
-    sparse = sum((index + 1) % step == 0 and index not in skipped for index in range(dims.layers))
+    """Every `decoder_sparse_step`-th layer sparse, but for those listed as dense."""
+    step = config.count("decoder_sparse_step", 1) or 1
+    turns = (index for index in config.items("mlp_only_layers") if isinstance(index, int) and 0 <= index < dims.layers)
+    sparse = dims.layers // step - sum((index + 1) % step == 0 for index in set(turns))
     mixture = experts(config, dims, config.size("moe_intermediate_size"), sparse) + router(config, dims, sparse)
     return mixture + _dense(config, dims, "intermediate_size", dims.layers - sparse)
 
