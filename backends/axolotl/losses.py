@@ -1,0 +1,85 @@
+"""Combinations that Axolotl cannot do, or would quietly do otherwise."""
+
+from __future__ import annotations
+
+from backends.alike import all_sources, read_directly, unsplittable
+from backends.axolotl.table import TRACKERS
+from backends.cadence import cadence, evaluation, unsayable
+from schemas.diagnostic import Finding
+from schemas.method_plan import FullPlan, LoraPlan
+from schemas.plan import Plan, SourcePlan
+
+
+def losses(plan: Plan) -> tuple[Finding, ...]:
+    """Combinations that Axolotl cannot do, or would quietly do otherwise."""
+    return (*unsplittable(plan), *unsayable(plan), *_lost_of_method(plan), *_lost_of_data(plan), *_lost_of_run(plan))
+
+
+def _lost_of_method(plan: Plan) -> list[Finding]:
+    found: list[Finding] = []
+    method, dtype = plan.method, plan.model.dtype
+    if isinstance(method, FullPlan) and method.weights_dtype != dtype:
+        found.append(_lost("method.weights_dtype", f"trained weights have the model's type, {dtype}"))
+    if isinstance(method, LoraPlan):
+        if method.adapter_dtype not in ("float32", dtype):
+            found.append(_lost("method.adapter_dtype", f"adapters are float32, or of the model's type, {dtype}"))
+        quantization = method.quantization
+        if quantization and quantization.bits == 8 and quantization.compute_dtype != dtype:
+            found.append(
+                _lost("method.quantization.compute_dtype", f"8-bit weights compute in the model's type, {dtype}")
+            )
+        if fused := _fused(plan, method):
+            found.append(_later("method.target_modules", f"fused experts ({', '.join(fused)}) are not written"))
+    return found
+
+
+def _fused(plan: Plan, method: LoraPlan) -> list[str]:
+    """Targets that are stacks of experts in one parameter, which LoRA reaches by another key."""
+    targets = method.target_modules
+    return [] if isinstance(targets, str) else [x.name for x in plan.facts.linears if x.fused and x.name in targets]
+
+
+def _lost_of_data(plan: Plan) -> list[Finding]:
+    found: list[Finding] = []
+    for path, source in all_sources(plan):
+        found += _lost_of_source(plan, path, source)
+    for path, source in read_directly(plan):
+        if isinstance(source.limit, float):
+            found.append(_lost(f"{path}.limit", "it counts rows, not shares of them"))
+        if source.local and source.split != "train":
+            found.append(_lost(f"{path}.split", "a local file has no splits"))
+    return found
+
+
+def _lost_of_source(plan: Plan, path: str, source: SourcePlan) -> list[Finding]:
+    found: list[Finding] = []
+    overlong, loss_on = plan.data.overlong, plan.data.loss_on
+    if source.format == "prompt_completion" and plan.model.chat_template:
+        found.append(_lost(f"{path}.format", "prompts and completions are not written in the chat template there"))
+    if source.format == "text" and overlong != "split":
+        found.append(_lost("data.overlong", "raw text is always cut into pieces of max_length tokens"))
+    if source.format == "text" and loss_on != "all":
+        found.append(_lost("data.loss_on", "all of raw text is trained"))
+    if source.format in ("messages", "sharegpt") and loss_on == "completion":
+        found.append(_lost("data.loss_on", "a conversation has turns, not one completion; write assistant"))
+    return found
+
+
+def _lost_of_run(plan: Plan) -> list[Finding]:
+    found: list[Finding] = []
+    steps = evaluation(plan).steps and cadence(plan.checkpoint.every, plan).steps
+    if plan.checkpoint.best and evaluation(plan).strategy != "no" and not steps:
+        found.append(
+            _lost("checkpoint.best", "the best checkpoint is only looked for at steps; write a number of steps")
+        )
+    if plan.logging.project != plan.name and not set(plan.logging.to) & TRACKERS.keys():
+        found.append(_lost("logging.project", f"only {', '.join(TRACKERS)} have projects, and none is in logging.to"))
+    return found
+
+
+def _lost(path: str, why: str) -> Finding:
+    return Finding("FTC404", path, f"{path} cannot be kept by Axolotl here: {why}")
+
+
+def _later(path: str, why: str) -> Finding:
+    return Finding("FTC401", path, f"{path} cannot be said here: {why}")
