@@ -15,10 +15,10 @@ import click
 from backends import TARGETS
 from compiler.build import Compiled, Options
 from compiler.commands import options
-from compiler.commands.compiling import File, card, open_file, require_valid
+from compiler.commands.compiling import File, open_file, require_valid
 from compiler.exit import NO_FIT
 from compiler.lock import lock
-from compiler.report.memory_text import memory_text
+from compiler.report.memory_text import card, memory_text
 from compiler.report.paint import painter
 from compiler.split import Advance, total_bytes
 from compiler.write import write_artifact

@@ -48,10 +48,3 @@ def require_valid(file: File, compiled: Compiled, sets: Sequence[str], *, err: b
     errors = sum(item.level == "error" for item in compiled.diagnostics)
     click.echo(summary(errors, len(compiled.diagnostics) - errors, paint), nl=False, err=err, color=paint.on)
     raise click.exceptions.Exit(of_recipe(compiled.diagnostics, ()) or OK)
-
-
-def card(plan: Plan | None) -> str | None:
-    """What the recipe runs on, in the reader's words: `a100-40gb`, `8 x h100`."""
-    if plan is None or plan.hardware.gpu is None:
-        return None
-    return plan.hardware.gpu if plan.devices == 1 else f"{plan.devices} x {plan.hardware.gpu}"

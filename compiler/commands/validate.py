@@ -11,9 +11,10 @@ import click
 from backends import TARGETS
 from compiler.build import Compiled, Options
 from compiler.commands import options
-from compiler.commands.compiling import File, card, open_file
+from compiler.commands.compiling import File, open_file
 from compiler.errors import FtcError
 from compiler.exit import first, of_recipe
+from compiler.report.memory_text import card
 from compiler.report.paint import Paint, painter
 from schemas.artifact import Target
 from schemas.diagnostic import Diagnostic

@@ -9,6 +9,7 @@ from typing import Final
 from compiler.report.paint import Paint, Shade
 from schemas.facts import GIB
 from schemas.footprint import Footprint, Verdict
+from schemas.plan import Plan
 
 CELLS: Final = 60
 MIB: Final = 1 << 20
@@ -36,6 +37,13 @@ def size(amount: int, *, small: bool = False) -> str:
     if small or 0 < amount < GIB // 10:
         return f"{amount / MIB:.0f} MiB"
     return f"{amount / GIB:.1f} GiB"
+
+
+def card(plan: Plan | None) -> str | None:
+    """What the recipe runs on, in the reader's words: `a100-40gb`, `8 x h100`."""
+    if plan is None or plan.hardware.gpu is None:
+        return None
+    return plan.hardware.gpu if plan.devices == 1 else f"{plan.devices} x {plan.hardware.gpu}"
 
 
 def verdict_line(footprint: Footprint, gpu: str | None, paint: Paint) -> str:

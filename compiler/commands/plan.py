@@ -1,0 +1,81 @@
+"""`ftc plan`: what a run will be, and what it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast, get_args
+
+import click
+
+from backends import TARGETS
+from compiler.build import Compiled, Options
+from compiler.commands import options
+from compiler.commands.compiling import File, open_file, require_valid
+from compiler.exit import of_recipe
+from compiler.hardware import all_gpus
+from compiler.report.machine import as_json
+from compiler.report.paint import painter
+from compiler.report.plan_data import Option, plan_report
+from compiler.report.plan_text import plan_text
+from schemas.artifact import Target
+from schemas.footprint import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is weighed besides the recipe's own stack and card."""
+
+    stacks: tuple[Stack | None, ...]
+    gpus: tuple[str | None, ...]
+
+
+@click.command()
+@options.recipe
+@click.option("--target", type=click.Choice(TARGETS), help="Plan for this target; native if not given.")
+@click.option("--gpu", metavar="GPU|all", help="Weigh for this card instead of the recipe's; all: compare all cards.")
+@click.option("--stack", type=options.STACK_OR_ALL, help="Whose training code is weighed; all: compare them.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@options.sets
+def command(
+    *, recipe: str, target: Target | None, gpu: str | None, stack: str | None, form: str, sets: tuple[str, ...]
+) -> int:
+    """Show the resolved plan: every setting, the memory it needs, and what makes it fit."""
+    file = open_file(recipe)
+    own = Options(
+        target=target,
+        gpu=None if gpu == "all" else gpu,
+        sets=sets,
+        stack=None if stack == "all" else cast(Stack | None, stack),
+    )
+    compiled = file.compile(own)
+    others = _others(file, own, _asked(stack, gpu)) if compiled.valid else []
+    if form == "json":
+        click.echo(as_json(plan_report(compiled, target or "native", others)), nl=False)
+    else:
+        require_valid(file, compiled, sets)
+        paint = painter()
+        click.echo(plan_text(compiled, others, paint), nl=False, color=paint.on)
+    return of_recipe(compiled.diagnostics, [compiled.footprint])
+
+
+def _asked(stack: str | None, gpu: str | None) -> _Asked:
+    stacks: tuple[Stack | None, ...] = get_args(Stack) if stack == "all" else (cast(Stack | None, stack),)
+    gpus = tuple(card.name for card in all_gpus() if not card.is_cpu) if gpu == "all" else (gpu,)
+    return _Asked(stacks, gpus)
+
+
+def _others(file: File, own: Options, asked: _Asked) -> list[Option]:
+    """Every stack on every card that was asked for; nothing where only one of each was."""
+    if len(asked.stacks) * len(asked.gpus) == 1:
+        return []
+    pairs = [(stack, gpu) for stack in asked.stacks for gpu in asked.gpus]
+    return [_option(file.compile(replace(own, stack=stack, gpu=gpu)), stack, gpu) for stack, gpu in pairs]
+
+
+def _option(compiled: Compiled, stack: Stack | None, gpu: str | None) -> Option:
+    footprint = compiled.footprint
+    return Option(
+        stack=footprint.stack if footprint else stack or "native",
+        gpu=gpu or (compiled.plan.hardware.gpu if compiled.plan else None),
+        compiled=compiled,
+    )

@@ -1,0 +1,93 @@
+"""`ftc plan` for a person: what will happen, why, what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+
+from compiler.build import Compiled
+from compiler.report.machine import as_data
+from compiler.report.memory_text import VERDICTS, card, memory_text, size
+from compiler.report.paint import Paint, printable
+from compiler.report.plan_data import Option
+from compiler.report.table import table
+from schemas.footprint import Footprint
+from schemas.plan import Plan, leaves
+
+
+def plan_text(compiled: Compiled, others: Sequence[Option], paint: Paint) -> str:
+    """The settings section by section, the reasons of what was decided, the memory by part and by phase."""
+    plan, footprint = compiled.plan, compiled.footprint
+    if plan is None or footprint is None:
+        return ""
+    parts = [
+        "\n".join(_settings(plan, paint)),
+        *_decisions(plan, paint),
+        memory_text(footprint, card(plan), paint) + _phases(footprint),
+        *_assumptions(footprint, paint),
+        *_alternatives(others, paint),
+    ]
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def _settings(plan: Plan, paint: Paint) -> Iterator[str]:
+    """Every leaf that is on, under its section."""
+    yield paint(f"{plan.name}", bold=True) + f": {_summary(plan)}"
+    decided = {decision.path for decision in plan.decisions}
+    section = ""
+    for path, value in leaves(plan).items():
+        if value is None or value in ((), {}) or "." not in path:
+            continue
+        first, rest = path.split(".", 1)
+        if first.partition("[")[0] != section:
+            section = first
+            yield paint(section, bold=True)
+        yield f"  {rest} = {_value(value)}" + (paint("  (decided)", "cyan") if path in decided else "")
+
+
+def _summary(plan: Plan) -> str:
+    training = plan.training
+    length = f"{training.max_steps} steps" if training.max_steps else f"{training.epochs:g} epochs"
+    batch = f"{training.micro_batch_size} x {plan.accumulation} x {plan.devices} = {training.global_batch_size} rows"
+    return f"{plan.method.kind} of {plan.facts.name}, {length}, {batch} (at most {plan.tokens_per_step} tokens) a step"
+
+
+def _value(value: object) -> str:
+    data = as_data(value)
+    if isinstance(data, bool):
+        return str(data).lower()
+    return printable(f"{data:g}" if isinstance(data, float) else str(data))
+
+
+def _decisions(plan: Plan, paint: Paint) -> Iterator[str]:
+    if not plan.decisions:
+        return
+    rows = [f"  {item.path} = {_value(item.value)}: {item.because}" for item in plan.decisions]
+    yield "\n".join([paint("decided", bold=True), *rows])
+
+
+def _phases(footprint: Footprint) -> str:
+    peaks = {field.name: getattr(footprint.phases, field.name) for field in fields(footprint.phases)}
+    live = ", ".join(f"{name} {size(amount)}" for name, amount in peaks.items() if amount)
+    return f"  live tensors at most: {live}; host memory {size(footprint.host_ram)}\n"
+
+
+def _assumptions(footprint: Footprint, paint: Paint) -> Iterator[str]:
+    if footprint.because:
+        yield "\n".join([paint("assumed", bold=True), *(f"  {because}" for because in footprint.because)])
+
+
+def _alternatives(others: Sequence[Option], paint: Paint) -> Iterator[str]:
+    if others:
+        rows = [["card", "stack", "about", "of", "verdict"], *(_row(item) for item in others)]
+        yield paint("elsewhere", bold=True) + "\n" + "".join(f"  {line}\n" for line in table(rows).splitlines())
+
+
+def _row(item: Option) -> list[str]:
+    footprint = item.compiled.footprint
+    name = card(item.compiled.plan) or item.gpu or "-"
+    if footprint is None:
+        errors = [found.message for found in item.compiled.diagnostics if found.level == "error"]
+        return [name, item.stack, "-", "-", printable(errors[0]) if errors else "-"]
+    room = "-" if footprint.capacity is None else size(footprint.capacity)
+    return [name, item.stack, size(footprint.device), room, VERDICTS[footprint.verdict][0]]
