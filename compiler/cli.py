@@ -11,9 +11,9 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from compiler import __version__
 from compiler.errors import FtcError
 from compiler.exit import INTERNAL, INTERRUPTED, TERMINATED, USAGE
+from schemas.version import VERSION
 
 COMMANDS: Final = ("validate", "plan", "build", "run", "config", "targets", "models", "gpus", "explain", "schema")
 
@@ -38,7 +38,7 @@ class Ftc(click.Group):
 
 
 @click.group(cls=Ftc, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="ftc")
+@click.version_option(VERSION, prog_name="ftc")
 def main() -> None:
     """A compiler for fine-tuning: one recipe, checked, weighed against the GPU, compiled to four trainers."""
 
@@ -87,7 +87,7 @@ def _bug() -> int:
     from traceback import format_exc
 
     with NamedTemporaryFile("w", prefix="ftc-", suffix=".log", delete=False, encoding="utf-8") as log:
-        log.write(f"ftc {__version__}, Python {sys.version}\n{format_exc()}")
+        log.write(f"ftc {VERSION}, Python {sys.version}\n{format_exc()}")
     what = f"{type(sys.exc_info()[1]).__name__}: {sys.exc_info()[1]}"
     _say(f"ftc failed, which is a bug: {what}", f"please report it with {log.name} and the recipe")
     return INTERNAL

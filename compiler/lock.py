@@ -7,11 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from backends import load
-from compiler import __version__
 from compiler.build import Compiled
 from compiler.report.machine import FORMAT_VERSION, as_data
 from schemas.artifact import Artifact
 from schemas.plan import NOT_LEAVES, Plan
+from schemas.version import VERSION
 
 
 def lock(compiled: Compiled, artifact: Artifact, text: str, sets: tuple[str, ...]) -> dict[str, object]:
@@ -19,7 +19,7 @@ def lock(compiled: Compiled, artifact: Artifact, text: str, sets: tuple[str, ...
     backend = load(artifact.target)
     return {
         "format_version": FORMAT_VERSION,
-        "ftc": __version__,
+        "ftc": VERSION,
         "target": artifact.target,
         "tool": backend.VERSION,
         "recipe": {"file": Path(compiled.file).name, "sha256": sha256(text.encode()).hexdigest(), "set": list(sets)},

@@ -59,7 +59,7 @@ def command(
 
 
 def _asked(stack: str | None, gpu: str | None) -> _Asked:
-    stacks: tuple[Stack | None, ...] = get_args(Stack) if stack == "all" else (cast(Stack | None, stack),)
+    stacks = cast(tuple[Stack | None, ...], get_args(Stack) if stack == "all" else (stack,))
     gpus = tuple(card.name for card in all_gpus() if not card.is_cpu) if gpu == "all" else (gpu,)
     return _Asked(stacks, gpus)
 
@@ -68,8 +68,11 @@ def _others(file: File, own: Options, asked: _Asked) -> list[Option]:
     """Every stack on every card that was asked for; nothing where only one of each was."""
     if len(asked.stacks) * len(asked.gpus) == 1:
         return []
-    pairs = [(stack, gpu) for stack in asked.stacks for gpu in asked.gpus]
-    return [_option(file.compile(replace(own, stack=stack, gpu=gpu)), stack, gpu) for stack, gpu in pairs]
+    return [
+        _option(file.compile(replace(own, stack=stack, gpu=gpu)), stack, gpu)
+        for stack in asked.stacks
+        for gpu in asked.gpus
+    ]
 
 
 def _option(compiled: Compiled, stack: Stack | None, gpu: str | None) -> Option:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
-from compiler import __version__
 from schemas.diagnostic import Diagnostic
+from schemas.version import VERSION
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
@@ -15,7 +15,7 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 def sarif(found: Iterable[Diagnostic]) -> str:
     """One run with all findings."""
     items = list(found)
-    driver = {"name": "ftc", "version": __version__, "rules": [{"id": code} for code in _codes(items)]}
+    driver = {"name": "ftc", "version": VERSION, "rules": [{"id": code} for code in _codes(items)]}
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
