@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent / "tests")]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from plans import a_plan, card, facts, full, lora
 
@@ -52,7 +52,7 @@ class Reading:
         return self.predicted / self.measured - 1
 
 
-class NotExpressible(Exception):
+class InexpressibleError(Exception):
     """The row describes a run that no recipe can say."""
 
 
@@ -63,7 +63,7 @@ def main(path: str, stack: Stack = "peft") -> None:
         row = json.loads(line)
         try:
             readings += _readings(row, weigh(_plan(row), stack))
-        except NotExpressible as why:
+        except InexpressibleError as why:
             print(f"{row['id'][:72]:72s} left out: {why}")
     for reading in readings:
         under = "  under" if reading.high < reading.measured else ""
@@ -86,26 +86,26 @@ def _summary(kind: str, readings: list[Reading]) -> None:
     )
 
 
-def _readings(row: dict[str, Any], print_: Footprint) -> Iterator[Reading]:
+def _readings(row: dict[str, Any], weighed: Footprint) -> Iterator[Reading]:
     kind = KINDS.get(row["measured_kind"])
     if kind is None:
-        raise NotExpressible(f"reading of kind {row['measured_kind']}")
-    ends = {"allocated": print_.high, "reserved": print_.high, "device": print_.high}
-    yield Reading(row["id"], kind, getattr(print_, kind) / GIB, row["measured_gib"], ends[kind] / GIB)
+        raise InexpressibleError(f"reading of kind {row['measured_kind']}")
+    ends = {"allocated": weighed.high, "reserved": weighed.high, "device": weighed.high}
+    yield Reading(row["id"], kind, getattr(weighed, kind) / GIB, row["measured_gib"], ends[kind] / GIB)
     extra = (row["measured_extra"] or {}).get("max_allocated_gib")
     if extra:
-        yield Reading(row["id"], "allocated", print_.allocated / GIB, extra, print_.high / GIB)
+        yield Reading(row["id"], "allocated", weighed.allocated / GIB, extra, weighed.high / GIB)
 
 
 def _plan(row: dict[str, Any]) -> Plan:
     if row["n_gpus"] != 1:
-        raise NotExpressible("several cards")
+        raise InexpressibleError("several cards")
     if row["kernels"] or row["torch_compile"]:
-        raise NotExpressible("other kernels")
+        raise InexpressibleError("other kernels")
     model = _model(row)
     fused_precision = "autocast" in row["base_dtype"]
     if fused_precision and row["method"] != "full":
-        raise NotExpressible("a frozen base in float32 under autocast")
+        raise InexpressibleError("a frozen base in float32 under autocast")
     accumulation = row["grad_accum"] or 1
     return a_plan(
         model,
@@ -131,7 +131,7 @@ def _model(row: dict[str, Any]) -> str:
         except AssertionError:
             continue
         return candidate
-    raise NotExpressible(f"{name} is not in the catalog")
+    raise InexpressibleError(f"{name} is not in the catalog")
 
 
 def _method(row: dict[str, Any], model: str, fused_precision: bool) -> Any:

@@ -65,7 +65,7 @@ def full(**changes: object) -> FullPlan:
     return FullPlan(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def a_plan(  # noqa: PLR0913
+def a_plan(
     model: str = "meta-llama/Llama-3.1-8B",
     method: MethodPlan | str = "lora",
     *,

@@ -1,8 +1,8 @@
 """From live tensors to what the driver reports: the CUDA context, and memory the caching allocator cannot reuse.
 
-Fragmentation is made by logits-sized blocks. On 101 published runs on one A100 (foundation-model-stack/fms-acceleration,
-benchmarks) and 11 on an RTX 4080 (DaoyuanLi2816/can-i-finetune-this), the gap less the context was 0.1-0.6 of one
-float32 logits tensor (4 V T bytes) with a fused loss, and 0.2-3.7 with full logits.
+Fragmentation is made by logits-sized blocks. On 101 published runs on one A100 (benchmarks of
+foundation-model-stack/fms-acceleration) and 11 on an RTX 4080 (DaoyuanLi2816/can-i-finetune-this), the gap less the
+context was 0.1-0.6 of one float32 logits tensor (4 V T bytes) with a fused loss, and 0.2-3.7 with full logits.
 """
 
 from __future__ import annotations

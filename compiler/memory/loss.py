@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from compiler.memory.activations import Batch
 from compiler.memory.precision import Precision
 from compiler.memory.stacks import Profile
@@ -13,14 +15,17 @@ CHAIN = 12
 """Bytes a logit beside the logits themselves: the saved float32 log-softmax, its gradient and the logits' gradient."""
 CHAIN_FORWARD = 8
 """The same without a backward pass: the float32 copy and the log-softmax."""
+LIGER_LOSS: Final = ("axolotl", "llamafactory")
+"""Stacks where `kernels: liger` brings Liger's fused loss; TRL forbids it beside its own."""
+LIGER_WIDTH = 8
+"""Bytes of logits an element of the hidden states: Liger takes V / hidden chunks, so a chunk is as large as they."""
 
 
 def computed_loss(plan: Plan, stack: Profile) -> Loss:
-    """The loss that the stack computes for this plan. Liger brings a chunked one, except to TRL, which forbids it;
-    losses over preferences have none."""
+    """The loss that the stack computes for this plan. Losses over preferences are never chunked."""
     if plan.training.objective not in ("sft", "pretrain"):
         return "full"
-    if plan.training.kernels == "liger" and stack.stack in ("axolotl", "llamafactory"):
+    if plan.training.kernels == "liger" and stack.stack in LIGER_LOSS:
         return "chunked"
     return stack.loss(plan.training.loss)
 
@@ -55,10 +60,14 @@ def head_workspace(plan: Plan, precision: Precision, stack: Profile) -> int:
 
 
 def _tile(plan: Plan, stack: Profile, work: Batch) -> int:
-    tile, vocab = stack.tile, plan.facts.vocab
+    """What of the logits is there at once."""
+    tile, vocab, tokens = stack.tile, plan.facts.vocab, work.tokens
+    if plan.training.kernels == "liger" and stack.stack in LIGER_LOSS:
+        return LIGER_WIDTH * tokens * plan.facts.hidden
     if tile.budget:
-        return min(vocab * work.tokens * tile.width, tile.budget)
-    return min(tile.tokens, work.tokens) * min(tile.vocab, vocab) * tile.width
+        return min(vocab * tokens * tile.width, tile.budget)
+    rows = -(-tokens // tile.chunks) if tile.chunks else min(tile.tokens, tokens)
+    return tile.whole * vocab * tokens + rows * (min(tile.vocab, vocab) or vocab) * tile.width
 
 
 def _head_trained(plan: Plan) -> bool:

@@ -70,8 +70,7 @@ def lay_out(plan: Plan, stack: Profile) -> Run:
     widths = precision(plan, stack)
     groups = trainable(plan, widths)
     gradients = sum(group.size for group in groups)
-    own = sum(group.elements for group in groups if not group.added)
-    base = weights(plan, widths, own)
+    base = weights(plan, widths)
     layout = sharding(plan, gradients)
     work = batch(plan, plan.training.micro_batch_size)
     gathered = layout.units * base.unit + (_embeddings(plan) if layout.units else 0)
@@ -137,9 +136,12 @@ def evaluate(run: Run) -> Moment:
 
 
 def merge(run: Run) -> Moment:
-    """Merging happens after training in CPU memory: nothing on the card."""
-    del run
-    return Moment()
+    """A merge on the card loads the base in 16 bit beside the run, and writes out one update at a time."""
+    plan = run.plan
+    if not (plan.output.merge and run.adapters and run.stack.merges_on_card):
+        return Moment()
+    second = plan.facts.params * run.precision.base + run.adapters
+    return Moment(run.weights + second, run.adapters, optimizer=run.optimizer, workspace=4 * run.base.largest)
 
 
 def host_ram(run: Run) -> int:
@@ -154,7 +156,7 @@ def host_ram(run: Run) -> int:
         total += int((_state(plan, run.groups, run.layout) * plan.devices + sum(g.size for g in run.groups)) * share)
     if plan.training.gradient_checkpointing == "offload":
         total += int(plan.facts.layers * run.kept.boundary * run.work.tokens) * plan.hardware.count
-    return total + (files if plan.output.merge else 0)
+    return total + (files if plan.output.merge and not run.stack.merges_on_card else 0)
 
 
 def _moment(run: Run, *, gradients: int = 0, activations: int = 0, logits: int = 0, workspace: int = 0) -> Moment:

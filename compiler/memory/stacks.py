@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from schemas.footprint import Stack
 from schemas.recipe import Loss
@@ -16,12 +16,15 @@ DATA = Path(__file__).with_name("stacks.json")
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """What a chunked loss holds at once: `tokens` x `vocab` elements of `width` bytes (0: all of them).
+    """What a chunked loss holds at once.
 
-    `budget`, in bytes, where the stack sizes its chunks by the memory that is free: at most this, at most half of
-    what is free.
+    `whole`: bytes a logit that exist for all of them. Beside that one tile of `tokens` x `vocab` logits (0: all) of
+    `width` bytes, or of one of `chunks` equal parts. `budget`, in bytes, where the stack sizes its tile by the memory
+    that is free: at most this, and at most half of what is free.
     """
 
+    whole: int
+    chunks: int
     tokens: int
     vocab: int
     width: int
@@ -33,9 +36,10 @@ class Profile:
     """Facts of one stack.
 
     `autocast`: 16-bit runs compute under autocast. `upcast`: whether 16-bit weights beside quantised ones become
-    float32: never, at load only, or always. `casts_adapter_inputs`: each adapted module copies its input.
-    `foreach`: the optimizer step makes a temporary the size of all trained weights. `holds_outputs`: the loop keeps
-    the logits until the next step. `losses`: those it has, the default first.
+    float32: never, at load only, or always. `casts_adapter_inputs`: each adapted module casts, and so copies, its
+    input. `foreach`: the optimizer step makes a temporary the size of all trained weights. `holds_outputs`: the loop
+    keeps the logits until the next step. `losses`: those it has, the default first. `merges_on_card`: a merge loads
+    the base a second time, onto the card. `sources`: where each fact is from.
     """
 
     stack: Stack
@@ -48,6 +52,7 @@ class Profile:
     holds_outputs: bool
     losses: tuple[Loss, ...]
     tile: Tile
+    merges_on_card: bool
     expandable_segments: bool
     sources: dict[str, str]
 
@@ -64,15 +69,26 @@ class Profile:
 @cache
 def profile(stack: Stack) -> Profile:
     """The facts of a stack."""
-    facts: dict[str, Any] = _data()[stack]
-    found = {name: fact["value"] for name, fact in facts.items() if isinstance(fact, dict)}
-    sources = {name: fact["source"] for name, fact in facts.items() if isinstance(fact, dict)}
-    losses, tile = tuple(found.pop("losses")), Tile(**found.pop("tile"))
+    entry = _stacks()[stack]
+    facts = {name: cast(dict[str, Any], fact) for name, fact in entry.items() if isinstance(fact, dict)}
+    value = {name: fact["value"] for name, fact in facts.items()}
     return Profile(
-        stack, title=facts["title"], version=facts["version"], losses=losses, tile=tile, sources=sources, **found
+        stack=stack,
+        title=entry["title"],
+        version=entry["version"],
+        autocast=value["autocast"],
+        upcast=value["upcast"],
+        casts_adapter_inputs=value["casts_adapter_inputs"],
+        foreach=value["foreach"],
+        holds_outputs=value["holds_outputs"],
+        losses=tuple(value["losses"]),
+        tile=Tile(**value["tile"]),
+        merges_on_card=value["merges_on_card"],
+        expandable_segments=value["expandable_segments"],
+        sources={name: fact["source"] for name, fact in facts.items()},
     )
 
 
 @cache
-def _data() -> dict[str, Any]:
+def _stacks() -> dict[str, dict[str, Any]]:
     return json.loads(DATA.read_text(encoding="utf-8"))["stacks"]

@@ -17,7 +17,7 @@ SPREAD: Final[dict[Confidence, tuple[float, float]]] = {
     "medium": (0.93, 1.08),
     "low": (0.85, 1.18),
 }
-"""How far live tensors may be from the formula, as factors. Published runs on one card: median error 1-2 %, worst 5 %."""
+"""How far live tensors may be from the formula, as factors. Published runs on one card: median error 1 %, worst 5 %."""
 
 
 def verdict(capacity: int | None, least: int, high: int) -> Verdict:

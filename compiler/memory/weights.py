@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from compiler.memory.precision import Precision
 from schemas.facts import Linear, ModelFacts
-from schemas.method_plan import QuantizationPlan
+from schemas.method_plan import FullPlan, QuantizationPlan
 from schemas.plan import Plan
 
 FOUR_BIT = 0.5 + 4 / 64
@@ -30,13 +30,13 @@ class Weights:
     quantised: int
 
 
-def weights(plan: Plan, kept: Precision, trained: int) -> Weights:
-    """The base's weights on one card before sharding. `trained`: how many of them the method trains itself."""
+def weights(plan: Plan, kept: Precision) -> Weights:
+    """The base's weights on one card before sharding. Where the method trains them, all are loaded in its type."""
     facts = plan.facts
     small = tuple(linear for linear in facts.linears if not linear.fused) if plan.quantization else ()
     quantised = sum(quantised_bytes(linear, plan.quantization, facts) for linear in small)
     rest = facts.params - sum(linear.weights for linear in small)
-    total = quantised + (rest - trained) * kept.rest + trained * kept.trained
+    total = quantised + rest * (kept.trained if isinstance(plan.method, FullPlan) else kept.rest)
     largest = max((linear.d_in * linear.d_out for linear in facts.linears), default=0)
     unit = sum(linear.weights // linear.layers for linear in facts.linears) * kept.base
     return Weights(total, largest, unit, quantised)

@@ -1,0 +1,189 @@
+"""Choosing what a recipe left to the compiler: the fastest plan that fits, as far as a closed form can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from compiler.memory import weigh
+from schemas.facts import GIB
+from schemas.footprint import Footprint, Stack
+from schemas.plan import Decision, Plan
+from schemas.recipe import Checkpointing, Strategy
+
+MICRO = "training.micro_batch_size"
+CHECKPOINTING = "training.gradient_checkpointing"
+EVALUATION = "evaluation.batch_size"
+STRATEGY = "hardware.strategy"
+
+ENOUGH_TOKENS = 16_384
+"""Tokens a forward pass above which a larger micro batch gains no speed: products are large enough by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A plan and what it weighs."""
+
+    plan: Plan
+    footprint: Footprint
+
+    @property
+    def fits(self) -> bool:
+        """Whether it fits with its interval's upper end."""
+        return self.footprint.verdict == "fits"
+
+
+Weigh = Callable[[Plan], Trial]
+
+
+def solve(plan: Plan, open_leaves: frozenset[str], stack: Stack) -> Plan:
+    """Fill the open leaves. Without a known capacity they keep their fallback, and the decision says so."""
+    if not open_leaves:
+        return plan
+
+    def trial(candidate: Plan) -> Trial:
+        return Trial(candidate, weigh(candidate, stack))
+
+    start = trial(plan)
+    if start.footprint.capacity is None:
+        return _unsolved(plan, open_leaves)
+    best = _search(start, open_leaves, trial)
+    return _decided(best, open_leaves, trial)
+
+
+def _search(start: Trial, open_leaves: frozenset[str], trial: Weigh) -> Trial:
+    """The first that fits, in the order of speed: replicas before shards, nothing recomputed before recomputing."""
+    for strategy in _strategies(start.plan, open_leaves):
+        for checkpointing in _checkpointings(start.plan, open_leaves):
+            base = _with(start.plan, checkpointing=checkpointing, strategy=strategy)
+            found = _largest(base, _micros(base, open_leaves), open_leaves, trial)
+            if found:
+                return found
+    last = _with(start.plan, strategy=_strategies(start.plan, open_leaves)[-1])
+    return start if last == start.plan else trial(last)
+
+
+def _largest(plan: Plan, micros: Sequence[int], open_leaves: frozenset[str], trial: Weigh) -> Trial | None:
+    """The largest micro batch that fits, by bisection: a larger one never needs less."""
+    best: Trial | None = None
+    low, high = 0, len(micros)
+    while low < high:
+        middle = (low + high) // 2 if best else low
+        found = trial(_with_micro(plan, micros[middle], open_leaves))
+        if not found.fits:
+            high = middle
+            if best is None:
+                return None
+        else:
+            best, low = found, middle + 1
+    return best
+
+
+def _strategies(plan: Plan, open_leaves: frozenset[str]) -> tuple[Strategy, ...]:
+    return ("ddp", "fsdp") if STRATEGY in open_leaves else (plan.hardware.strategy,)
+
+
+def _checkpointings(plan: Plan, open_leaves: frozenset[str]) -> tuple[Checkpointing, ...]:
+    return (False, True) if CHECKPOINTING in open_leaves else (plan.training.gradient_checkpointing,)
+
+
+def _micros(plan: Plan, open_leaves: frozenset[str]) -> tuple[int, ...]:
+    """Micro batches that divide a device's share of the global batch, up to where larger ones gain nothing.
+
+    KTO needs two rows: it compares a row with the batch's others.
+    """
+    if MICRO not in open_leaves:
+        return (plan.training.micro_batch_size,)
+    share = max(plan.training.global_batch_size // plan.devices, 1)
+    most = max(ENOUGH_TOKENS // plan.data.max_length, 1)
+    least = 2 if plan.training.objective == "kto" and share % 2 == 0 else 1
+    sizes = tuple(size for size in range(1, min(share, most) + 1) if share % size == 0 and size >= least)
+    return sizes or (least,)
+
+
+def _with(plan: Plan, *, checkpointing: Checkpointing | None = None, strategy: Strategy | None = None) -> Plan:
+    training, hardware = plan.training, plan.hardware
+    if checkpointing is not None:
+        training = replace(training, gradient_checkpointing=checkpointing)
+    if strategy is not None:
+        hardware = replace(hardware, strategy=strategy)
+    return replace(plan, training=training, hardware=hardware)
+
+
+def _with_micro(plan: Plan, micro: int, open_leaves: frozenset[str]) -> Plan:
+    """The plan with this micro batch, and evaluation as large where that was left open too."""
+    evaluation = replace(plan.evaluation, batch_size=micro) if EVALUATION in open_leaves else plan.evaluation
+    return replace(plan, training=replace(plan.training, micro_batch_size=micro), evaluation=evaluation)
+
+
+def _unsolved(plan: Plan, open_leaves: frozenset[str]) -> Plan:
+    """Note the fallbacks: without a capacity nothing can be weighed against it."""
+    why = "no GPU is named, so this is the careful choice; `ftc run` decides anew for the card it finds"
+    if plan.hardware.gpu is not None:
+        why = "how much memory there is, is not known, so this is the careful choice"
+    return _noted(plan, {path: why for path in sorted(open_leaves)})
+
+
+def _decided(best: Trial, open_leaves: frozenset[str], trial: Weigh) -> Plan:
+    """Note what was chosen for each open leaf, with the numbers that decided."""
+    reasons: dict[str, str] = {}
+    if STRATEGY in open_leaves:
+        reasons[STRATEGY] = _because_strategy(best, trial)
+    if CHECKPOINTING in open_leaves:
+        reasons[CHECKPOINTING] = _because_checkpointing(best, trial)
+    if MICRO in open_leaves:
+        reasons[MICRO] = _because_micro(best, open_leaves, trial)
+    if EVALUATION in open_leaves:
+        reasons[EVALUATION] = "as in training"
+    return _noted(best.plan, reasons)
+
+
+def _because_micro(best: Trial, open_leaves: frozenset[str], trial: Weigh) -> str:
+    if not best.fits:
+        return f"the smallest there is, and even that {_needs(best)}"
+    sizes = _micros(best.plan, open_leaves)
+    chosen = best.plan.training.micro_batch_size
+    larger = next((size for size in sizes if size > chosen), None)
+    if larger is not None:
+        more = trial(_with_micro(best.plan, larger, open_leaves))
+        return f"{_needs(best)}; {larger} would need {_gib(more.footprint.high)}"
+    share = best.plan.training.global_batch_size // best.plan.devices
+    if chosen == share:
+        return f"the whole global batch at once: {_needs(best)}"
+    return f"{_needs(best)}; more than {ENOUGH_TOKENS:,} tokens at once are no faster"
+
+
+def _because_checkpointing(best: Trial, trial: Weigh) -> str:
+    if best.plan.training.gradient_checkpointing is False:
+        return f"nothing has to be recomputed: without it the run {_needs(best)}"
+    smallest = replace(best.plan.training, micro_batch_size=1, gradient_checkpointing=False)
+    without = trial(replace(best.plan, training=smallest))
+    return f"without it even a micro batch of 1 {_needs(without)}"
+
+
+def _because_strategy(best: Trial, trial: Weigh) -> str:
+    if best.plan.hardware.strategy == "ddp":
+        return "each card can hold everything, and nothing is faster than that"
+    replicas = trial(_with(best.plan, strategy="ddp"))
+    return f"a whole copy on each card {_needs(replicas)}"
+
+
+def _needs(trial: Trial) -> str:
+    """Up to how much a plan needs of what there is."""
+    assert trial.footprint.capacity is not None, "reasons are given where the capacity is known"
+    return f"needs up to {_gib(trial.footprint.high)} of {_gib(trial.footprint.capacity)}"
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB"
+
+
+def _noted(plan: Plan, reasons: dict[str, str]) -> Plan:
+    values: dict[str, object] = {
+        MICRO: plan.training.micro_batch_size,
+        CHECKPOINTING: plan.training.gradient_checkpointing,
+        EVALUATION: plan.evaluation.batch_size,
+        STRATEGY: plan.hardware.strategy,
+    }
+    said = tuple(Decision(path, values[path], because) for path, because in reasons.items())
+    return replace(plan, decisions=(*plan.decisions, *said))
