@@ -73,7 +73,7 @@ def compile_recipe(file: str, text: str, folder: Path, options: Options) -> Comp
     found = find_gpu(checked.recipe.hardware.gpu) if checked.recipe.hardware.gpu else None
     gpu = found if isinstance(found, Gpu) else None
     known = facts if isinstance(facts, ModelFacts) else None
-    context = Context(checked.recipe, checked.written, known, gpu, folder)
+    context = Context(checked.recipe, checked.written, known, gpu, folder, checked.broken)
     findings = [*checked.findings, *_untouched(run_rules(context), checked)]
     if isinstance(facts, ModelNotFound):
         findings += _untouched([_not_found(facts)], checked)

@@ -61,10 +61,11 @@ def _format(ground: Ground, source: Source) -> tuple[DataFormat, str | None]:
     if source.format != "auto":
         return source.format, None
     files = expand(source.path, ground.folder) if is_local(source.path) else ()
-    seen = sniff(files[0]) if files else None
-    if seen is None:
-        return "messages", "nothing was there to look at"
-    return seen, f"the first row of {files[0].name} looks like it"
+    for file in files[:1]:
+        seen = sniff(file)
+        if seen:
+            return seen, f"the first row of {file.name} looks like it"
+    return "messages", "nothing was there to look at"
 
 
 def _validation(ground: Ground) -> float | int | tuple[SourcePlan, ...] | None:

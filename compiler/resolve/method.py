@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from compiler.resolve.ground import Ground
 from schemas.facts import Linear, ModelFacts
 from schemas.method import (
@@ -26,6 +28,8 @@ from schemas.method_plan import (
     QuantizationPlan,
 )
 from schemas.section import Dtype
+
+AdapterDtype = Literal["float32", "bfloat16"]
 
 WORDS = ("all-linear", "attention", "mlp", "experts")
 """The words of `target_modules` that stand for groups of modules."""
@@ -75,10 +79,11 @@ def _alpha(ground: Ground, method: LoraMethod) -> int:
     return ground.decide("method.alpha", 2 * method.rank, "twice the rank")
 
 
-def _adapter_dtype(ground: Ground, method: LoraMethod) -> Dtype:
+def _adapter_dtype(ground: Ground, method: LoraMethod) -> AdapterDtype:
     if method.adapter_dtype != "auto":
         return method.adapter_dtype
-    return ground.decide("method.adapter_dtype", "float32", "small updates are lost in 16 bit, and adapters are small")
+    dtype: AdapterDtype = "float32"
+    return ground.decide("method.adapter_dtype", dtype, "small updates are lost in 16 bit, and adapters are small")
 
 
 def _target_modules(ground: Ground, method: LoraMethod) -> tuple[str, ...] | str:
@@ -111,12 +116,13 @@ def _quantization(ground: Ground, method: LoraMethod, dtype: Dtype) -> Quantizat
     if method.kind not in ("qlora", "qdora"):
         return None
     asked = method.quantization or Quantization()
-    path = "method.quantization.compute_dtype"
-    compute = asked.compute_dtype
-    if compute == "auto":
-        compute = ground.decide(path, dtype, "the type of the model's other weights")
+    compute = asked.compute_dtype if asked.compute_dtype != "auto" else _compute_dtype(ground, dtype)
     four = asked.bits == 4
     return QuantizationPlan(asked.bits, asked.type if four else None, asked.double_quant if four else None, compute)
+
+
+def _compute_dtype(ground: Ground, dtype: Dtype) -> Dtype:
+    return ground.decide("method.quantization.compute_dtype", dtype, "the type of the model's other weights")
 
 
 def _weights_dtype(ground: Ground, method: FullMethod, dtype: Dtype) -> Dtype:
