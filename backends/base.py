@@ -75,7 +75,13 @@ def refused(answer: Answer, value: object) -> Refusal | None:
 
 def finding(path: str, value: object, refusal: Refusal) -> Finding:
     """A refusal, at the leaf's line."""
-    return Finding(CODES[type(refusal)], path, f"{path} = {value!r} cannot be said here: {refusal.why}")
+    leaf = path.rsplit(".", 1)[-1]
+    return Finding(CODES[type(refusal)], path, f"{leaf} cannot be {spelled(value)}: {refusal.why}")
+
+
+def spelled(value: object) -> str:
+    """A value as a recipe spells it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _equal(left: object, right: object) -> bool:

@@ -111,7 +111,17 @@ def _lost(plan: Plan, checked: Checked, options: Options) -> tuple[Finding, ...]
     found = (*apply(backend.TABLE, plan).findings, *backend.losses(plan))
     level = "warning" if options.allow_lossy else "error"
     said = (replace(item, level=level) if item.code in LOSSY else item for item in found)
-    return tuple(_untouched(said, checked))
+    named = (_as_written(item, backend.TITLE, checked.written) for item in said)
+    return tuple(_untouched(named, checked))
+
+
+def _as_written(item: Finding, title: str, written: frozenset[str]) -> Finding:
+    """A plan always has lists of sources; a recipe with one source may have it without a list."""
+    path = item.path
+    for sources in ("data.train", "data.validation"):
+        if f"{sources}[0]" not in written:
+            path = path.replace(f"{sources}[0]", sources)
+    return replace(item, path=path, message=f"{title}: {item.message}")
 
 
 def _target(options: Options) -> Target:
