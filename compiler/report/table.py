@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """The rows with their columns aligned, figures to the right; the first row is the head."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "".join("  ".join(map(_placed, row, widths)).rstrip() + "\n" for row in rows)
+    """The rows with their columns aligned, columns of figures to the right. The first row is the head."""
+    columns = [_aligned(column) for column in zip(*rows, strict=True)]
+    return "".join("  ".join(row).rstrip() + "\n" for row in zip(*columns, strict=True))
 
 
-def _placed(cell: str, width: int) -> str:
-    return cell.rjust(width) if cell[:1].isdigit() and cell[-1:].isdigit() else cell.ljust(width)
+def _aligned(column: Sequence[str]) -> list[str]:
+    width = max(map(len, column))
+    figures = all(cell in ("", "-") or (cell[-1].isdigit() and cell.count("-") == 0) for cell in column[1:])
+    return [cell.rjust(width) if figures else cell.ljust(width) for cell in column]
