@@ -71,7 +71,7 @@ def _entries() -> dict[str, _Entry]:
 
 @lru_cache(maxsize=1)
 def _names() -> dict[str, tuple[str, str]]:
-    """Name → entry and hub id. An entry's own name is that of its first id, where that has none."""
+    """Name → entry and hub id. The first id of an entry goes by the entry's name, unless it has one of its own."""
     places: dict[str, tuple[str, str]] = {}
     for entry_name, entry in _entries().items():
         for position, (hub_id, said) in enumerate(entry["ids"].items()):
@@ -84,7 +84,8 @@ def _names() -> dict[str, tuple[str, str]]:
 @lru_cache(maxsize=1)
 def _index() -> dict[str, tuple[str, str]]:
     ids = {key.lower(): (name, key) for name, entry in _entries().items() for key in entry["ids"]}
-    return ids | _names()
+    entries = {name: (name, next(iter(entry["ids"]))) for name, entry in _entries().items()}
+    return ids | entries | _names()
 
 
 def _listed(entry_name: str, hub_id: str) -> Listed:

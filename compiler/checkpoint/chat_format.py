@@ -30,7 +30,6 @@ MARKERS: Final = (
     ("mistral-small", ("[INST]", "[SYSTEM_PROMPT]")),
     ("llama2", ("[INST]", "<<SYS>>")),
     ("mistral", ("[INST]",)),
-    ("deepseek-r1", ("<\uff5cUser\uff5c>", "</think>")),
     ("deepseek3", ("<\uff5cUser\uff5c>",)),
     ("deepseek", ("User: ", "Assistant: ")),
 )
