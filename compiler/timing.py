@@ -1,0 +1,134 @@
+"""How long a run takes and what it costs: arithmetic over a stated efficiency. An order of magnitude, and said so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.facts import Gpu
+from schemas.footprint import Footprint
+from schemas.method_plan import FullPlan, LoraPlan
+from schemas.plan import Plan
+
+PACKED = 0.35
+"""Share of a card's peak that packed rows reach with a fused attention kernel. Published: 33-39 % (torchtitan, Llama
+3.1 8B full, H100), about 40 % (torchtune, Llama 3.2 3B LoRA, A100, compiled)."""
+MASKED = 0.28
+"""The same where attention writes out its mask (SDPA over packed rows) or its scores (eager)."""
+PADDED = 0.25
+"""The same of padded rows, whose padding counts as tokens here."""
+SEVERAL = 0.85
+"""What several cards keep of their sum after talking to each other."""
+DEQUANTISED_BYTES = 2.5
+"""Bytes read and written to expand one 4-bit weight to 16 bit."""
+TERA = 1e12
+GIGA = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """`tokens_per_second` of all cards together; None where the card's rate is unknown. `hours` and `usd` are None
+    where the number of tokens, or the price, is unknown. `basis` and `cost_basis` say what was assumed."""
+
+    tokens_per_second: float | None
+    hours: float | None
+    usd: float | None
+    basis: str
+    cost_basis: str
+
+
+def estimate(plan: Plan, footprint: Footprint, tokens: int | None = None) -> Estimate:
+    """Time and cost of the whole run. `tokens`: of all epochs, where the data was counted."""
+    speed = tokens_per_second(plan, footprint)
+    seen = _tokens(plan) if tokens is None else tokens
+    hours = seen / speed / 3600 if speed and seen is not None else None
+    return Estimate(speed, hours, _usd(plan, hours), _basis(plan, speed, seen), _cost_basis(plan, hours))
+
+
+def tokens_per_second(plan: Plan, footprint: Footprint) -> float | None:
+    """Positions of all cards together that go through the model in a second; None where the rate is unknown."""
+    peak = _peak(plan)
+    if peak is None or plan.gpu is None or footprint.verdict == "does_not_fit":
+        return None
+    seconds = flops_per_token(plan) / (peak * efficiency(plan)) + _expanding(plan, plan.gpu)
+    return plan.devices * (SEVERAL if plan.devices > 1 else 1) / seconds
+
+
+def flops_per_token(plan: Plan) -> float:
+    """Floating-point operations of one training token: 6 for a trained weight, 4 for a frozen one, and attention.
+
+    Recomputation adds one forward pass; a comparison with the model as it was adds another.
+    """
+    facts = plan.facts
+    weights = facts.matmul_params
+    attention = facts.layers * 2 * plan.data.max_length * facts.heads * facts.head_dim
+    forward = 2 * weights + attention
+    passes = 4 * weights + 6 * _added(plan)
+    if isinstance(plan.method, FullPlan) and not (plan.method.freeze or plan.method.train_only):
+        passes = 6 * weights
+    again = plan.training.gradient_checkpointing is not False
+    compared = plan.training.objective in ("dpo", "kto")
+    return passes + 3 * attention + forward * (again + compared)
+
+
+def efficiency(plan: Plan) -> float:
+    """The share of the card's peak that is assumed."""
+    if not plan.data.packing:
+        return PADDED
+    return MASKED if plan.model.attention in ("sdpa", "eager") else PACKED
+
+
+def _added(plan: Plan) -> int:
+    """Elements of LoRA matrices; other methods' are too few to count."""
+    method = plan.method
+    if not isinstance(method, LoraPlan) or isinstance(method.target_modules, str):
+        return 0
+    names = method.target_modules
+    chosen = [linear for linear in plan.facts.linears if linear.name in names]
+    return sum(method.rank * (item.d_in + item.d_out) * item.copies * item.layers for item in chosen)
+
+
+def _peak(plan: Plan) -> float | None:
+    """FLOP/s of the card in the plan's type; None for a CPU and for float32, whose rates are not in the catalog."""
+    if plan.gpu is None or plan.gpu.is_cpu or plan.model.dtype == "float32":
+        return None
+    rate = plan.gpu.bf16_tflops if plan.model.dtype == "bfloat16" else plan.gpu.fp16_tflops
+    return rate * TERA if rate else None
+
+
+def _expanding(plan: Plan, gpu: Gpu) -> float:
+    """Seconds a token to expand 4-bit weights: every pass reads and writes them all, however few the tokens."""
+    if plan.quantization is None or not gpu.bandwidth:
+        return 0
+    weights = sum(linear.weights for linear in plan.facts.linears if not linear.fused)
+    passes = 3 if plan.training.gradient_checkpointing is not False else 2
+    tokens = plan.training.micro_batch_size * plan.data.max_length
+    return passes * weights * DEQUANTISED_BYTES / (gpu.bandwidth * GIGA) / tokens
+
+
+def _tokens(plan: Plan) -> int | None:
+    """Tokens of the whole run, where the recipe counts steps and rows are full."""
+    if plan.training.max_steps is None or not plan.data.packing:
+        return None
+    return plan.training.max_steps * plan.tokens_per_step
+
+
+def _usd(plan: Plan, hours: float | None) -> float | None:
+    if hours is None or plan.gpu is None or plan.gpu.usd_per_hour is None:
+        return None
+    return hours * plan.gpu.usd_per_hour * plan.devices
+
+
+def _basis(plan: Plan, speed: float | None, tokens: int | None) -> str:
+    if speed is None:
+        return "no estimate: the card, or its rate in this type, is not known, or the run does not fit"
+    work = f"{flops_per_token(plan) / GIGA:.1f} GFLOP a token at {efficiency(plan):.0%} of the card's peak"
+    count = "the number of tokens is unknown until the data is read" if tokens is None else f"{tokens:,} tokens"
+    return f"low confidence, from arithmetic: {work}; {count}; loading, evaluation and saving are not counted"
+
+
+def _cost_basis(plan: Plan, hours: float | None) -> str:
+    if plan.gpu is None or plan.gpu.usd_per_hour is None:
+        return "no price is known"
+    cards = f"{plan.devices} x " if plan.devices > 1 else ""
+    price = f"{cards}{plan.gpu.usd_per_hour:.2f} USD an hour, a typical price of {plan.gpu.price_date}"
+    return price if hours is not None else f"{price}; the hours are unknown"
