@@ -61,15 +61,14 @@ def yaml_document(head: str, chapters: Sequence[Chapter], keys: Mapping[str, obj
 
 
 def _dump(values: Mapping[str, object]) -> str:
-    return "".join(_entry(name, plain(value)) for name, value in values.items())
+    return "".join(yaml_entry(name, value) for name, value in values.items())
 
 
-def _entry(name: str, value: object) -> str:
+def yaml_entry(name: str, value: object) -> str:
     """One key on a line of its own; lists and sections that hold only scalars stay on that line."""
-    style = None if isinstance(value, dict | list) else False
-    return yaml.dump(
-        {name: value}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=style
-    )
+    data = {name: plain(value)}
+    style = None if isinstance(data[name], dict | list) else False
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=style)
 
 
 def plain(value: object) -> object:

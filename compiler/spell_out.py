@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import indent
 from typing import Final, cast
 
-from backends.emission import yaml_document
+from backends.emission import yaml_entry
 from compiler.build import Compiled, Options, compile_recipe
 from schemas.method import LoraMethod, Quantization
 from schemas.recipe import Recipe
@@ -53,9 +54,17 @@ def _set(value: object) -> bool:
 
 
 def _text(recipe: Recipe, data: Tree) -> str:
-    chapters = [(type(recipe).model_fields[name].description or name, (name,)) for name in data]
-    head = "# Every leaf of the recipe. `auto`: the compiler decides; see `ftc plan`.\n"
-    return yaml_document(head, chapters, data)
+    head = "# Every leaf of the recipe. `auto`: the compiler decides; `ftc plan` says what and why.\n"
+    about = {name: field.description for name, field in type(recipe).model_fields.items()}
+    return head + "".join(f"\n# {about[name]}\n{_section(name, value)}" for name, value in data.items())
+
+
+def _section(name: str, value: object) -> str:
+    """One leaf a line."""
+    leaves = cast(Tree, value) if isinstance(value, dict) else {}
+    if not leaves:
+        return yaml_entry(name, value)
+    return f"{name}:\n" + "".join(indent(yaml_entry(leaf, item), "  ") for leaf, item in leaves.items())
 
 
 def _drop(data: Tree, path: str) -> bool:

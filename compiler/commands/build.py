@@ -18,7 +18,8 @@ from compiler.commands import options
 from compiler.commands.compiling import File, open_file, require_valid
 from compiler.exit import NO_FIT
 from compiler.lock import lock
-from compiler.report.memory_text import card, memory_text
+from compiler.memory.fixes import fixes
+from compiler.report.memory_text import card, fixes_text, memory_text
 from compiler.report.paint import painter
 from compiler.split import Advance, total_bytes
 from compiler.write import write_artifact
@@ -94,7 +95,10 @@ def build(file: File, asked: Options, *, err: bool = False) -> Built:
         return Built(file, compiled, plan, compiled.artifact, asked.sets)
     if compiled.footprint:
         paint = painter(sys.stderr if err else sys.stdout)
-        click.echo(memory_text(compiled.footprint, card(plan), paint), nl=False, err=err, color=paint.on)
+        text = memory_text(compiled.footprint, card(plan), paint) + fixes_text(
+            fixes(plan, compiled.footprint.stack), paint
+        )
+        click.echo(text, nl=False, err=err, color=paint.on)
     click.echo("nothing was written; --ignore-memory goes on all the same", err=True)
     raise click.exceptions.Exit(NO_FIT)
 

@@ -14,11 +14,11 @@ from compiler.commands import options
 from compiler.commands.compiling import File, open_file
 from compiler.errors import FtcError
 from compiler.exit import first, of_recipe
-from compiler.report.memory_text import card
 from compiler.report.paint import Paint, painter
 from schemas.artifact import Target
 from schemas.diagnostic import Diagnostic
 from schemas.footprint import Footprint
+from schemas.plan import Plan
 
 Format = Literal["text", "json", "sarif", "github"]
 
@@ -31,7 +31,7 @@ class Judged:
     sets: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
     footprints: tuple[Footprint, ...]
-    card: str | None
+    plan: Plan | None
 
     @property
     def code(self) -> int:
@@ -76,7 +76,7 @@ def _judge(name: str, targets: Sequence[Target | None], asked: Options) -> Judge
     compiled = [file.compile(replace(asked, target=target)) for target in targets]
     found = compiled[0].diagnostics if len(targets) == 1 else _merged(compiled, targets)
     footprints = tuple(item.footprint for item in compiled if item.footprint)
-    return Judged(file, asked.sets, found, footprints, card(compiled[0].plan))
+    return Judged(file, asked.sets, found, footprints, compiled[0].plan)
 
 
 def _merged(compiled: Sequence[Compiled], targets: Sequence[Target | None]) -> tuple[Diagnostic, ...]:
@@ -118,16 +118,27 @@ def _text(judged: Sequence[Judged], found: Sequence[Diagnostic], paint: Paint) -
         for one in judged
     )
     errors = sum(item.level == "error" for item in found)
-    return text + (summary(errors, len(found) - errors, paint) if judged else "")
+    unfit = sum(any(item.verdict == "does_not_fit" for item in one.footprints) for one in judged)
+    return text + (summary(errors, len(found) - errors, paint, unfit) if judged else "")
 
 
 def _memory(one: Judged, paint: Paint, *, single: bool) -> str:
-    from compiler.report.memory_text import memory_text, verdict_line
+    from compiler.report.memory_text import card, memory_text, verdict_line
 
     if single and len(one.footprints) == 1:
-        return memory_text(one.footprints[0], one.card, paint)
+        return memory_text(one.footprints[0], card(one.plan), paint) + _remedies(one.plan, one.footprints[0], paint)
     name = "" if single else f"{one.file.name}: "
-    return "".join(name + verdict_line(item, one.card, paint) for item in one.footprints)
+    return "".join(name + verdict_line(item, card(one.plan), paint) for item in one.footprints)
+
+
+def _remedies(plan: Plan | None, footprint: Footprint, paint: Paint) -> str:
+    """What would make it fit, sought only where it does not."""
+    if plan is None or footprint.verdict not in ("tight", "does_not_fit"):
+        return ""
+    from compiler.memory.fixes import fixes
+    from compiler.report.memory_text import fixes_text
+
+    return fixes_text(fixes(plan, footprint.stack), paint)
 
 
 def _json(judged: Sequence[Judged]) -> str:

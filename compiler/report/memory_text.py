@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from compiler.report.paint import Paint, Shade
 from schemas.facts import GIB
 from schemas.footprint import Footprint, Verdict
 from schemas.plan import Plan
+
+if TYPE_CHECKING:
+    # Sought only where a run does not fit.
+    from compiler.memory.fixes import Fix
 
 CELLS: Final = 60
 MIB: Final = 1 << 20
@@ -60,16 +64,34 @@ def memory_text(footprint: Footprint, gpu: str | None, paint: Paint) -> str:
 
 def _against(footprint: Footprint, gpu: str | None) -> str:
     small = footprint.high < GIB
-    about = f"about {size(footprint.device, small=small)}"
-    between = f"{size(footprint.low, small=small)} to {size(footprint.high, small=small)}"
+    need = size(footprint.device, small=small)
+    between = f"{_figure(footprint.low, small=small)} to {_figure(footprint.high, small=small)}"
     basis = f"({between}; {footprint.confidence} confidence, by {footprint.method}, {footprint.stack})"
     if footprint.capacity is None:
-        return f", no GPU is named: {about} {basis}"
+        why = f"{gpu} without hardware.memory" if gpu else "no GPU is named (hardware.gpu, --gpu)"
+        return f", {why}: about {need} {basis}"
     card = f" {gpu}" if gpu else ""
+    of = f"about {need} of {size(footprint.capacity)}" if small else f"about {need[:-4]} of {size(footprint.capacity)}"
     if footprint.verdict == "does_not_fit":
-        excess = max(footprint.high - footprint.capacity, 0)
-        return f"{card}: {about} of {size(footprint.capacity)}, up to {size(excess)} too much {basis}"
-    return f"{card}: {about} of {size(footprint.capacity)} {basis}"
+        return f"{card}: {of}, up to {size(max(footprint.high - footprint.capacity, 0))} too much {basis}"
+    return f"{card}: {of} {basis}"
+
+
+def fixes_text(found: Sequence[Fix], paint: Paint) -> str:
+    """The cheapest changes that make it fit, each with what it needs then and what it costs."""
+    if not found:
+        return ""
+    lines = [
+        f"  {', '.join(f'{path}={_setting(value)}' for path, value in fix.set.items())}: "
+        f"about {size(fix.footprint.device)}, {VERDICTS[fix.footprint.verdict][0]}; {fix.costs}\n"
+        for fix in found
+    ]
+    return paint("cheapest changes", bold=True) + "\n" + "".join(lines)
+
+
+def _setting(value: object) -> str:
+    """A value as --set takes it."""
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
 def _parts(footprint: Footprint) -> Iterator[tuple[str, int]]:

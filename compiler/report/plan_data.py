@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from compiler.build import Compiled
 from compiler.lock import plan_data
-from compiler.report.machine import FORMAT_VERSION, as_data, diagnostic_data, memory_data
+from compiler.memory.fixes import Fix, fixes
+from compiler.report.machine import FORMAT_VERSION, as_data, diagnostic_data, gib, memory_data
+from compiler.timing import estimate
 from schemas.artifact import Target
 from schemas.footprint import Stack
 from schemas.plan import Decision
@@ -33,9 +35,8 @@ def plan_report(compiled: Compiled, target: Target, others: Sequence[Option]) ->
         "plan": plan_data(plan) if plan and compiled.valid else None,
         "decisions": [_decision(item) for item in plan.decisions] if plan and compiled.valid else [],
         "memory": memory_data(footprint),
-        "fixes": [],
-        "time": None,
-        "cost": None,
+        "fixes": [_fix(item) for item in fixes(plan, footprint.stack)] if plan and footprint else [],
+        **_estimate(compiled),
         "diagnostics": [diagnostic_data(item) for item in compiled.diagnostics],
     }
     return {**report, "alternatives": [_alternative(item) for item in others]} if others else report
@@ -47,4 +48,25 @@ def _decision(item: Decision) -> dict[str, object]:
 
 def _alternative(item: Option) -> dict[str, object]:
     memory = memory_data(item.compiled.footprint)
-    return {"stack": item.stack, "gpu": item.gpu, "memory": memory, "time": None, "cost": None}
+    return {"stack": item.stack, "gpu": item.gpu, "memory": memory, **_estimate(item.compiled)}
+
+
+def _fix(item: Fix) -> dict[str, object]:
+    footprint = item.footprint
+    return {
+        "set": as_data(item.set),
+        "device_gib": gib(footprint.device),
+        "verdict": footprint.verdict,
+        "costs": item.costs,
+    }
+
+
+def _estimate(compiled: Compiled) -> dict[str, object]:
+    """Time and cost, None where the recipe has errors."""
+    if compiled.plan is None or compiled.footprint is None:
+        return {"time": None, "cost": None}
+    found = estimate(compiled.plan, compiled.footprint)
+    return {
+        "time": {"tokens_per_second": found.tokens_per_second, "hours": found.hours, "basis": found.basis},
+        "cost": {"usd": found.usd, "basis": found.cost_basis},
+    }

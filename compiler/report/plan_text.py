@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from typing import Final
 
 from compiler.build import Compiled
+from compiler.memory.fixes import fixes
 from compiler.report.machine import as_data
-from compiler.report.memory_text import VERDICTS, card, memory_text, size
+from compiler.report.memory_text import VERDICTS, card, fixes_text, memory_text, size
 from compiler.report.paint import Paint, printable
 from compiler.report.plan_data import Option
 from compiler.report.table import table
+from compiler.timing import estimate
 from schemas.footprint import Footprint
 from schemas.plan import Plan, leaves
+
+SIZES: Final = ("hardware.memory", "hardware.reserve")
+"""Leaves that count bytes."""
 
 
 def plan_text(compiled: Compiled, others: Sequence[Option], paint: Paint) -> str:
@@ -22,32 +28,40 @@ def plan_text(compiled: Compiled, others: Sequence[Option], paint: Paint) -> str
         return ""
     parts = [
         "\n".join(_settings(plan, paint)),
-        *_decisions(plan, paint),
         memory_text(footprint, card(plan), paint) + _phases(footprint),
+        fixes_text(fixes(plan, footprint.stack), paint),
+        _time(plan, footprint, paint),
         *_assumptions(footprint, paint),
         *_alternatives(others, paint),
     ]
-    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
 
 
 def _settings(plan: Plan, paint: Paint) -> Iterator[str]:
-    """Every leaf that is on, under its section."""
+    """Every leaf that is on, under its section; what was decided, with the reason."""
     yield paint(f"{plan.name}", bold=True) + f": {_summary(plan)}"
-    decided = {decision.path for decision in plan.decisions}
+    because = {decision.path: decision.because for decision in plan.decisions}
     section = ""
     for path, value in leaves(plan).items():
         if value is None or value in ((), {}) or "." not in path:
             continue
         first, rest = path.split(".", 1)
-        if first.partition("[")[0] != section:
+        if first != section:
             section = first
             yield paint(section, bold=True)
-        yield f"  {rest} = {_value(value)}" + (paint("  (decided)", "cyan") if path in decided else "")
+        # A recipe's single source has no number.
+        reason = because.get(path) or because.get(path.replace("[0]", ""))
+        shown = size(value) if path in SIZES and isinstance(value, int) else _value(value)
+        yield f"  {rest} = {shown}" + (paint(f"  # {printable(reason)}", "cyan") if reason else "")
 
 
 def _summary(plan: Plan) -> str:
     training = plan.training
-    length = f"{training.max_steps} steps" if training.max_steps else f"{training.epochs:g} epochs"
+    length = (
+        f"{training.max_steps} steps"
+        if training.max_steps
+        else f"{training.epochs:g} epoch" + "s" * (training.epochs != 1)
+    )
     batch = f"{training.micro_batch_size} x {plan.accumulation} x {plan.devices} = {training.global_batch_size} rows"
     return f"{plan.method.kind} of {plan.facts.name}, {length}, {batch} (at most {plan.tokens_per_step} tokens) a step"
 
@@ -59,11 +73,15 @@ def _value(value: object) -> str:
     return printable(f"{data:g}" if isinstance(data, float) else str(data))
 
 
-def _decisions(plan: Plan, paint: Paint) -> Iterator[str]:
-    if not plan.decisions:
-        return
-    rows = [f"  {item.path} = {_value(item.value)}: {item.because}" for item in plan.decisions]
-    yield "\n".join([paint("decided", bold=True), *rows])
+def _time(plan: Plan, footprint: Footprint, paint: Paint) -> str:
+    """An order of magnitude, and what it rests on."""
+    found = estimate(plan, footprint)
+    if found.tokens_per_second is None:
+        return ""
+    hours = "" if found.hours is None else f", {found.hours:.1f} hours"
+    usd = "" if found.usd is None else f", about {found.usd:.2f} USD"
+    head = f"{paint('time', bold=True)}: about {found.tokens_per_second:,.0f} tokens a second{hours}{usd}"
+    return f"{head}\n  {found.basis}\n  {found.cost_basis}\n"
 
 
 def _phases(footprint: Footprint) -> str:

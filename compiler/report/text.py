@@ -52,12 +52,13 @@ def _columns(text: str) -> int:
     return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
-def summary(errors: int, warnings: int, paint: Paint) -> str:
-    """One line: how much was found."""
-    if not errors and not warnings:
-        return paint("no problems found", "green") + "\n"
-    parts = [_count(errors, "error", paint), _count(warnings, "warning", paint)]
-    return ", ".join(part for part in parts if part) + "\n"
+def summary(errors: int, warnings: int, paint: Paint, unfit: int = 0) -> str:
+    """One line: how much was found, and how many recipes do not fit."""
+    unfitting = (
+        paint(f"{unfit} does not fit" if unfit == 1 else f"{unfit} do not fit", "red", bold=True) if unfit else ""
+    )
+    parts = [part for part in (_count(errors, "error", paint), _count(warnings, "warning", paint), unfitting) if part]
+    return (", ".join(parts) or paint("no problems found", "green")) + "\n"
 
 
 def _count(number: int, level: Level, paint: Paint) -> str:
