@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
+from compiler.dataset import FirstRow, expand, first_row, is_local
 from schemas.diagnostic import Finding
 from schemas.facts import Gpu, ModelFacts
-from schemas.recipe import Recipe
+from schemas.recipe import DataFormat, Recipe, Source, Sources
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A source of the recipe and what can be seen of it here. `path`: its dotted path in the recipe.
+
+    `files` and `row` are empty for a hub dataset, which is not looked at.
+    """
+
+    path: str
+    role: Literal["train", "validation"]
+    source: Source
+    local: bool
+    files: tuple[Path, ...]
+    row: FirstRow
+
+    @property
+    def format(self) -> DataFormat | None:
+        """What its rows look like: as stated, else as seen; None where neither is known."""
+        return self.row.format if self.source.format == "auto" else self.source.format
+
+
+@dataclass(frozen=True)
 class Context:
     """A recipe and what is known around it. Rules report, they never change anything.
 
     `written`: dotted paths of what the user wrote, sections too. `facts`, `gpu`: None where they are not known.
     `folder`: where relative paths of the recipe begin. `broken`: leaves that took their default because of a mistake.
+    No slots: the sources are looked at once, for all rules.
     """
 
     recipe: Recipe
@@ -26,6 +50,19 @@ class Context:
     folder: Path
     broken: frozenset[str] = frozenset()
 
+    @cached_property
+    def sources(self) -> tuple[Seen, ...]:
+        """Sources of training and validation data, those whose path is broken left out."""
+        data = self.recipe.data
+        pairs = [("data.train", data.train), ("data.validation", data.validation)]
+        found = (item for path, sources in pairs for item in _seen(path, sources, self.folder))
+        return tuple(item for item in found if f"{item.path}.path" not in self.broken)
+
+    @property
+    def devices(self) -> int:
+        """Cards in all."""
+        return self.recipe.hardware.count * self.recipe.hardware.nodes
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -33,3 +70,19 @@ class Rule:
 
     reads: tuple[str, ...]
     check: Callable[[Context], Iterable[Finding]]
+
+
+def _seen(path: str, sources: Sources | float | None, folder: Path) -> Iterator[Seen]:
+    if isinstance(sources, Source):
+        yield _look(path, sources, folder)
+    elif isinstance(sources, tuple):
+        for index, source in enumerate(sources):
+            yield _look(f"{path}[{index}]", source, folder)
+
+
+def _look(path: str, source: Source, folder: Path) -> Seen:
+    local = is_local(source.path)
+    files = expand(source.path, folder) if local else ()
+    row = first_row(files[0], source.fields) if files else FirstRow(None)
+    role = "train" if path.startswith("data.train") else "validation"
+    return Seen(path, role, source, local, files, row)

@@ -1,0 +1,82 @@
+"""Plain data → `Recipe`, or everything that is wrong with its shape, each mistake once.
+
+Where something is wrong, the recipe is repaired (broken leaves take their default), so that the rules and the target
+can still speak about the rest; `broken` says which leaves they must be silent about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from compiler.source import Source
+from schemas.diagnostic import Finding
+from schemas.method import LoraMethod
+from schemas.recipe import Recipe
+
+_PASSES: Final = 12
+"""A repair can bring further mistakes to light, as inside a method whose kind was misspelt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """`recipe`: as written or repaired; None where there is nothing to read. Paths are dotted.
+
+    `broken`: leaves that are not as the user meant them. `written`: all that the user wrote, sections too.
+    """
+
+    recipe: Recipe | None
+    broken: frozenset[str]
+    written: frozenset[str]
+    findings: tuple[Finding, ...]
+
+    def touches(self, path: str) -> bool:
+        """Whether what stands at this path hangs on a broken leaf."""
+        return touches(path, self.broken)
+
+
+def touches(path: str, broken: frozenset[str]) -> bool:
+    """Whether one of the broken paths is this path, above it or below it."""
+    return any(path == item or _below(path, item) or _below(item, path) for item in broken)
+
+
+def check(source: Source) -> Checked:
+    """Read plain data as a recipe."""
+    if source.data is None:
+        return Checked(None, source.broken, frozenset(), ())
+    try:
+        recipe = Recipe.model_validate(source.data)
+    except ValidationError as error:
+        return _repaired(source, error)
+    return Checked(recipe, source.broken, source.written, _quantization_without_q(recipe))
+
+
+def _below(path: str, other: str) -> bool:
+    return other != "" and path.startswith(other) and path[len(other) : len(other) + 1] in (".", "[")
+
+
+def _quantization_without_q(recipe: Recipe) -> tuple[Finding, ...]:
+    """`quantization` is a leaf of the same section as lora's, and so the schema lets it stand there."""
+    method = recipe.method
+    if not isinstance(method, LoraMethod) or method.quantization is None or method.kind in ("qlora", "qdora"):
+        return ()
+    message = f"quantization is not a leaf of {method.kind}, but of qlora, qdora"
+    return (Finding("FTC104", "method.quantization", message, f"write `kind: q{method.kind}`, or remove it", at="key"),)
+
+
+def _repaired(source: Source, error: ValidationError) -> Checked:
+    from compiler.repair import Repair  # only where something is wrong
+
+    repair = Repair(source)
+    for _ in range(_PASSES):
+        repair.apply(error)
+        try:
+            recipe = Recipe.model_validate(repair.data)
+        except ValidationError as more:
+            error = more
+            continue
+        findings = (*repair.findings, *_quantization_without_q(recipe))
+        return Checked(recipe, frozenset(repair.broken), source.written, findings)
+    return Checked(None, frozenset(repair.broken), source.written, tuple(repair.findings))

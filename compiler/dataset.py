@@ -1,0 +1,173 @@
+"""Data files, without reading more of them than the first row: which they are, and what their rows look like."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, cast
+
+from schemas.recipe import DataFormat, Fields
+
+SUFFIXES: Final = ("jsonl", "json", "csv", "parquet", "txt")
+_LOCAL: Final = re.compile(rf"[./~]|.*\.({'|'.join(SUFFIXES)})(\.gz|\.zst)?$", re.DOTALL)
+_MAGIC: Final = re.compile(r"[*?\[]")
+_LOOK: Final = 1 << 20
+"""How far into a file the first row is sought, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRow:
+    """What the first row of a file shows. `format` is None where it fits none, or cannot be looked at.
+
+    `columns`: its keys. `problem`: why the file cannot be right, in words; None where nothing speaks against it.
+    """
+
+    format: DataFormat | None
+    columns: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+def is_local(path: str) -> bool:
+    """Whether a source is a file or glob (else it is a hub id): by its spelling alone, never by what exists."""
+    return bool(_LOCAL.match(path))
+
+
+def expand(pattern: str, folder: Path) -> tuple[Path, ...]:
+    """The files that a source names, globs sorted; empty where there are none. Relative to `folder`."""
+    try:
+        full = folder / Path(pattern).expanduser()
+        if not _MAGIC.search(pattern):
+            return (full,) if full.is_file() else ()
+        from glob import iglob  # globs are rare
+
+        found = iglob(str(full), recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
+        return tuple(sorted(path for path in map(Path, found) if path.is_file()))
+    except (OSError, ValueError, RuntimeError, re.error):
+        return ()
+
+
+def sniff(path: Path, fields: Fields | None = None) -> DataFormat | None:
+    """The format that the first row of a file has; None where it fits none or cannot be looked at."""
+    return first_row(path, fields or Fields()).format
+
+
+def first_row(path: Path, fields: Fields) -> FirstRow:
+    """Look at the first row. `fields`: the columns' names where they are not ours."""
+    suffix = path.name.removesuffix(".gz").rpartition(".")[2]
+    if suffix == "txt":
+        return FirstRow("text")
+    reader = {"jsonl": _json_line, "json": _json_item, "csv": _csv_row}.get(suffix)
+    try:
+        return _of_row(reader(path), fields) if reader else FirstRow(None)
+    except _NoRowError as problem:
+        return FirstRow(None, problem=str(problem))
+    except UnicodeDecodeError:
+        return FirstRow(None, problem="the file is not UTF-8 text")
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or "damaged or not compressed"
+        return FirstRow(None, problem=f"the file cannot be read: {str(reason).lower()}")
+
+
+class _NoRowError(Exception):
+    """There is no first row; the message says why."""
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[IO[str]]:
+    if path.name.endswith(".gz"):
+        import gzip  # compressed files are rare
+
+        with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as stream:
+            yield cast("IO[str]", stream)
+    else:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            yield stream
+
+
+def _json_line(path: Path) -> object:
+    with _opened(path) as stream:
+        for number in range(1, 1000):
+            line = stream.readline(_LOOK)
+            if not line:
+                raise _NoRowError("the file has no rows")
+            if line.strip():
+                return _decoded(line, f"line {number}", json.loads) if len(line) < _LOOK else {}
+    raise _NoRowError("the first thousand lines are empty")
+
+
+def _json_item(path: Path) -> object:
+    """The first object of a list; `.json` files may hold JSON lines too."""
+    with _opened(path) as stream:
+        text = stream.read(_LOOK)
+    start = text.lstrip()
+    if start.startswith("["):
+        start = start[1:].lstrip()
+        if start.startswith("]"):
+            raise _NoRowError("the list has no rows")
+    if not start:
+        raise _NoRowError("the file has no rows")
+    if len(text) == _LOOK:
+        return {}
+    return _decoded(start, "the first row", lambda rest: json.JSONDecoder().raw_decode(rest)[0])
+
+
+def _decoded(text: str, where: str, decode: Callable[[str], object]) -> object:
+    try:
+        return decode(text)
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", "it is nested too deeply")
+        raise _NoRowError(f"{where} is not JSON: {str(reason)[:1].lower()}{str(reason)[1:]}") from None
+
+
+def _csv_row(path: Path) -> dict[str, object]:
+    import csv  # most files are JSON lines
+
+    with _opened(path) as stream:
+        rows = csv.reader(iter(lambda: stream.readline(_LOOK), ""))
+        try:
+            header, first = next(rows, None), next(rows, None)
+        except csv.Error as error:
+            raise _NoRowError(f"the first row is not CSV: {error}") from None
+    if header is None or first is None:
+        raise _NoRowError("the file has no rows below its header" if header else "the file has no rows")
+    return dict(zip(header, first, strict=False))
+
+
+def _of_row(row: object, fields: Fields) -> FirstRow:
+    if not isinstance(row, dict):
+        return FirstRow(None, problem='a row must be a mapping of columns, as {"messages": […]}')
+    columns = cast("dict[str, object]", row)
+    return FirstRow(_format(columns, fields), tuple(columns))
+
+
+def _format(row: dict[str, object], fields: Fields) -> DataFormat | None:
+    """The columns decide; the answer pairs come first, since they too may have a `prompt`."""
+
+    def has(*names: str) -> bool:
+        return all((getattr(fields, name) or name) in row for name in names)
+
+    turns = row.get(fields.messages or "messages", row.get("conversations"))
+    if isinstance(turns, list) and turns:
+        return _turns_format(cast("list[object]", turns)[0], fields, fields.messages or "messages" in row)
+    if has("chosen", "rejected"):
+        return "preference"
+    if has("completion", "label"):
+        return "kto"
+    if has("prompt", "completion"):
+        return "prompt_completion"
+    if has("instruction", "output"):
+        return "alpaca"
+    return "text" if has("text") else None
+
+
+def _turns_format(turn: object, fields: Fields, named: object) -> DataFormat | None:
+    """`named`: the column is called `messages`, or as `fields` says. ShareGPT's is `conversations`, its keys other."""
+    keys = cast("dict[str, object]", turn) if isinstance(turn, dict) else {}
+    if "from" in keys and "value" in keys and fields.role in (None, "from"):
+        return "sharegpt"
+    known = (fields.role or "role") in keys and (fields.content or "content") in keys
+    return "messages" if known and named else None

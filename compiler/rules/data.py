@@ -1,0 +1,147 @@
+"""Rules about what is learnt from, and which of its tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from compiler.rules.context import Context, Rule, Seen
+from schemas.diagnostic import Finding
+from schemas.recipe import DataFormat, LossOn
+
+PREFERENCE: Final = ("dpo", "orpo", "kto")
+VIRTUAL_TOKENS: Final = ("prefix_tuning", "prompt_tuning", "p_tuning")
+TRAINABLE: Final[dict[DataFormat, tuple[LossOn, ...]]] = {
+    "messages": ("assistant", "last_assistant", "all"),
+    "sharegpt": ("assistant", "last_assistant", "all"),
+    "alpaca": ("completion", "all"),
+    "prompt_completion": ("completion", "all"),
+    "text": ("all",),
+}
+"""What `loss_on` can find in rows of a format."""
+
+NEEDS_TEMPLATE: Final = ("messages", "sharegpt", "alpaca")
+SOURCES: Final = ("data.train", "data.validation")
+
+
+def split_conversations(context: Context) -> Iterator[Finding]:
+    if context.recipe.data.overlong != "split":
+        return
+    for seen in context.sources:
+        if seen.format not in (None, "text"):
+            message = f"split cuts text anywhere, and {seen.path} holds {seen.format} rows"
+            yield Finding("FTC230", "data.overlong", message, "write drop or truncate")
+            return
+
+
+def packed_preferences(context: Context) -> Iterator[Finding]:
+    objective = context.recipe.training.objective
+    if context.recipe.data.packing is True and objective in PREFERENCE:
+        message = f"{objective} compares whole answers, which cannot share a row"
+        yield Finding("FTC231", "data.packing", message, "write false, or leave it out")
+
+
+def packed_virtual_tokens(context: Context) -> Iterator[Finding]:
+    kind = context.recipe.method.kind
+    if context.recipe.data.packing is True and kind in VIRTUAL_TOKENS:
+        message = f"{kind} puts its trained positions once before a row, whatever is packed into it"
+        yield Finding("FTC232", "data.packing", message, "write false, or leave it out")
+
+
+def nothing_to_train(context: Context) -> Iterator[Finding]:
+    """Every label would be -100: the loss is 0 or nan, and nothing is learnt."""
+    asked = context.recipe.data.loss_on
+    if asked == "auto" or context.recipe.training.objective in PREFERENCE:
+        return
+    for seen in context.sources:
+        found = TRAINABLE.get(seen.format) if seen.format else None
+        if found and asked not in found:
+            message = f"{seen.format} rows have no {asked} tokens: nothing of {seen.path} would be trained"
+            yield Finding("FTC233", "data.loss_on", message, f"write {found[0]}, or auto")
+            return
+
+
+def loss_on_preferences(context: Context) -> Iterator[Finding]:
+    objective = context.recipe.training.objective
+    if context.recipe.data.loss_on != "auto" and objective in PREFERENCE:
+        message = f"loss_on cannot be set with {objective}, which always compares the answers"
+        yield Finding("FTC234", "data.loss_on", message, "remove it", at="key")
+
+
+def split_is_a_name(context: Context) -> Iterator[Finding]:
+    for seen in context.sources:
+        found = re.fullmatch(r"([^\[\]]+)\[:(\d+)(%?)\]", seen.source.split)
+        if found:
+            limit = f"{int(found[2]) / 100:g}" if found[3] else found[2]
+            message = f'split is the name of a split, found "{seen.source.split}"'
+            yield Finding("FTC235", f"{seen.path}.split", message, f"write split: {found[1]} and limit: {limit}")
+        elif re.search(r"[\[\]+]", seen.source.split):
+            message = f'split is the name of a split, found "{seen.source.split}"'
+            yield Finding("FTC235", f"{seen.path}.split", message, "write its name; limit takes the first rows of it")
+
+
+def over_context(context: Context) -> Iterator[Finding]:
+    facts, asked = context.facts, context.recipe.data.max_length
+    if facts is not None and asked > facts.context:
+        message = f"max_length {asked} is over the context of {facts.name}, {facts.context} tokens"
+        yield Finding("FTC236", "data.max_length", message, f"write max_length: {facts.context} or less")
+
+
+def format_for_objective(context: Context) -> Iterator[Finding]:
+    objective = context.recipe.training.objective
+    for seen in context.sources:
+        if seen.format is None or seen.format in _formats(objective):
+            continue
+        message = f"{objective} cannot learn from {seen.format} rows"
+        path = f"{seen.path}.format" if seen.source.format != "auto" else f"{seen.path}.path"
+        yield Finding("FTC237", path, message, _format_hint(objective, seen.format))
+
+
+def _formats(objective: str) -> tuple[str, ...]:
+    if objective == "kto":
+        return ("kto",)
+    return ("preference",) if objective in PREFERENCE else tuple(TRAINABLE)
+
+
+def _format_hint(objective: str, found: DataFormat) -> str:
+    if objective in PREFERENCE:
+        return f"{objective} needs {_formats(objective)[0]} rows"
+    return "set training.objective: kto" if found == "kto" else "set training.objective: dpo, or orpo"
+
+
+def unseen_format(context: Context) -> Iterator[Finding]:
+    for seen in context.sources:
+        if seen.source.format == "auto" and not seen.local:
+            message = f'the format of "{seen.source.path}" cannot be seen without the network'
+            formats = ", ".join((*TRAINABLE, "preference", "kto"))
+            yield Finding("FTC238", f"{seen.path}.path", message, f"write format: one of {formats}")
+
+
+def no_template(context: Context) -> Iterator[Finding]:
+    facts, model = context.facts, context.recipe.model
+    if facts is None or model.chat_template != "auto" or model.tokenizer is not None or facts.chat_format is not None:
+        return
+    seen = next((item for item in context.sources if item.format in NEEDS_TEMPLATE), None)
+    if seen:
+        message = f"{facts.name} comes without a chat template, and {seen.path} holds {seen.format} rows"
+        yield Finding("FTC239", "model.chat_template", message, _template_hint(seen))
+
+
+def _template_hint(seen: Seen) -> str:
+    first, second = ("alpaca", "chatml") if seen.format == "alpaca" else ("chatml", "alpaca")
+    return f"write chat_template: {first} (or {second}, or the path of a .jinja file), or take the instruct model"
+
+
+RULES: Final = (
+    Rule(("data.overlong", *SOURCES), split_conversations),
+    Rule(("data.packing", "training.objective"), packed_preferences),
+    Rule(("data.packing", "method.kind"), packed_virtual_tokens),
+    Rule(("data.loss_on", "training.objective", *SOURCES), nothing_to_train),
+    Rule(("data.loss_on", "training.objective"), loss_on_preferences),
+    Rule((), split_is_a_name),
+    Rule(("data.max_length", "model.base"), over_context),
+    Rule(("training.objective",), format_for_objective),
+    Rule((), unseen_format),
+    Rule(("model.base", "model.chat_template", "model.tokenizer", *SOURCES), no_template),
+)

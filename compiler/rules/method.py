@@ -1,0 +1,227 @@
+"""Rules about the method and its leaves."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Final
+
+from compiler.rules.context import Context, Rule
+from schemas.diagnostic import Finding
+from schemas.facts import ModelFacts
+from schemas.method import FullMethod, Ia3Method, LoraMethod, PrefixMethod
+from schemas.section import Dtype
+
+WORDS: Final = ("all-linear", "attention", "mlp", "experts")
+"""Words of `target_modules` that stand for groups of modules."""
+
+OTHER_MODULES: Final = frozenset(
+    (
+        *("lm_head", "embed_tokens", "embed_positions", "embed_out", "wte", "wpe", "score", "gate", "router"),
+        *("norm", "final_layernorm", "ln_f", "input_layernorm", "q_norm", "k_norm"),
+        *("post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"),
+    )
+)
+"""Modules outside the linear ones that families of transformers share; the facts list linear modules only."""
+
+MERGEABLE: Final = ("lora", "qlora", "dora", "qdora", "ia3")
+SERVED_RANK: Final = 512
+"""The highest `max_lora_rank` that vLLM takes (vllm/config/lora.py, MaxLoRARanks, read at 0.14)."""
+
+
+def eight_bit_leaves(context: Context) -> Iterator[Finding]:
+    """`type` and `double_quant` describe the 4-bit code."""
+    method = context.recipe.method
+    quantization = method.quantization if isinstance(method, LoraMethod) else None
+    if quantization is None or quantization.bits == 4:
+        return
+    for leaf in ("type", "double_quant"):
+        path = f"method.quantization.{leaf}"
+        if path in context.written:
+            yield Finding(
+                "FTC201", path, f"{leaf} belongs to 4-bit weights, and bits is 8", "remove it, or set bits: 4"
+            )
+
+
+def freeze_and_train_only(context: Context) -> Iterator[Finding]:
+    method = context.recipe.method
+    if isinstance(method, FullMethod) and method.freeze and method.train_only:
+        message = "freeze and train_only are both set; train_only freezes all else already"
+        yield Finding("FTC208", "method.train_only", message, "keep one of them", at="key")
+
+
+def half_precision_full(context: Context) -> Iterator[Finding]:
+    """float16 gradients underflow: the trained weights must be float32 beside a loss scaler."""
+    method = context.recipe.method
+    if isinstance(method, FullMethod) and method.weights_dtype == "model" and dtype(context) == "float16":
+        message = "weights trained in float16 lose small updates: full fine-tuning in float16 needs float32 weights"
+        yield Finding("FTC220", "method.weights_dtype", message, "write float32, or leave it out")
+
+
+def dtype(context: Context) -> Dtype | None:
+    """The type that the base is loaded in; None where the GPU that decides it is not known."""
+    asked, gpu = context.recipe.model.dtype, context.gpu
+    if asked != "auto" or gpu is None:
+        return asked if asked != "auto" else None
+    return "float32" if gpu.is_cpu else "bfloat16" if gpu.has_bf16 else "float16"
+
+
+def prefix_checkpointing(context: Context) -> Iterator[Finding]:
+    """PEFT's prefix lives in the key-value cache, which recomputation does not have."""
+    asked = context.recipe.training.gradient_checkpointing
+    if isinstance(context.recipe.method, PrefixMethod) and asked not in ("auto", False):
+        message = "prefix tuning fails with gradient checkpointing: its prefix lives in the key-value cache"
+        yield Finding("FTC205", "training.gradient_checkpointing", message, "write false, or leave it out")
+
+
+def served_modules(context: Context) -> Iterator[Finding]:
+    method = context.recipe.method
+    if isinstance(method, LoraMethod) and method.modules_to_save and not context.recipe.output.merge:
+        message = "vLLM refuses adapters with modules_to_save"
+        hint = "set output.merge: true to serve the merged model, or leave modules_to_save out"
+        yield Finding("FTC209", "method.modules_to_save", message, hint, "warning", "key")
+
+
+def served_rank(context: Context) -> Iterator[Finding]:
+    method = context.recipe.method
+    if isinstance(method, LoraMethod) and method.rank > SERVED_RANK and not context.recipe.output.merge:
+        message = f"vLLM serves adapters up to rank {SERVED_RANK}, this one has {method.rank}"
+        yield Finding("FTC210", "method.rank", message, "set output.merge: true to serve the merged model", "warning")
+
+
+def initialisation(context: Context) -> Iterator[Finding]:
+    """PiSSA decomposes 16-bit weights; LoftQ makes up for the error of a quantised base."""
+    method = context.recipe.method
+    if not isinstance(method, LoraMethod):
+        return
+    quantised = method.kind in ("qlora", "qdora")
+    if method.init == "pissa" and quantised:
+        hint = f"write `kind: {method.kind[1:]}`, or init: default"
+        yield Finding("FTC213", "method.init", "pissa decomposes the base's weights, which cannot be quantised", hint)
+    if method.init == "loftq" and not quantised:
+        message = f"loftq makes up for the error of quantised weights, and {method.kind} has none"
+        yield Finding("FTC213", "method.init", message, f"write `kind: q{method.kind}`, or init: default")
+
+
+def feedforward_inside_targets(context: Context) -> Iterator[Finding]:
+    method = context.recipe.method
+    if not isinstance(method, Ia3Method) or "auto" in (method.target_modules, method.feedforward_modules):
+        return
+    for index, name in enumerate(method.feedforward_modules):
+        if name not in method.target_modules:
+            message = f'feedforward module "{name}" is not among target_modules'
+            yield Finding("FTC214", f"method.feedforward_modules[{index}]", message, "add it there, or remove it here")
+
+
+def merging(context: Context) -> Iterator[Finding]:
+    kind = context.recipe.method.kind
+    if not context.recipe.output.merge or kind in MERGEABLE:
+        return
+    why = "there is no adapter: the model itself is saved" if kind == "full" else f"{kind} has no weights to merge"
+    yield Finding("FTC216", "output.merge", f"nothing can be merged: {why}", "remove it")
+
+
+def experts_of_dense_model(context: Context) -> Iterator[Finding]:
+    facts = context.facts
+    if facts is None or facts.experts:
+        return
+    for path, name in _targets(context):
+        if name == "experts":
+            message = f"{facts.name} is a dense model: it has no experts"
+            yield Finding("FTC207", path, message, "write mlp, or all-linear")
+
+
+def unknown_modules(context: Context) -> Iterator[Finding]:
+    """PEFT takes a list in which one name matches, and says nothing of the others."""
+    facts = context.facts
+    if facts is None:
+        return
+    for path, name in _targets(context):
+        if name.startswith("re:"):
+            yield from _pattern_finding(path, name[3:], facts)
+        elif name not in WORDS and not _known(name, facts):
+            yield _no_module(path, name, facts, WORDS)
+
+
+def unknown_saved_modules(context: Context) -> Iterator[Finding]:
+    method, facts = context.recipe.method, context.facts
+    if facts is None or not isinstance(method, LoraMethod):
+        return
+    for index, name in enumerate(method.modules_to_save):
+        if not _known(name, facts):
+            yield _no_module(f"method.modules_to_save[{index}]", name, facts, ())
+
+
+def _targets(context: Context) -> Iterator[tuple[str, str]]:
+    """Each name of `target_modules` with its path."""
+    method = context.recipe.method
+    if isinstance(method, LoraMethod | Ia3Method):
+        asked, path = method.target_modules, "method.target_modules"
+        if isinstance(asked, tuple):
+            yield from ((f"{path}[{index}]", name) for index, name in enumerate(asked))
+        elif asked != "auto":
+            yield path, asked
+    if isinstance(method, Ia3Method) and method.feedforward_modules != "auto":
+        for index, name in enumerate(method.feedforward_modules):
+            yield f"method.feedforward_modules[{index}]", name
+
+
+def _known(name: str, facts: ModelFacts) -> bool:
+    last = name.rpartition(".")[2]
+    return last in facts.modules or last in OTHER_MODULES
+
+
+def _no_module(path: str, name: str, facts: ModelFacts, words: tuple[str, ...]) -> Finding:
+    from compiler.hints import closest  # only where something is wrong
+
+    modules = sorted(facts.modules)
+    meant = closest(name, (*modules, *sorted(OTHER_MODULES), *words))
+    hint = f'did you mean "{meant}"?' if meant else f"it has {', '.join(modules)}"
+    return Finding("FTC206", path, f'{facts.name} has no module "{name}"', hint)
+
+
+def _pattern_finding(path: str, pattern: str, facts: ModelFacts) -> Iterator[Finding]:
+    """PEFT matches the whole name of a module, `model.layers.0.self_attn.q_proj`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compiled = re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        yield Finding("FTC212", path, f"not a regular expression: {error}", "see the syntax of Python's re module")
+        return
+    if _quick(pattern) and not any(compiled.fullmatch(name) for name in _full_names(facts)):
+        message = f"no module of {facts.name} matches this expression"
+        yield Finding("FTC206", path, message, "the whole name must match, as in re:.*\\.[qv]_proj")
+
+
+def _quick(pattern: str) -> bool:
+    """Whether trying it cannot take long: few repeats, none of a group, nothing that looks around or back."""
+    repeats = re.findall(r"(?<!\\)[*+{]", re.sub(r"\[[^\]]*\]", "", pattern))
+    risky = re.search(r"\)[*+{]|\(\?(?!:)|\\\d", pattern)
+    return len(pattern) <= 300 and len(repeats) <= 3 and not risky
+
+
+def _full_names(facts: ModelFacts) -> Iterator[str]:
+    """Names as families of transformers have them; the parts between layer and module differ, so all are tried."""
+    for layer in range(facts.layers):
+        for stem in ("model.layers", "model.language_model.layers"):
+            for linear in facts.linears:
+                for block in ("self_attn", "mlp", "mlp.experts", "mlp.shared_expert", "linear_attn", "feed_forward"):
+                    yield f"{stem}.{layer}.{block}.{linear.name}"
+
+
+RULES: Final = (
+    Rule(("method.kind", "method.quantization"), eight_bit_leaves),
+    Rule(("method.kind", "method.freeze", "method.train_only"), freeze_and_train_only),
+    Rule(("method.kind", "method.weights_dtype", "model.dtype", "hardware.gpu"), half_precision_full),
+    Rule(("method.kind", "training.gradient_checkpointing"), prefix_checkpointing),
+    Rule(("method.kind", "method.modules_to_save", "output.merge"), served_modules),
+    Rule(("method.kind", "method.rank", "output.merge"), served_rank),
+    Rule(("method.kind", "method.init"), initialisation),
+    Rule(("method.kind", "method.target_modules", "method.feedforward_modules"), feedforward_inside_targets),
+    Rule(("method.kind", "output.merge"), merging),
+    Rule(("method.kind", "method.target_modules", "model.base"), experts_of_dense_model),
+    Rule(("method.kind", "method.target_modules", "method.feedforward_modules", "model.base"), unknown_modules),
+    Rule(("method.kind", "method.modules_to_save", "model.base"), unknown_saved_modules),
+)
