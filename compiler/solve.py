@@ -142,7 +142,7 @@ def _unsolved(plan: Plan, open_leaves: frozenset[str]) -> Plan:
     why = "no GPU is named, so this is the careful choice; `ftc run` decides anew for the card it finds"
     if plan.hardware.gpu is not None:
         why = "how much memory there is, is not known, so this is the careful choice"
-    return _noted(plan, {path: why for path in sorted(open_leaves)})
+    return _noted(plan, dict.fromkeys(sorted(open_leaves), why))
 
 
 def _decided(best: Trial, open_leaves: frozenset[str], trial: Weigh) -> Plan:
@@ -191,8 +191,9 @@ def _because_strategy(best: Trial, trial: Weigh) -> str:
 
 def _needs(trial: Trial) -> str:
     """Up to how much a plan needs of what there is."""
-    assert trial.footprint.capacity is not None, "reasons are given where the capacity is known"
-    return f"needs up to {_gib(trial.footprint.high)} of {_gib(trial.footprint.capacity)}"
+    capacity = trial.footprint.capacity
+    room = f" of {_gib(capacity)}" if capacity is not None else ""
+    return f"needs up to {_gib(trial.footprint.high)}{room}"
 
 
 def _gib(size: int) -> str:

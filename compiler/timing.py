@@ -62,9 +62,7 @@ def flops_per_token(plan: Plan) -> float:
     weights = facts.matmul_params
     attention = facts.layers * 2 * plan.data.max_length * facts.heads * facts.head_dim
     forward = 2 * weights + attention
-    passes = 4 * weights + 6 * _added(plan)
-    if isinstance(plan.method, FullPlan) and not (plan.method.freeze or plan.method.train_only):
-        passes = 6 * weights
+    passes = 6 * weights if isinstance(plan.method, FullPlan) else 4 * weights + 6 * _added(plan)
     again = plan.training.gradient_checkpointing is not False
     compared = plan.training.objective in ("dpo", "kto")
     return passes + 3 * attention + forward * (again + compared)

@@ -87,17 +87,18 @@ def _attention(plan: Plan, shape: Block, precision: Precision, work: Batch) -> f
     heads, width = plan.facts.heads, precision.attention
     if plan.model.attention == "eager":
         return width * 4 * shape.queries + heads * work.length * (width + 4)
-    if _multiplied_out(plan, precision, work):
+    if _multiplied_out(plan, precision):
         return width * 6 * shape.queries + heads * work.length * width
     expanded = plan.model.attention == "sdpa" and work.masked
     return width * 2 * (shape.queries + (shape.queries if expanded else shape.keys)) + 4 * heads
 
 
-def _multiplied_out(plan: Plan, precision: Precision, work: Batch) -> bool:
-    """SDPA on float32 with grouped heads has no fused kernel on CUDA: scores and expanded copies are kept."""
+def _multiplied_out(plan: Plan, precision: Precision) -> bool:
+    """SDPA on float32 with grouped heads has no fused kernel on CUDA: scores and expanded copies are kept. With a mask
+    heads are not grouped; but a batch of rows of one length, the longest, has none unless rows are packed."""
     grouped = plan.facts.kv_heads < plan.facts.heads
     on_cuda = plan.gpu is None or not plan.gpu.is_cpu
-    return plan.model.attention == "sdpa" and precision.attention == 4 and grouped and on_cuda and not work.masked
+    return plan.model.attention == "sdpa" and precision.attention == 4 and grouped and on_cuda and not plan.data.packing
 
 
 def _norms(plan: Plan, shape: Block, precision: Precision) -> float:

@@ -61,29 +61,25 @@ def _fix(change: Change, stack: Stack) -> Fix:
 
 
 def _changes(plan: Plan, stack: Stack) -> Iterator[Change]:
-    """Every single change that can be made, cheapest first."""
-    for change in (_chunked(plan, stack), _one_row(plan), _checkpointed(plan), _eight_bit(plan), _sharded(plan)):
-        if change:
-            yield change
+    """Every single change that can be made, cheapest first: what changes no result before what does."""
+    maybe = (_chunked(plan, stack), _one_row(plan), _checkpointed(plan), _sharded(plan), _eight_bit(plan))
+    yield from (change for change in (*maybe, _quantised(plan)) if change)
     yield from _shorter(plan)
-    for change in (_quantised(plan), _small_rank(plan)):
-        if change:
-            yield change
+    yield from (change for change in [_small_rank(plan)] if change)
 
 
 def _together(plan: Plan, stack: Stack) -> Fix | None:
-    """All changes one after another, until it fits."""
-    changed, leaves, costs = plan, dict[str, object](), list[str]()
-    while True:
-        change = next((item for item in _changes(changed, stack) if item.costs not in costs), None)
-        if change is None:
-            return None
+    """Changes one on top of the other, until it fits; each makes something smaller, so that this ends."""
+    changed, costs = plan, dict[tuple[str, ...], str]()
+    leaves = dict[str, object]()
+    while change := next(_changes(changed, stack), None):
         changed = change.plan
         leaves |= change.set
-        costs.append(change.costs)
+        costs[tuple(change.set)] = change.costs
         footprint = weigh(changed, stack)
         if footprint.verdict == "fits":
-            return Fix(leaves, footprint, "; ".join(costs))
+            return Fix(leaves, footprint, "; ".join(costs.values()))
+    return None
 
 
 def _chunked(plan: Plan, stack: Stack) -> Change | None:

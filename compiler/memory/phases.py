@@ -105,14 +105,17 @@ def load(run: Run) -> Moment:
 def step(run: Run) -> tuple[Moment, ...]:
     """The moments of forward and backward that can be the largest: at the loss, in the last layer, and in the first
     one, where all gradients have come."""
-    activations, layer, passing = _activations(run), _layer(run), _dora(run) + _dequantised(run)
+    activations, passing = _activations(run), _dora(run) + _dequantised(run)
+    walked = int(run.work.tokens * run.kept.passing)
+    layer = walked + int(run.work.tokens * run.kept.layer)
+    last = walked if run.plan.training.gradient_checkpointing is False else layer
     earlier = run.gradients if run.plan.accumulation > 1 else 0
     logits = training_logits(run.plan, run.precision, run.stack, run.work)
     head = head_workspace(run.plan, run.precision, run.stack)
     cast = _cast_weights(run)
     return (
         _moment(run, gradients=earlier, activations=activations, logits=logits, workspace=head + cast),
-        _moment(run, gradients=earlier, activations=activations + layer, workspace=cast + passing),
+        _moment(run, gradients=earlier, activations=activations + last, workspace=cast + passing),
         _moment(run, gradients=run.gradients, activations=layer, workspace=_late_gradient(run) + passing),
     )
 
@@ -174,12 +177,6 @@ def _activations(run: Run) -> int:
     else:
         per_token = layers * run.kept.boundary + (run.kept.products if mode == "selective" else 0)
     return int(tokens * (min(per_token, run.kept.model) + run.kept.outside)) + mask(run.plan, run.precision, run.work)
-
-
-def _layer(run: Run) -> int:
-    """What walking back through one layer adds: its gradients and, when it is recomputed, all that it keeps."""
-    recomputed = 0 if run.plan.training.gradient_checkpointing is False else run.kept.layer
-    return int(run.work.tokens * (run.kept.passing + recomputed))
 
 
 def _cast_weights(run: Run) -> int:

@@ -1,0 +1,111 @@
+"""Leaves that were left open: the fastest plan that fits, with reasons."""
+
+from __future__ import annotations
+
+import pytest
+from plans import A100_80, a_plan, card
+
+from compiler.memory import weigh
+from compiler.solve import solve
+from schemas.plan import Plan
+
+MICRO, CHECKPOINTING = "training.micro_batch_size", "training.gradient_checkpointing"
+EVALUATION, STRATEGY = "evaluation.batch_size", "hardware.strategy"
+OPEN = frozenset({MICRO, CHECKPOINTING, EVALUATION})
+LLAMA = "meta-llama/Llama-3.1-8B"
+
+
+def reasons(plan: Plan) -> dict[str, str]:
+    return {decision.path: decision.because for decision in plan.decisions}
+
+
+def solved(plan: Plan, leaves: frozenset[str] = OPEN) -> Plan:
+    return solve(plan, leaves, "native")
+
+
+def test_a_large_card_recomputes_nothing() -> None:
+    plan = solved(a_plan(LLAMA, "lora", accumulation=16, loss="chunked", gpu=A100_80))
+    assert plan.training.gradient_checkpointing is False
+    assert weigh(plan, "native").verdict == "fits"
+    assert "GiB" in reasons(plan)[MICRO]
+
+
+def test_the_next_larger_micro_batch_would_not_fit() -> None:
+    plan = solved(a_plan(LLAMA, "lora", accumulation=16, loss="chunked", gpu=card(22.0)))
+    assert weigh(plan, "native").verdict == "fits"
+    assert "would need" in reasons(plan)[MICRO]
+    larger = a_plan(
+        LLAMA,
+        "lora",
+        micro=plan.training.micro_batch_size * 2,
+        accumulation=2,
+        loss="chunked",
+        gpu=card(22.0),
+        checkpointing=plan.training.gradient_checkpointing,
+    )
+    assert weigh(larger, "native").verdict != "fits"
+
+
+def test_a_small_card_recomputes() -> None:
+    plan = solved(a_plan(LLAMA, "qlora", accumulation=16, loss="chunked", gpu=card(9.5)))
+    assert plan.training.gradient_checkpointing is True
+    assert weigh(plan, "native").verdict == "fits"
+    assert "without it" in reasons(plan)[CHECKPOINTING]
+
+
+def test_the_micro_batch_divides_the_share_of_a_device() -> None:
+    plan = solved(a_plan(LLAMA, "qlora", accumulation=12, length=512, loss="chunked"))
+    assert 12 % plan.training.micro_batch_size == 0
+    assert plan.training.micro_batch_size * plan.accumulation == 12
+
+
+def test_no_more_tokens_at_once_than_gain_speed() -> None:
+    plan = solved(a_plan("Qwen/Qwen2.5-0.5B", "qlora", accumulation=64, length=4096, loss="chunked"))
+    assert plan.training.micro_batch_size == 4
+    assert "no faster" in reasons(plan)[MICRO]
+
+
+def test_evaluation_follows_the_micro_batch() -> None:
+    plan = solved(a_plan(LLAMA, "qlora", accumulation=8, loss="chunked", validation=0.05))
+    assert plan.evaluation.batch_size == plan.training.micro_batch_size
+
+
+def test_what_was_said_stays() -> None:
+    plan = solved(a_plan(LLAMA, "qlora", micro=2, accumulation=4, loss="chunked"), frozenset({CHECKPOINTING}))
+    assert plan.training.micro_batch_size == 2
+    assert plan.training.gradient_checkpointing is False
+    assert MICRO not in reasons(plan)
+
+
+def test_nothing_open_changes_nothing() -> None:
+    plan = a_plan(LLAMA, "qlora")
+    assert solve(plan, frozenset(), "native") is plan
+
+
+def test_without_a_card_the_fallback_stays_and_is_explained() -> None:
+    plan = solved(a_plan(LLAMA, "qlora", accumulation=8, gpu=None))
+    assert plan.training.micro_batch_size == 1
+    assert plan.training.gradient_checkpointing is True
+    assert all("no GPU is named" in because for because in reasons(plan).values())
+    assert set(reasons(plan)) == OPEN
+
+
+def test_where_nothing_fits_the_smallest_is_named_with_its_need() -> None:
+    plan = solved(a_plan("meta-llama/Llama-3.1-70B", "qlora", accumulation=8, loss="chunked", gpu=card(39.4)))
+    assert plan.training.micro_batch_size == 1
+    assert plan.training.gradient_checkpointing is True
+    assert "39.4 GiB" in reasons(plan)[MICRO]
+
+
+@pytest.mark.parametrize(("method", "strategy"), [("qlora", "ddp"), ("full", "fsdp")])
+def test_cards_hold_copies_where_they_can_and_shards_where_they_must(method: str, strategy: str) -> None:
+    start = a_plan(LLAMA, method, accumulation=4, loss="chunked", count=8, strategy="ddp", gpu=card(39.4))
+    plan = solved(start, OPEN | {STRATEGY})
+    assert plan.hardware.strategy == strategy
+    assert weigh(plan, "native").verdict == "fits"
+    assert reasons(plan)[STRATEGY]
+
+
+def test_kto_compares_rows_and_so_takes_two() -> None:
+    plan = solved(a_plan(LLAMA, "qlora", accumulation=8, objective="kto", packing=False))
+    assert plan.training.micro_batch_size >= 2
