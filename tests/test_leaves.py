@@ -1,4 +1,4 @@
-"""No silent drop: a leaf set to another valid value changes the config or script of the target, or is refused at its line.
+"""No silent drop: a leaf set to another valid value changes the config or script, or is refused at its line.
 
 Exempt are only leaves that the compiler uses up (`OURS`) and values that the target declares neutral. Headers, locks
 and copies of the plan do not count: bodies are compared as parsed YAML, JSON or syntax trees.
@@ -84,7 +84,7 @@ def base_recipe(leaf: Leaf) -> dict[str, Any]:
         "version": 1,
         "name": "base",
         "model": {"base": "meta-llama/Llama-3.2-1B-Instruct"},
-        "method": dict(ARMS[leaf.arm or "qlora"]),
+        "method": dict(ARMS["qlora" if leaf.path == "method.kind" else leaf.arm or "qlora"]),
         "data": {"train": [{"path": "data/support.jsonl", "format": "messages"}], "max_length": 512, "packing": False},
         "training": {"global_batch_size": 16, "micro_batch_size": 2},
         "hardware": {"gpu": "h100"},
@@ -182,7 +182,11 @@ def test_every_leaf_arrives_or_is_refused(leaf: Leaf, target: Target, data: st.D
         return
     before = base_recipe(leaf)
     after = json.loads(json.dumps(before))
-    put(after, leaf.path, data.draw(SPECIAL.get(leaf.path, values(leaf)), label=leaf.path))
+    value = data.draw(SPECIAL.get(leaf.path, values(leaf)), label=leaf.path)
+    if leaf.path == "method.kind":
+        after["method"] = {**ARMS[leaf.arm or "qlora"], "kind": value}
+    else:
+        put(after, leaf.path, value)
     first, second = compile_data(before, target), compile_data(after, target)
     if not second.valid:
         by_table = [item for item in second.diagnostics if item.level == "error" and item.code.startswith("FTC4")]
