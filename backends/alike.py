@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from schemas.artifact import Split
@@ -136,3 +137,30 @@ def all_sources(plan: Plan) -> list[tuple[str, SourcePlan]]:
 def column(fields: Fields, name: str, default: str) -> str:
     """Their name of a column of ours."""
     return getattr(fields, name) or default
+
+
+CHAT_TEMPLATES: Final = Path(__file__).parent.parent / "schemas" / "catalog" / "chat_templates"
+TEMPLATE_FILE: Final = "chat_template.jinja"
+
+
+def own_template(plan: Plan) -> Path | None:
+    """The file of a chat template that is not the tokenizer's own: one of ours by name, or the user's."""
+    named = plan.model.chat_template
+    if named in (None, "tokenizer"):
+        return None
+    return Path(named) if named.endswith(".jinja") else CHAT_TEMPLATES / f"{named}.jinja"
+
+
+def template_files(plan: Plan) -> dict[str, str]:
+    """That chat template, to stand in the artifact."""
+    path = own_template(plan)
+    return {TEMPLATE_FILE: path.read_text(encoding="utf-8")} if path and path.is_file() else {}
+
+
+def unreadable_template(plan: Plan) -> list[Finding]:
+    """A chat template that is not there."""
+    path = own_template(plan)
+    if path is None or path.is_file():
+        return []
+    named = plan.model.chat_template
+    return [Finding("FTC404", "model.chat_template", f'the chat template "{named}" is not there to be read')]

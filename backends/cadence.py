@@ -87,6 +87,8 @@ def scheduler(plan: Plan) -> tuple[str, dict[str, float] | None]:
     ratio = training.min_lr_ratio
     if training.scheduler == "cosine" and ratio:
         return "cosine_with_min_lr", {"min_lr_rate": ratio}
+    if training.scheduler == "polynomial" and ratio == 1:
+        return "constant_with_warmup", None
     if training.scheduler == "polynomial":
         return "polynomial", {"lr_end": training.learning_rate * ratio, "power": 1.0}
     return SCHEDULERS[training.scheduler], None

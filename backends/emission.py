@@ -41,7 +41,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(_: yaml.SafeDumper, value: str) -> yaml.Node:
     """PyYAML quotes what YAML 1.1 takes for a number, and leaves `1e-4`, which others take for one."""
-    style = '"' if LOOKS_LIKE_A_NUMBER.match(value) else None
+    style = "|" if "\n" in value else '"' if LOOKS_LIKE_A_NUMBER.match(value) else None
     return yaml.ScalarNode("tag:yaml.org,2002:str", value, style=style)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Final
 
-from backends.alike import Rows, column, rows
+from backends.alike import Rows, column, own_template, rows
 from backends.axolotl.table import CHAPTERS, TABLE, TRACKERS
 from backends.base import apply
 from backends.cadence import Cadence, cadence, evaluation, scheduler, warmup_steps
@@ -97,11 +97,11 @@ def _quantization(method: LoraPlan) -> dict[str, object]:
 
 
 def _data(plan: Plan) -> dict[str, object]:
-    read, template = rows(plan), plan.model.chat_template
-    jinja = template and template.endswith(".jinja")
+    read, template, own = rows(plan), plan.model.chat_template, own_template(plan)
     return {
-        "chat_template": "jinja" if jinja else "tokenizer_default" if template else None,
-        "chat_template_jinja": template if jinja else None,
+        "chat_template": "jinja" if own else "tokenizer_default" if template else None,
+        # The text, not the path: the tool reads the path anew in places that do not know this folder.
+        "chat_template_jinja": own.read_text(encoding="utf-8") if own and own.is_file() else None,
         **_datasets(plan, read),
         "val_set_size": 0.0,
         "train_on_inputs": plan.data.loss_on == "all",

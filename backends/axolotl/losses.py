@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.alike import all_sources, read_directly, unsplittable
+from backends.alike import all_sources, read_directly, unreadable_template, unsplittable
 from backends.axolotl.table import TRACKERS
 from backends.cadence import cadence, evaluation, unsayable
 from schemas.diagnostic import Finding
@@ -12,7 +12,14 @@ from schemas.plan import Plan, SourcePlan
 
 def losses(plan: Plan) -> tuple[Finding, ...]:
     """Combinations that Axolotl cannot do, or would quietly do otherwise."""
-    return (*unsplittable(plan), *unsayable(plan), *_lost_of_method(plan), *_lost_of_data(plan), *_lost_of_run(plan))
+    return (
+        *unsplittable(plan),
+        *unsayable(plan),
+        *unreadable_template(plan),
+        *_lost_of_method(plan),
+        *_lost_of_data(plan),
+        *_lost_of_run(plan),
+    )
 
 
 def _lost_of_method(plan: Plan) -> list[Finding]:

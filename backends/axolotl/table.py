@@ -81,13 +81,7 @@ TABLE: Final[Table] = {
     "model.attention": Key("attn_implementation", lambda value: "flex_attention" if value == "flex" else value),
     "model.trust_remote_code": Key("trust_remote_code"),
     "model.tokenizer": Key("tokenizer_config"),
-    "model.chat_template": Folded(
-        "chat_template",
-        {
-            "alpaca": NotImpl("its template of this name is worded differently; name a .jinja file"),
-            "chatml": NotImpl("its template of this name is worded differently; name a .jinja file"),
-        },
-    ),
+    "model.chat_template": Folded("chat_template"),
     "model.tokens.pad": Folded("special_tokens"),
     "model.tokens.eos": Folded("special_tokens"),
     "model.tokens.bos": Folded("special_tokens"),

@@ -1,0 +1,200 @@
+"""The plan as a script over Unsloth and TRL, and what stands beside it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, cast
+
+from backends.alike import TEMPLATE_FILE, own_template, template_files
+from backends.base import apply
+from backends.cadence import cadence, evaluation, scheduler, warmup_steps
+from backends.emission import Tool, comment, head_lines, readme, requirements
+from backends.unsloth.table import ARGUMENTS, LOAD, PEFT, TABLE
+from schemas.artifact import Artifact
+from schemas.diagnostic import Finding
+from schemas.footprint import Footprint
+from schemas.method_plan import FullPlan, LoraPlan
+from schemas.plan import Plan, SourcePlan, is_sources
+from schemas.recipe import Fields
+
+TOOL: Final = Tool("unsloth", "Unsloth", "unsloth==2026.10.9")
+SCRIPT: Final = "train.py"
+COMMAND: Final = ("python", SCRIPT)
+
+BACKENDS: Final = Path(__file__).parent.parent
+BESIDE: Final = ("data.py", "rows.py")
+"""Files of the native target that the script reads its rows with: the same tokens are trained."""
+
+
+def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> Artifact:
+    """`train.py` and what stands beside it. The script must parse; one that does not is a `SyntaxError`."""
+    script = _render(plan, lost)
+    ast.parse(script)
+    files = {
+        SCRIPT: script,
+        **{name: (BACKENDS / "native" / name).read_text(encoding="utf-8") for name in BESIDE},
+        **template_files(plan),
+        "requirements.txt": requirements("unsloth"),
+        "README.md": readme(TOOL, plan, footprint, lost, COMMAND),
+    }
+    return Artifact("unsloth", SCRIPT, files, COMMAND)
+
+
+def literal(value: object) -> str:
+    """A value as Python source. Only plain types: anything else is a `TypeError`."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(literal, cast(Iterable[object], value))) + "]"
+    if isinstance(value, dict):
+        items = cast(dict[str, object], value).items()
+        return "{" + ", ".join(f"{literal(name)}: {literal(item)}" for name, item in items) + "}"
+    raise TypeError(f"{type(value).__name__} has no literal")
+
+
+def _render(plan: Plan, lost: tuple[Finding, ...]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(BACKENDS / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - the output is Python, and every value passes through `literal`
+    )
+    environment.filters["literal"] = literal
+    template = environment.get_template("unsloth.py.jinja")
+    return template.render(head=comment(head_lines(TOOL, plan, lost, COMMAND)), **_values(plan))
+
+
+def _values(plan: Plan) -> dict[str, object]:
+    keys = {**apply(TABLE, plan).keys, **_model(plan), **_training(plan), **_run(plan)}
+    return {
+        "plan": plan,
+        "full": isinstance(plan.method, FullPlan),
+        "load": _picked(keys, LOAD),
+        "peft": _picked(keys, PEFT),
+        "arguments": [(title, _picked(keys, names)) for title, names in ARGUMENTS],
+        "checkpointing": _checkpointing(plan),
+        "quantization": _quantization(plan),
+        "chat_template": TEMPLATE_FILE if own_template(plan) else None,
+        "tokens": _tokens(plan),
+        "train": [_source(source) for source in plan.data.train],
+        "validation": _validation(plan),
+        "projects": _projects(plan),
+        "columns": [name for name in Fields.model_fields if name not in ("chosen", "rejected", "label")],
+    }
+
+
+def _picked(keys: dict[str, object], names: Iterable[str]) -> dict[str, object]:
+    return {name: keys[name] for name in names if keys.get(name) is not None}
+
+
+def _model(plan: Plan) -> dict[str, object]:
+    method = plan.method
+    full = isinstance(method, FullPlan)
+    bits = plan.quantization.bits if plan.quantization else 16
+    told: dict[str, object] = {
+        "load_in_4bit": bits == 4,
+        "load_in_8bit": bits == 8,
+        "load_in_16bit": bits == 16 and not full and plan.model.dtype != "float32",
+        "full_finetuning": full,
+        "float32_mixed_precision": (full and method.weights_dtype == "float32") or None,
+    }
+    if isinstance(method, LoraPlan):
+        targets = method.target_modules
+        told["target_modules"] = targets.removeprefix("re:") if isinstance(targets, str) else targets
+        told["modules_to_save"] = method.modules_to_save or None
+    return told
+
+
+def _checkpointing(plan: Plan) -> bool | str:
+    """Unsloth's own kind keeps what it needs in CPU memory: that is `offload`."""
+    kind = plan.training.gradient_checkpointing
+    return "unsloth" if kind == "offload" else bool(kind)
+
+
+def _quantization(plan: Plan) -> dict[str, object] | None:
+    quantization = plan.quantization
+    if quantization is None or quantization.bits == 8:
+        return None
+    return {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": quantization.type,
+        "bnb_4bit_use_double_quant": quantization.double_quant,
+        "bnb_4bit_compute_dtype": quantization.compute_dtype,
+    }
+
+
+def _tokens(plan: Plan) -> dict[str, str]:
+    tokens = plan.model.tokens
+    named = {"pad_token": tokens.pad, "eos_token": tokens.eos, "bos_token": tokens.bos}
+    return {name: token for name, token in named.items() if token}
+
+
+def _source(source: SourcePlan) -> dict[str, object]:
+    """What differs from a local file with its usual columns."""
+    said = {
+        "local": None if source.local else False,
+        "split": None if source.split == "train" else source.split,
+        "subset": source.subset,
+        "revision": source.revision,
+        "weight": None if source.weight == 1 else source.weight,
+        "limit": source.limit,
+        **{name: getattr(source.fields, name) for name in Fields.model_fields},
+    }
+    given = {name: value for name, value in said.items() if value is not None}
+    return {"path": source.path, "format": source.format, **given}
+
+
+def _validation(plan: Plan) -> list[dict[str, object]] | float | int | None:
+    validation = plan.data.validation
+    return (
+        [_source(source) for source in validation] if is_sources(validation) else cast("float | int | None", validation)
+    )
+
+
+def _training(plan: Plan) -> dict[str, object]:
+    training, dtype = plan.training, plan.model.dtype
+    name, arguments = scheduler(plan)
+    betas = training.betas or (None, None)
+    pure = isinstance(plan.method, FullPlan) and plan.method.weights_dtype == dtype
+    return {
+        "num_train_epochs": training.epochs or 1,
+        "max_steps": training.max_steps or -1,
+        "gradient_accumulation_steps": plan.accumulation,
+        "dataloader_num_workers": 0,
+        "lr_scheduler_type": name,
+        "lr_scheduler_kwargs": arguments,
+        "warmup_steps": warmup_steps(plan),
+        "adam_beta1": betas[0],
+        "adam_beta2": betas[1],
+        "bf16": dtype == "bfloat16" and not pure,
+        "fp16": dtype == "float16" and not pure,
+        "gradient_checkpointing": bool(training.gradient_checkpointing),
+    }
+
+
+def _run(plan: Plan) -> dict[str, object]:
+    seen, saved = evaluation(plan), cadence(plan.checkpoint.every, plan)
+    best = plan.checkpoint.best and seen.strategy != "no"
+    return {
+        "eval_strategy": seen.strategy,
+        "eval_steps": seen.steps,
+        "save_strategy": saved.strategy,
+        "save_steps": saved.steps,
+        "load_best_model_at_end": best,
+        "metric_for_best_model": "eval_loss" if best else None,
+        "greater_is_better": False if best else None,
+        "report_to": list(plan.logging.to) or "none",
+        "project": plan.logging.project,
+    }
+
+
+def _projects(plan: Plan) -> dict[str, str]:
+    """Trackers that are told their project by the environment."""
+    names = {"wandb": "WANDB_PROJECT", "mlflow": "MLFLOW_EXPERIMENT_NAME"}
+    return {name: plan.logging.project for tracker, name in names.items() if tracker in plan.logging.to}

@@ -1,0 +1,214 @@
+"""What the Unsloth script calls each leaf of a plan: keywords of its calls, and the names at its head."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from backends.alike import LATER, NO_FIELD_HERE, NO_SUCH_METHOD, OTHER_KINDS, OTHER_METHODS, OURS
+from schemas.support import Folded, Key, NotImpl, NotYet, Table
+
+OPTIMIZERS: Final = {
+    "adamw": "adamw_torch_fused",
+    "adamw_8bit": "adamw_8bit",
+    "paged_adamw_8bit": "paged_adamw_8bit",
+    "paged_adamw": "paged_adamw_32bit",
+    "adafactor": "adafactor",
+    "lion_8bit": "lion_8bit",
+    "sgd": "sgd",
+}
+
+_SOURCE: Final = ("path", "local", "format", "split", "subset", "revision", "weight", "limit")
+_FIELDS: Final = (
+    "messages",
+    "role",
+    "content",
+    "thinking",
+    "tools",
+    "system",
+    "instruction",
+    "input",
+    "output",
+    "prompt",
+    "completion",
+    "text",
+)
+
+
+def _sources(prefix: str, into: str) -> Table:
+    """The rows of one list of sources: the script reads them itself, by the code that the native target uses."""
+    table: Table = {f"{prefix}[].{name}": Folded(into) for name in _SOURCE}
+    later = NotImpl("preference objectives are not written for this target")
+    table[f"{prefix}[].format"] = Folded(into, {"preference": later, "kto": later})
+    table |= {f"{prefix}[].fields.{name}": Folded(into) for name in _FIELDS}
+    return table | {f"{prefix}[].fields.{name}": NO_FIELD_HERE for name in ("chosen", "rejected", "label")}
+
+
+TABLE: Final[Table] = {
+    **OURS,
+    **OTHER_METHODS,
+    **LATER,
+    "name": Key("run_name"),
+    # The base
+    "model.base": Key("model_name"),
+    "model.revision": Key("revision"),
+    "model.dtype": Folded("dtype"),
+    "model.attention": NotYet("it brings its own attention", neutral=("sdpa", "eager")),
+    "model.trust_remote_code": Key("trust_remote_code"),
+    "model.tokenizer": NotImpl("another tokenizer is not written for this target", neutral=(None,)),
+    "model.chat_template": Folded("CHAT_TEMPLATE"),
+    "model.tokens.pad": Folded("TOKENS"),
+    "model.tokens.eos": Folded("TOKENS"),
+    "model.tokens.bos": Folded("TOKENS"),
+    "model.tokens.add": NotImpl("added tokens are not written for this target", neutral=((),)),
+    # The method
+    "method.kind": Key(
+        "use_dora", lambda value: value in ("dora", "qdora"), dict.fromkeys(OTHER_KINDS, NO_SUCH_METHOD)
+    ),
+    "method.rank": Key("r"),
+    "method.alpha": Key("lora_alpha"),
+    "method.dropout": Key("lora_dropout"),
+    "method.target_modules": Folded("target_modules"),
+    "method.modules_to_save": Folded("modules_to_save"),
+    "method.rslora": Key("use_rslora"),
+    "method.init": Key(
+        "init_lora_weights",
+        lambda value: True if value == "default" else value,
+        {"loftq": NotImpl("LoftQ is not written for this target")},
+    ),
+    "method.lora_plus_ratio": NotImpl("LoRA+ is not written for this target", neutral=(None,)),
+    "method.adapter_dtype": NotYet("adapters are float32 under mixed precision", neutral=("float32",)),
+    "method.quantization": Folded("load_in_4bit"),
+    "method.quantization.bits": Folded("load_in_4bit"),
+    "method.quantization.type": Folded("quantization_config"),
+    "method.quantization.double_quant": Folded("quantization_config"),
+    "method.quantization.compute_dtype": Folded("quantization_config"),
+    "method.freeze": NotImpl("freezing by pattern is not written for this target", neutral=((),)),
+    "method.train_only": NotImpl("freezing by pattern is not written for this target", neutral=((),)),
+    "method.weights_dtype": Folded("float32_mixed_precision"),
+    # The data
+    "data.train": Folded("TRAIN"),
+    **_sources("data.train", "TRAIN"),
+    "data.validation": Folded("VALIDATION"),
+    **_sources("data.validation", "VALIDATION"),
+    "data.system": Folded("SYSTEM"),
+    "data.max_length": Folded("MAX_LENGTH"),
+    "data.overlong": Folded("RULES"),
+    "data.packing": Key("packing"),
+    "data.loss_on": Folded("RULES"),
+    "data.shuffle": Key("train_sampling_strategy", lambda value: "random" if value else "sequential"),
+    # The training
+    "training.epochs": Key("num_train_epochs"),
+    "training.max_steps": Key("max_steps"),
+    "training.global_batch_size": Folded("gradient_accumulation_steps"),
+    "training.micro_batch_size": Key("per_device_train_batch_size"),
+    "training.learning_rate": Key("learning_rate"),
+    "training.scheduler": Folded("lr_scheduler_type"),
+    "training.min_lr_ratio": Folded("lr_scheduler_kwargs"),
+    "training.warmup": Folded("warmup_steps"),
+    "training.optimizer": Key(
+        "optim",
+        lambda value: OPTIMIZERS[str(value)],
+        {
+            "muon": NotImpl("Muon is not written for this target"),
+            "adamw_4bit": NotImpl("torchao's optimizers are not written for this target"),
+        },
+    ),
+    "training.weight_decay": Key("weight_decay"),
+    "training.betas": Key("adam_beta1"),
+    "training.epsilon": Key("adam_epsilon"),
+    "training.max_grad_norm": Key("max_grad_norm"),
+    "training.gradient_checkpointing": Folded(
+        "use_gradient_checkpointing", {"selective": NotYet("it recomputes whole layers, or nothing")}
+    ),
+    "training.loss": NotYet("it never makes the logits whole", neutral=("chunked",)),
+    "training.compile": NotYet("it compiles what it chooses", neutral=(False,)),
+    "training.kernels": NotYet("it brings its own kernels", neutral=("none",)),
+    "training.neftune_alpha": Key("neftune_noise_alpha"),
+    "training.seed": Folded("SEED"),
+    # The run
+    "evaluation.every": Key("eval_steps"),
+    "evaluation.batch_size": Key("per_device_eval_batch_size"),
+    "checkpoint.every": Key("save_steps"),
+    "checkpoint.keep": Key("save_total_limit"),
+    "checkpoint.best": Key("load_best_model_at_end"),
+    "checkpoint.weights_only": Key("save_only_model"),
+    "checkpoint.resume": Folded("RESUME"),
+    "logging.every": Key("logging_steps"),
+    "logging.to": Folded("report_to"),
+    "logging.project": Folded("project"),
+    "output.dir": Folded("OUT"),
+    "hardware.count": NotImpl("several GPUs are not written for this target", neutral=(1,)),
+    "hardware.strategy": NotImpl("several GPUs are not written for this target", neutral=("single",)),
+}
+
+LOAD: Final = (
+    "model_name",
+    "revision",
+    "trust_remote_code",
+    "load_in_4bit",
+    "load_in_8bit",
+    "load_in_16bit",
+    "full_finetuning",
+    "float32_mixed_precision",
+)
+PEFT: Final = (
+    "r",
+    "lora_alpha",
+    "lora_dropout",
+    "target_modules",
+    "modules_to_save",
+    "use_dora",
+    "use_rslora",
+    "init_lora_weights",
+)
+ARGUMENTS: Final = (
+    (
+        "How long, and how much at once",
+        (
+            "num_train_epochs",
+            "max_steps",
+            "per_device_train_batch_size",
+            "gradient_accumulation_steps",
+            "packing",
+            "train_sampling_strategy",
+            "dataloader_num_workers",
+        ),
+    ),
+    (
+        "The optimizer",
+        (
+            "optim",
+            "learning_rate",
+            "lr_scheduler_type",
+            "lr_scheduler_kwargs",
+            "warmup_steps",
+            "weight_decay",
+            "adam_beta1",
+            "adam_beta2",
+            "adam_epsilon",
+            "max_grad_norm",
+            "neftune_noise_alpha",
+        ),
+    ),
+    ("Precision and memory", ("bf16", "fp16", "gradient_checkpointing")),
+    (
+        "Evaluation, checkpoints, reports",
+        (
+            "eval_strategy",
+            "eval_steps",
+            "per_device_eval_batch_size",
+            "save_strategy",
+            "save_steps",
+            "save_total_limit",
+            "save_only_model",
+            "load_best_model_at_end",
+            "metric_for_best_model",
+            "greater_is_better",
+            "logging_steps",
+            "report_to",
+            "run_name",
+            "project",
+        ),
+    ),
+)
+"""Keywords of the script's calls: `from_pretrained`, `get_peft_model`, `SFTConfig` in its parts."""
