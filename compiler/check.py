@@ -7,14 +7,16 @@ can still speak about the rest; `broken` says which leaves they must be silent a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from compiler.source import Source
 from schemas.diagnostic import Finding
 from schemas.method import LoraMethod
 from schemas.recipe import Recipe
+from schemas.section import Section
 
 _PASSES: Final = 12
 """A repair can bring further mistakes to light, as inside a method whose kind was misspelt."""
@@ -47,10 +49,31 @@ def check(source: Source) -> Checked:
     if source.data is None:
         return Checked(None, source.broken, frozenset(), ())
     try:
-        recipe = Recipe.model_validate(source.data)
+        recipe = Recipe.model_validate(_with_sections(source.data, Recipe))
     except ValidationError as error:
         return _repaired(source, error)
     return Checked(recipe, source.broken, source.written, _quantization_without_q(recipe))
+
+
+def _with_sections(data: dict[str, object], section: type[Section]) -> dict[str, object]:
+    """Sections that are empty or left out, written as empty mappings.
+
+    pydantic then reads them as part of the whole; their default factories would compile each section's schema apart.
+    """
+    filled = dict(data)
+    for name, info in section.model_fields.items():
+        inner, value = _section(info), filled.get(name)
+        if inner and isinstance(value, dict):
+            filled[name] = _with_sections(cast("dict[str, object]", value), inner)
+        elif inner and value is None and not info.is_required():
+            filled[name] = _with_sections({}, inner)
+    return filled
+
+
+def _section(info: FieldInfo) -> type[Section] | None:
+    """The section that stands in this field, whatever the recipe says."""
+    kind = info.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
 def _below(path: str, other: str) -> bool:
