@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Final, cast
 
 from compiler.shape import Member, form_of, leaf_places
@@ -103,6 +102,8 @@ def closest(word: str, words: Iterable[str]) -> str | None:
     key = word.lower().replace("-", "_").replace(" ", "_")
     if key in folded:
         return folded[key]
+    from difflib import get_close_matches  # only where something is misspelled
+
     found = get_close_matches(word.lower()[:64], folded, n=1, cutoff=0.6)
     return folded[found[0]] if found else None
 

@@ -14,7 +14,7 @@ def locate(finding: Finding, source: Source) -> Diagnostic:
     while place is None and path:
         path = _parent(path)
         place, wanted = source.place(path), "key"
-    file, span = _mark(place, wanted) if place else (source.file, Span(1, 1, 1, 1))
+    file, span = _mark(place, wanted) if place else (source.file, Span(1, 1, 1, 2))
     return Diagnostic(finding.code, finding.level, finding.message, file, span, finding.path, finding.hint)
 
 

@@ -39,6 +39,7 @@ class Repair:
         self.data = cast("dict[str, object]", copied(source.data))
         self.findings: list[Finding] = []
         self.broken = set(source.broken)
+        self._reported = source.broken
         self._written = source.written
 
     def apply(self, error: ValidationError) -> None:
@@ -48,7 +49,8 @@ class Repair:
         meant = {leaf for _, _, leaf in said if leaf}
         self.broken |= meant - self._written
         for mistake, finding, _ in said:
-            if not (mistake.kind == "missing" and (finding.path in meant or self._merged(mistake.path))):
+            caused = mistake.kind == "missing" and (finding.path in meant or self._merged(mistake.path))
+            if not caused and finding.path not in self._reported:
                 self.findings.append(finding)
             if mistake.kind != "unknown":
                 self.broken.add(finding.path)

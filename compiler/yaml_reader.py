@@ -92,7 +92,7 @@ class StopError(Exception):
 
     def diagnostic(self, file: str) -> Diagnostic:
         """The same, for the user; at the beginning of the file if it has no event."""
-        span = span_of(self.event, self.event) if self.event else Span(1, 1, 1, 1)
+        span = span_of(self.event, self.event) if self.event else Span(1, 1, 1, 2)
         return Diagnostic(self.code, "error", str(self), file, span, "", self.hint)
 
 

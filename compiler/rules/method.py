@@ -25,6 +25,7 @@ OTHER_MODULES: Final = frozenset(
 )
 """Modules outside the linear ones that families of transformers share; the facts list linear modules only."""
 
+_TRAINED_TYPES: Final = ("method.kind", "method.weights_dtype", "method.adapter_dtype")
 MERGEABLE: Final = ("lora", "qlora", "dora", "qdora", "ia3")
 SERVED_RANK: Final = 512
 """The highest `max_lora_rank` that vLLM takes (vllm/config/lora.py, MaxLoRARanks, read at 0.14)."""
@@ -51,12 +52,17 @@ def freeze_and_train_only(context: Context) -> Iterator[Finding]:
         yield Finding("FTC208", "method.train_only", message, "keep one of them", at="key")
 
 
-def half_precision_full(context: Context) -> Iterator[Finding]:
-    """float16 gradients underflow: the trained weights must be float32 beside a loss scaler."""
+def half_precision(context: Context) -> Iterator[Finding]:
+    """float16 gradients underflow: what is trained must be float32 beside a loss scaler."""
     method = context.recipe.method
-    if isinstance(method, FullMethod) and method.weights_dtype == "model" and dtype(context) == "float16":
+    if dtype(context) != "float16":
+        return
+    if isinstance(method, FullMethod) and method.weights_dtype == "model":
         message = "weights trained in float16 lose small updates: full fine-tuning in float16 needs float32 weights"
         yield Finding("FTC220", "method.weights_dtype", message, "write float32, or leave it out")
+    if isinstance(method, LoraMethod) and method.adapter_dtype == "bfloat16":
+        message = "a float16 base computes its adapters in float16: what is trained must be float32 beside it"
+        yield Finding("FTC220", "method.adapter_dtype", message, "write float32, or leave it out")
 
 
 def dtype(context: Context) -> Dtype | None:
@@ -214,7 +220,9 @@ def _full_names(facts: ModelFacts) -> Iterator[str]:
 RULES: Final = (
     Rule(("method.kind", "method.quantization"), eight_bit_leaves),
     Rule(("method.kind", "method.freeze", "method.train_only"), freeze_and_train_only),
-    Rule(("method.kind", "method.weights_dtype", "model.dtype", "hardware.gpu"), half_precision_full),
+    Rule(
+        ("method.kind", "method.weights_dtype", "method.adapter_dtype", "model.dtype", "hardware.gpu"), half_precision
+    ),
     Rule(("method.kind", "training.gradient_checkpointing"), prefix_checkpointing),
     Rule(("method.kind", "method.modules_to_save", "output.merge"), served_modules),
     Rule(("method.kind", "method.rank", "output.merge"), served_rank),

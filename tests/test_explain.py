@@ -1,0 +1,73 @@
+"""Every code has a page, every page's bad example causes it, and its good example causes nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from compiler.build import Options, compile_recipe
+from compiler.codes import Page, explain, pages
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "tests" / "bad"
+SHOWN = [page for page in pages().values() if page.bad and page.code[:4] in ("FTC0", "FTC1", "FTC2", "FTC5")]
+
+BASE = {
+    "version": "version: 1\n",
+    "name": "name: example\n",
+    "model": "model: {base: meta-llama/Llama-3.1-8B-Instruct}\n",
+    "method": "method: {kind: lora}\n",
+    "data": "data: {train: {path: data/train.jsonl}}\n",
+}
+"""What stands around an example that shows only some sections."""
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def whole(example: str) -> str:
+    """The recipe that an example is a part of."""
+    if re.search(r"^(- )?version:", example, re.MULTILINE):
+        return example
+    shown = set(re.findall(r"^(\w+):", example, re.MULTILINE))
+    return "".join(text for section, text in BASE.items() if section not in shown) + example
+
+
+def codes_of(example: str) -> list[tuple[str, str]]:
+    said = compile_recipe("example", whole(example), FOLDER, Options()).diagnostics
+    return [(item.code, item.level) for item in said]
+
+
+def test_every_code_in_the_source_has_a_page() -> None:
+    files = [file for room in ("compiler", "backends", "schemas") for file in (ROOT / room).rglob("*.py")]
+    used = {code for file in files for code in re.findall(r"\bFTC\d{3}\b", file.read_text(encoding="utf-8"))}
+    assert used - set(pages()) == set()
+    assert len(used) > 70
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.code)
+def test_the_bad_example_causes_the_code_and_no_other(page: Page) -> None:
+    assert page.bad
+    assert codes_of(page.bad) == [(page.code, page.level)]
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.code)
+def test_the_good_example_causes_nothing(page: Page) -> None:
+    assert page.good
+    assert codes_of(page.good) == []
+
+
+def test_a_page_reads_as_text() -> None:
+    text = explain("ftc206")
+    assert text
+    assert text.startswith("FTC206 (error): A module that the model does not have")
+    assert "    target_modules: [q_proj, v_porj]" in text.replace("      ", "    ")
+    assert "```" not in text
+
+
+def test_an_unknown_code_has_no_page() -> None:
+    assert explain("FTC999") is None

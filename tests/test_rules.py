@@ -1,0 +1,97 @@
+"""Every mistake at its place: the recipes of tests/bad say in comments which codes belong to which line and column.
+
+`# FTC206:28` behind a line means: that code, there. Nothing else may be reported.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from compiler.build import Options, compile_recipe
+from compiler.codes import pages
+
+BAD = Path(__file__).parent / "bad"
+RECIPES = sorted(BAD.glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def expected(text: str) -> list[tuple[int, int, str]]:
+    """Line, column and code of every mistake, from the comments."""
+    found: list[tuple[int, int, str]] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        _, _, comment = line.partition("  # ")
+        found += [(number, int(column), code) for code, column in re.findall(r"(FTC\d{3}):(\d+)", comment)]
+    return sorted(found)
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_every_mistake_at_its_place_and_no_others(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    said = compile_recipe(file.name, text, file.parent, Options()).diagnostics
+    assert sorted((item.span.line, item.span.column, item.code) for item in said) == expected(text)
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_messages_say_what_is_wrong_and_spans_lie_in_the_text(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    for item in compile_recipe(file.name, text, file.parent, Options()).diagnostics:
+        assert item.message
+        assert not item.message.endswith(".")
+        assert item.span.line <= item.span.end_line <= len(lines)
+        assert (item.span.line, item.span.column) < (item.span.end_line, item.span.end_column)
+        assert item.level == pages()[item.code].level
+
+
+def test_every_rule_is_planted_somewhere() -> None:
+    planted = {code for file in RECIPES for _, _, code in expected(file.read_text(encoding="utf-8"))}
+    rules = {code for code in pages() if code[:4] in ("FTC1", "FTC2", "FTC5")}
+    assert rules <= planted
+
+
+def test_rules_are_silent_about_broken_leaves() -> None:
+    """`objective` is misspelt, so that nothing is known about what belongs to it; `max_steps` is another matter."""
+    text = """
+version: 1
+name: example
+model: {base: meta-llama/Llama-3.1-8B-Instruct}
+method: {kind: lora, rank: many}
+data: {train: {path: data/pairs.jsonl}}
+training:
+  objective: dpoo
+  preference: {beta: 0.2}
+  epochs: 2
+  max_steps: 10
+"""
+    said = compile_recipe("r", text, BAD, Options()).diagnostics
+    assert [(item.code, item.path) for item in said] == [
+        ("FTC103", "method.rank"),
+        ("FTC103", "training.objective"),
+        ("FTC251", "training.max_steps"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("FTC250", "write 8 or 12"),
+        ("FTC235", "write split: train and limit: 0.2"),
+        ("FTC206", 'did you mean "v_proj"?'),
+        ("FTC239", "chatml"),
+        ("FTC277", "a100-40gb"),
+        ("FTC501", 'did you mean "train.jsonl"?'),
+        ("FTC104", "remove it, or choose another kind than ia3"),
+        ("quantization_of_lora", "write `kind: qlora`"),
+    ],
+)
+def test_hints_say_what_to_write(recipe: str, words: str) -> None:
+    file = BAD / f"{recipe}.yaml"
+    said = compile_recipe(file.name, file.read_text(encoding="utf-8"), BAD, Options()).diagnostics
+    assert words in (said[0].hint or "")
