@@ -40,6 +40,8 @@ class LoraPlan:
 
 @dataclass(frozen=True, slots=True)
 class FullPlan:
+    """`freeze`, `train_only`: patterns of parameter names; one of them is empty."""
+
     kind: Literal["full"]
     freeze: Names
     train_only: Names
@@ -48,6 +50,8 @@ class FullPlan:
 
 @dataclass(frozen=True, slots=True)
 class Ia3Plan:
+    """`feedforward_modules` are among `target_modules`; their input is scaled instead of their output."""
+
     kind: Literal["ia3"]
     target_modules: Names
     feedforward_modules: Names
@@ -55,6 +59,8 @@ class Ia3Plan:
 
 @dataclass(frozen=True, slots=True)
 class PrefixPlan:
+    """Trained keys and values before each layer's own."""
+
     kind: Literal["prefix_tuning"]
     virtual_tokens: int
     init_text: str | None
@@ -63,6 +69,8 @@ class PrefixPlan:
 
 @dataclass(frozen=True, slots=True)
 class PromptPlan:
+    """Trained embeddings before the input."""
+
     kind: Literal["prompt_tuning"]
     virtual_tokens: int
     init_text: str | None
@@ -70,6 +78,8 @@ class PromptPlan:
 
 @dataclass(frozen=True, slots=True)
 class PTuningPlan:
+    """Trained embeddings before the input, made by a small network."""
+
     kind: Literal["p_tuning"]
     virtual_tokens: int
     init_text: str | None
@@ -78,6 +88,8 @@ class PTuningPlan:
 
 @dataclass(frozen=True, slots=True)
 class AdapterPlan:
+    """Trained layers of width `bottleneck` inside each decoder layer."""
+
     kind: Literal["adapter"]
     bottleneck: int
     activation: Literal["relu", "gelu", "silu", "tanh"]

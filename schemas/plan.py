@@ -35,6 +35,8 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class TokensPlan:
+    """Special tokens by their text; None where the tokenizer's own stands."""
+
     pad: str | None
     eos: str | None
     bos: str | None
@@ -73,6 +75,8 @@ class SourcePlan:
 
 @dataclass(frozen=True, slots=True)
 class DataPlan:
+    """`validation`: a share or a count of the training rows, sources of its own, or None. `max_length` in tokens."""
+
     train: tuple[SourcePlan, ...]
     validation: float | int | tuple[SourcePlan, ...] | None
     system: str | None
@@ -121,6 +125,8 @@ class TrainingPlan:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
+    """`every`: "epoch", a share of one, steps, or None: never. `batch_size`: rows a device."""
+
     every: Every
     batch_size: int
 
@@ -138,6 +144,8 @@ class CheckpointPlan:
 
 @dataclass(frozen=True, slots=True)
 class LoggingPlan:
+    """`every`: optimizer steps."""
+
     every: int
     to: tuple[Tracker, ...]
     project: str
@@ -166,6 +174,8 @@ class HardwarePlan:
 
 @dataclass(frozen=True, slots=True)
 class TargetsPlan:
+    """Raw keys as the user wrote them."""
+
     axolotl: dict[str, object]
     llamafactory: dict[str, object]
 
@@ -181,6 +191,8 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """`facts` and `gpu` are what the leaves were solved with; `decisions` says what each `auto` became."""
+
     version: Literal[1]
     name: str
     model: ModelPlan
