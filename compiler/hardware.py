@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypedDict, cast
@@ -75,6 +72,8 @@ def find_gpu(name: str) -> Gpu | GpuProblem:
     choices = _catalog()["ambiguous"].get(wanted)
     if choices:
         return GpuProblem(name, tuple(choices), ambiguous=True)
+    from difflib import get_close_matches  # only where something is misspelled
+
     alike = get_close_matches(wanted, _index(), n=1, cutoff=0.6)
     return GpuProblem(name, tuple(_index()[each] for each in alike), ambiguous=False)
 
@@ -89,6 +88,9 @@ def this_machine() -> Gpu | None:
 
     A card of the catalog comes with its rates; another one with what the driver says, its rates unknown.
     """
+    import shutil
+    import subprocess
+
     if shutil.which(QUERY[0]) is None:
         return None
     try:

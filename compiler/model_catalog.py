@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypedDict, cast
@@ -57,6 +56,8 @@ def names() -> tuple[str, ...]:
 
 def nearest(base: str) -> str | None:
     """The listed name or id that is spelled most alike, or None where none is."""
+    from difflib import get_close_matches  # only where something is misspelled
+
     spelled = {key.lower(): key for entry in _entries().values() for key in entry["ids"]} | {
         name: name for name in _names()
     }

@@ -61,9 +61,11 @@ def _text(recipe: Recipe, data: Tree) -> str:
 
 def _section(name: str, value: object) -> str:
     """One leaf a line."""
-    leaves = cast(Tree, value) if isinstance(value, dict) else {}
-    if not leaves:
+    if not isinstance(value, dict):
         return yaml_entry(name, value)
+    leaves = cast(Tree, value)
+    if not leaves:
+        return yaml_entry(name, leaves)
     return f"{name}:\n" + "".join(indent(yaml_entry(leaf, item), "  ") for leaf, item in leaves.items())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from backends import TARGETS
 from compiler.build import Compiled, Options
 from compiler.commands import options
 from compiler.commands.compiling import File, open_file, require_valid
-from compiler.exit import NO_FIT
+from compiler.exit import NO_FIT, TERMINATED
 from compiler.lock import lock
 from compiler.memory.fixes import fixes
 from compiler.report.memory_text import card, fixes_text, memory_text
@@ -47,6 +48,8 @@ class Built:
 
     def write(self, folder: Path, *, force: bool) -> None:
         """Write the artifact into the folder."""
+        # Ended by an exception, a build removes what it has half written.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
         about = lock(self.compiled, self.artifact, self.file.text, self.sets)
         with _progress(self.artifact) as advance:
             write_artifact(self.artifact, folder, about, advance, force=force)
