@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def first_row(path: Path, fields: Fields) -> FirstRow:
         return FirstRow(None, problem=str(problem))
     except UnicodeDecodeError:
         return FirstRow(None, problem="the file is not UTF-8 text")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or "damaged or not compressed"
         return FirstRow(None, problem=f"the file cannot be read: {str(reason).lower()}")
 

@@ -110,15 +110,15 @@ def closest(word: str, words: Iterable[str]) -> str | None:
 
 def for_unknown_key(key: str, section: str, known: Iterable[str]) -> tuple[str | None, str | None]:
     """A hint for an unknown key of a section, and the path of the leaf that was meant, where there is one."""
-    meant = closest(key, known)
-    if meant:
-        return f'did you mean "{meant}"?', f"{section}.{meant}" if section else meant
     if key in FOREIGN:
         return f"this is called {FOREIGN[key]} here", FOREIGN[key]
     places = sorted({place for place in leaf_places(key) if place != section}, key=len)
     if places:
         where = f"under {places[0]}" if places[0] else "at the top of the recipe"
         return f"{key} belongs {where}", f"{places[0]}.{key}".lstrip(".")
+    meant = closest(key, known)
+    if meant:
+        return f'did you mean "{meant}"?', f"{section}.{meant}" if section else meant
     return f"known here: {', '.join(known)}", None
 
 
@@ -149,7 +149,8 @@ def for_value(value: object, found: tuple[Member, ...]) -> str | None:
     choices = [str(choice) for member in found for choice in member.choices]
     if isinstance(value, str):
         return _for_text(value, choices, found)
-    if form_of(value) == "value" and any(member.form == "list" for member in found):
+    numbers = any(member.type is int or member.type is float for member in found)
+    if form_of(value) == "value" and not numbers and any(member.form == "list" for member in found):
         return f"write it as a list: [{value}]"
     if isinstance(value, list) and len(cast("list[object]", value)) == 1:
         return "write the one value without brackets"

@@ -65,7 +65,8 @@ def mistakes_of(error: ValidationError, data: object) -> list[Mistake]:
 
 def _kind(item: _Error, path: Path, data: object) -> tuple[Path, Kind]:
     if item["type"] == "missing":
-        return path, "missing"
+        *above, last = path
+        return (tuple(above), "value") if isinstance(last, int) else (path, "missing")
     if item["type"] == "extra_forbidden":
         return path, "unknown"
     if item["type"] == "union_tag_invalid":
