@@ -155,14 +155,16 @@ def named(result: Compiled, key: str) -> object:
 
 
 def _named_in_script(tree: ast.Module, key: str) -> list[str]:
-    found = [ast.dump(node.value) for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == key]
+    found: list[str] = []
     for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == key:
+            variable = node.value.id if isinstance(node.value, ast.Name) else None
+            found += [ast.dump(node.value), *(_named_in_script(tree, variable) if variable and variable != key else [])]
         if isinstance(node, ast.Assign) and any(ast.unparse(target) == key for target in node.targets):
             found.append(ast.dump(node.value))
-        if isinstance(node, ast.Call | ast.FunctionDef) and key in (
-            ast.unparse(getattr(node, "func", ast.Pass())),
-            getattr(node, "name", ""),
-        ):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == key:
+            found.append(ast.dump(node))
+        if isinstance(node, ast.FunctionDef) and node.name == key:
             found.append(ast.dump(node))
     return found
 
