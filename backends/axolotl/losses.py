@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backends.alike import all_sources, read_directly, unreadable_template, unsplittable
 from backends.axolotl.table import TRACKERS
-from backends.cadence import cadence, evaluation, unsayable
+from backends.cadence import cadence, evaluation, unsayable, warmup_steps
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan, SourcePlan
@@ -78,6 +78,10 @@ def _lost_of_run(plan: Plan) -> list[Finding]:
     if plan.checkpoint.best and evaluation(plan).strategy != "no" and not steps:
         found.append(
             _lost("checkpoint.best", "the best checkpoint is only looked for at steps; write a number of steps")
+        )
+    if plan.training.warmup != 1 and warmup_steps(plan) == 1:
+        found.append(
+            _lost("training.warmup", f"it comes to one step of {plan.training.max_steps}, and one is made two")
         )
     if plan.logging.project != plan.name and not set(plan.logging.to) & TRACKERS.keys():
         found.append(_lost("logging.project", f"only {', '.join(TRACKERS)} have projects, and none is in logging.to"))

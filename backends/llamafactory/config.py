@@ -126,7 +126,7 @@ def _shape(source: SourcePlan) -> dict[str, object]:
 
 ALPACA: Final = {"prompt": "instruction", "query": "input", "response": "output"}
 
-OPENAI_TAGS: Final = {
+MESSAGES_TAGS: Final = {
     "user_tag": "user",
     "assistant_tag": "assistant",
     "observation_tag": "tool",
@@ -150,9 +150,10 @@ def _conversation(source: SourcePlan, optional: dict[str, str]) -> dict[str, obj
     }
     messages = column(fields, "messages", "conversations" if sharegpt else "messages")
     return {
-        "formatting": "sharegpt" if sharegpt else "openai",
+        # Its converter for OpenAI's own shape adds "detailed thinking off" to every conversation's system text.
+        "formatting": "sharegpt",
         "columns": {"messages": messages, **optional},
-        "tags": {**tags, **(SHAREGPT_TAGS if sharegpt else OPENAI_TAGS)},
+        "tags": {**tags, **(SHAREGPT_TAGS if sharegpt else MESSAGES_TAGS)},
     }
 
 

@@ -29,11 +29,14 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
 
 
 def _lost_of_model(plan: Plan) -> list[Finding]:
-    model, facts = plan.model, plan.facts
-    reloaded = model.dtype == "float32" and facts.dtype == "bfloat16" and plan.hardware.gpu != "cpu"
-    if reloaded:
-        return [_lost("model.dtype", "without bf16 or fp16 it loads the base in its own type, bfloat16")]
-    return []
+    """It loads a base in the type it is stored in, whatever it computes in (llamafactory/model/loader.py)."""
+    stored, dtype = plan.facts.dtype, plan.model.dtype
+    upcast = isinstance(plan.method, FullPlan) and plan.method.weights_dtype == "float32"
+    if stored in (None, dtype) or upcast:
+        return []
+    if "float32" in (stored, dtype):
+        return [_lost("model.dtype", f"the base is loaded in the type it is stored in, {stored}")]
+    return [_differs("model.dtype", f"the base stays in the type it is stored in, {stored}; it computes in {dtype}")]
 
 
 def _lost_of_method(plan: Plan) -> list[Finding]:
@@ -68,13 +71,11 @@ def _lost_of_template(plan: Plan) -> list[Finding]:
 
 def _lost_of_data(plan: Plan) -> list[Finding]:
     found: list[Finding] = [*_lost_of_length(plan)]
-    for path, source in all_sources(plan):
+    for _, source in all_sources(plan):
         if source.format in ("messages", "sharegpt") and plan.data.loss_on == "completion":
             found.append(_lost("data.loss_on", "a conversation has turns, not one completion; write assistant"))
         if source.format not in ("messages", "sharegpt") and plan.data.loss_on == "last_assistant":
             found.append(_lost("data.loss_on", f"{source.format} rows have one answer; write completion"))
-        if source.fields.system and source.format == "messages":
-            found.append(_differs(f"{path}.fields.system", "read where a conversation has no system message"))
     for path, source in read_directly(plan):
         found += _lost_of_file(path, source)
     return found
