@@ -6,29 +6,31 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from backends import load
+from backends.base import apply, refused
 from compiler.check import Checked, check
 from compiler.hardware import find_gpu
 from compiler.locate import locate
+from compiler.memory import weigh
 from compiler.models import ModelNotFound, find_model
 from compiler.overrides import override
+from compiler.resolve import resolve
+from compiler.resolve.ground import Ground
 from compiler.rules import Context, run_rules
 from compiler.solve import solve
 from compiler.source import Source, parse
-
-from backends import load
-from backends.base import apply
-from compiler.memory import weigh
-from compiler.resolve import resolve
-from compiler.resolve.ground import Ground
 from schemas.artifact import Artifact, Target
 from schemas.diagnostic import Diagnostic, Finding
 from schemas.facts import Gpu, ModelFacts
 from schemas.footprint import Footprint, Stack
 from schemas.plan import Plan
-from schemas.recipe import Recipe
+from schemas.recipe import Recipe, Strategy
 
 LOSSY = ("FTC401", "FTC402", "FTC403", "FTC404")
 """What a target cannot say: an error, or with `allow_lossy` a warning that the artifact repeats."""
+
+STRATEGIES: tuple[Strategy, ...] = ("ddp", "fsdp")
+"""What an `auto` strategy may become on several cards, the faster first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def _compile_known(
     draft = resolve(ground)
     clean = all(item.level != "error" for item in findings)
     stack = options.stack or ground.target
-    plan = solve(draft.plan, draft.open, stack) if clean else draft.plan
+    plan = solve(draft.plan, draft.open, stack, _strategies(options)) if clean else draft.plan
     lost = _lost(plan, checked, options) if options.target else ()
     findings += lost
     clean = all(item.level != "error" for item in findings)
@@ -122,6 +124,13 @@ def _as_written(item: Finding, title: str, written: frozenset[str]) -> Finding:
         if f"{sources}[0]" not in written:
             path = path.replace(f"{sources}[0]", sources)
     return replace(item, path=path, message=f"{title}: {item.message}")
+
+
+def _strategies(options: Options) -> tuple[Strategy, ...]:
+    """What an `auto` strategy may become: an `auto` leaf is never solved into something that the target refuses."""
+    table = load(_target(options)).TABLE
+    said = [item for item in STRATEGIES if not (options.target and refused(table["hardware.strategy"], item))]
+    return tuple(said) or STRATEGIES[:1]
 
 
 def _target(options: Options) -> Target:

@@ -39,8 +39,13 @@ class Trial:
 Weigh = Callable[[Plan], Trial]
 
 
-def solve(plan: Plan, open_leaves: frozenset[str], stack: Stack) -> Plan:
-    """Fill the open leaves. Without a known capacity they keep their fallback, and the decision says so."""
+def solve(
+    plan: Plan, open_leaves: frozenset[str], stack: Stack, strategies: Sequence[Strategy] = ("ddp", "fsdp")
+) -> Plan:
+    """Fill the open leaves. Without a known capacity they keep their fallback, and the decision says so.
+
+    `strategies`: those that an `auto` strategy may become, in the order in which they are tried.
+    """
     if not open_leaves:
         return plan
 
@@ -50,14 +55,14 @@ def solve(plan: Plan, open_leaves: frozenset[str], stack: Stack) -> Plan:
     start = trial(plan)
     if start.footprint.capacity is None:
         return _unsolved(plan, open_leaves)
-    best = _search(start, open_leaves, trial)
+    best = _search(start, open_leaves, strategies if STRATEGY in open_leaves else (plan.hardware.strategy,), trial)
     return _decided(best, open_leaves, trial)
 
 
-def _search(start: Trial, open_leaves: frozenset[str], trial: Weigh) -> Trial:
+def _search(start: Trial, open_leaves: frozenset[str], strategies: Sequence[Strategy], trial: Weigh) -> Trial:
     """The first that fits, in the order of speed: replicas before shards, nothing recomputed before recomputing."""
     slow: Trial | None = None
-    for strategy in _strategies(start.plan, open_leaves):
+    for strategy in strategies:
         for checkpointing in _checkpointings(start.plan, open_leaves):
             base = _with(start.plan, checkpointing=checkpointing, strategy=strategy)
             sizes = _micros(base, open_leaves)
@@ -67,7 +72,7 @@ def _search(start: Trial, open_leaves: frozenset[str], trial: Weigh) -> Trial:
             slow = slow or found
         if slow:
             return slow
-    last = _with(start.plan, strategy=_strategies(start.plan, open_leaves)[-1])
+    last = _with(start.plan, strategy=strategies[-1])
     return start if last == start.plan else trial(last)
 
 
@@ -98,10 +103,6 @@ def _largest(plan: Plan, micros: Sequence[int], open_leaves: frozenset[str], tri
         else:
             best, low = found, middle + 1
     return best
-
-
-def _strategies(plan: Plan, open_leaves: frozenset[str]) -> tuple[Strategy, ...]:
-    return ("ddp", "fsdp") if STRATEGY in open_leaves else (plan.hardware.strategy,)
 
 
 def _checkpointings(plan: Plan, open_leaves: frozenset[str]) -> tuple[Checkpointing, ...]:
