@@ -23,7 +23,7 @@ TITLE: Final = "TRL"
 VERSION: Final = "trl==1.16.0"
 
 HERE: Final = Path(__file__).parent
-SCRIPTS: Final = ("train.py", "settings.py", "model.py", "data.py", "rows.py", "report.py")
+SCRIPTS: Final = ("train.py", "settings.py", "model.py", "data.py", "rows.py", "formats.py", "report.py", "result.py")
 """Copied into an artifact as they stand."""
 
 TEMPLATES: Final = HERE.parent.parent / "schemas" / "catalog" / "chat_templates"
@@ -51,9 +51,9 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `plan.json` | every setting of the run; change the recipe rather than this |
 | `train.py` | the run, read from the top; everything that is said to TRL is said there |
 | `settings.py` | what each setting is called by TRL |
-| `rows.py`, `data.py` | reading the data; which tokens are trained |
+| `rows.py`, `formats.py`, `data.py` | reading the data; what its columns mean; which tokens are trained |
 | `model.py` | loading the model, putting the adapters on it |
-| `report.py` | progress, metrics and summary |
+| `report.py`, `result.py` | progress and metrics; what is saved, and the summary |
 
 Results go to `{out}`: `{result}/`, `summary.json`, `metrics.jsonl`, `checkpoints/`. Started again, a run that was
 stopped goes on from its newest checkpoint; `--fresh` starts anew, `--dry-run` loads model and data and stops.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from rows import DataError, Message, Row
+from formats import DataError, Message, Row
 
 IGNORED = -100
 """The label of a token that is not trained."""
@@ -206,10 +206,12 @@ class Renderer:
     def _text(
         self, messages: Sequence[Message], row: Row, *, marked: bool = False, ask: bool = False
     ) -> tuple[str, list[Span]]:
-        from transformers.utils.chat_template_utils import render_jinja_template  # noqa: PLC0415 - slow to import
+        from transformers.utils.chat_template_utils import (
+            render_jinja_template,  # pyright: ignore[reportUnknownVariableType] (its own types have gaps)
+        )
 
         try:
-            texts, spans = render_jinja_template(
+            drawn: Any = render_jinja_template(
                 conversations=[list(messages)],
                 tools=list(row.tools) or None,
                 chat_template=self.template,
@@ -219,7 +221,8 @@ class Renderer:
             )
         except Exception as error:  # a template may raise whatever it likes
             raise DataError(f"{row.place}: the chat template refuses this conversation: {error}") from error
-        return texts[0], [tuple(span) for span in spans[0]] if marked else []
+        texts, spans = drawn
+        return texts[0], [(start, end) for start, end in spans[0]] if marked else []
 
     def _found(self, row: Row, number: int, text: str) -> Span:
         """An answer in a template that does not mark it: from the end of its invitation to the end of its turn."""

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, Mxfp4Config
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers.utils.quantization_config import Mxfp4Config
 
 Plan = dict[str, Any]
 
@@ -171,13 +172,13 @@ def _freeze(model: Any, freeze: list[str], train_only: list[str]) -> None:
 
 def compile_layers(model: Any) -> None:
     """torch.compile for each decoder layer by itself: one compilation serves them all."""
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     for layer in base.get_decoder().layers:
         layer.compile()
 
 
 def use_liger(base: Any) -> None:
     """Liger's kernels for norms, rotary positions and the mlp; the loss stays with the trainer."""
-    from liger_kernel.transformers import _apply_liger_kernel_to_instance  # noqa: PLC0415 - Triton, CUDA only
+    from liger_kernel.transformers import _apply_liger_kernel_to_instance  # pyright: ignore[reportMissingImports] (an extra, CUDA only)
 
     _apply_liger_kernel_to_instance(model=base, fused_linear_cross_entropy=False)

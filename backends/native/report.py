@@ -1,4 +1,5 @@
 # pyright: basic
+# ruff: noqa: ARG002 (transformers hands every callback all that it has)
 # Strict typing stops at transformers, whose callbacks take untyped keywords.
 """What a run tells: a progress line, `metrics.jsonl`, `summary.json`; and how files are written whole or not at all.
 
@@ -79,12 +80,12 @@ class Reporter(TrainerCallback):
 
     def __init__(self, out: Path, device: str, tokens: Callable[[], int]) -> None:
         self.out, self.device, self.tokens = out, device, tokens
-        self.clock, self.paused, self.seconds, self.counted = 0.0, 0.0, 0.0, 0
+        self.begun, self.clock, self.paused, self.seconds, self.counted = 0.0, 0.0, 0.0, 0.0, 0
         self.history: list[dict[str, Any]] = []
         self.progress: Progress | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.clock = self.paused = time.perf_counter()
+        self.begun = self.clock = self.paused = time.perf_counter()
         self.history = self._earlier(state.global_step) if state.is_world_process_zero else []
         if state.is_world_process_zero and sys.stderr.isatty():
             self.progress = _progress()
@@ -153,9 +154,26 @@ class Reporter(TrainerCallback):
             self.progress.stop()
             self.progress = None
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since training began, evaluation and saving included."""
+        return time.perf_counter() - self.begun
+
     def losses(self, key: str) -> list[float]:
         """All values of `loss` or `eval_loss`, in order."""
         return [line[key] for line in self.history if key in line]
+
+
+class Finisher(TrainerCallback):
+    """Marks a checkpoint as complete, and as one of this plan, once all of it is on disk."""
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if state.is_world_process_zero and folder.is_dir():
+            write_text(folder / "complete.json", json.dumps({"plan": self.identity, "step": state.global_step}))
 
 
 def _progress() -> Progress:

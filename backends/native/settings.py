@@ -135,5 +135,5 @@ def _interval(what: str, every: str | float | int | None, epoch: int) -> dict[st
         return {f"{what}_strategy": "no"}
     if every == "epoch":
         return {f"{what}_strategy": "epoch"}
-    steps = every if isinstance(every, int) else max(1, round(every * epoch))
+    steps = every if isinstance(every, int) else max(1, round(float(every) * epoch))
     return {f"{what}_strategy": "steps", f"{what}_steps": steps}

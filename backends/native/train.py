@@ -1,4 +1,5 @@
-# pyright: basic
+# pyright: basic, reportPrivateImportUsage=false
+# ruff: noqa: E402 (what torch reads as it is imported is set first)
 # Strict typing stops at transformers and trl, whose arguments are untyped.
 """Train the run that `plan.json` describes. Written by ftc; it needs nothing of ftc to run.
 
@@ -6,9 +7,9 @@
     python train.py --fresh     train from the start
     python train.py --dry-run   load the model and the data, show what would be trained, and stop
 
-Read from the top: data, trainer, the run, its result. `settings.py` says what each setting is called by TRL,
-`rows.py` reads the data, `data.py` decides which tokens are trained, `model.py` loads the model and puts the adapters
-on it, `report.py` writes what happened. TRL itself is called in this file alone.
+Read from the top: data, trainer, the run, the command line. `settings.py` says what each setting is called by TRL,
+`rows.py` and `formats.py` read the data, `data.py` decides which tokens are trained, `model.py` loads the model and
+puts the adapters on it, `report.py` and `result.py` write what happened. TRL itself is called in this file alone.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import os
 import sys
-import time
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +28,16 @@ from typing import Any
 # The folder of this script is not on the path where Python was started with -P.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Threads that wait for each other by spinning make a step eight times slower on a CPU that others use too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+warnings.filterwarnings("ignore", category=FutureWarning)
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 import torch
 import transformers
-from data import Counts, Rules, Tokens, prepare
+from data import IGNORED, Counts, Rules, Tokens, prepare
 from datasets import Dataset
+from formats import DataError
 from model import (
     LORA_KINDS,
     ModelError,
@@ -42,13 +49,13 @@ from model import (
     set_adapter_dtype,
     use_liger,
 )
-from peft import PeftModel
 from peft.helpers import disable_input_dtype_casting
 from peft.optimizers import create_loraplus_optimizer
-from report import Reporter, closing_words, is_main, measured_memory, versions, write_folder, write_text
-from rows import DataError, held_out, read_rows, weighted
+from report import Finisher, Reporter, closing_words, is_main, write_text
+from result import save, summarise
+from rows import held_out, read_rows, weighted
 from settings import SettingError, settings
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import PrinterCallback, Trainer
 from trl import SFTConfig, SFTTrainer, pack_dataset
 
 
@@ -99,7 +106,11 @@ def _dataset(rows: list[Tokens], data: dict[str, Any]) -> Dataset:
 
 
 class CountingTrainer(SFTTrainer):
-    """TRL's trainer, which counts tokens without waiting for the device and takes the loss that the plan names."""
+    """TRL's trainer, which counts tokens without waiting for the device and takes the loss that the plan names.
+
+    `full`: transformers' own, over all logits. `chunked`: TRL's, or on a CPU, where TRL's kernel is slow, one over the
+    logits of trained positions alone, as long as these are few.
+    """
 
     loss_kind = "chunked"
     tokens: torch.Tensor | int = 0
@@ -110,19 +121,31 @@ class CountingTrainer(SFTTrainer):
             self.tokens += inputs["input_ids"].numel() if mask is None else mask.sum()
         if self.loss_kind == "full":
             return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
+        if self.args.use_cpu and not self.aux_loss_enabled and _few(inputs["labels"], model):
+            return trained_positions_loss(model, inputs, num_items_in_batch)
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
 
-class Finisher(TrainerCallback):
-    """Marks a checkpoint as complete, and as one of this plan, once all of it is on disk."""
+FEW_LOGITS = 1 << 26
+"""A quarter of a GiB in float32."""
 
-    def __init__(self, identity: str) -> None:
-        self.identity = identity
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if state.is_world_process_zero and folder.is_dir():
-            write_text(folder / "complete.json", json.dumps({"plan": self.identity, "step": state.global_step}))
+def _few(labels: torch.Tensor, model: Any) -> bool:
+    return int((labels != IGNORED).sum()) * model.config.vocab_size <= FEW_LOGITS
+
+
+def trained_positions_loss(model: Any, inputs: dict[str, Any], items: torch.Tensor | int | None) -> torch.Tensor:
+    """Cross entropy over `items` tokens, the head applied only where a label is: elsewhere it would be thrown away."""
+    labels = inputs["labels"][:, 1:]
+    wanted = labels != IGNORED
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][:, :-1][wanted],))
+    try:
+        logits = model(**{key: value for key, value in inputs.items() if key != "labels"}, use_cache=False).logits
+    finally:
+        hook.remove()
+    loss = torch.nn.functional.cross_entropy(logits.float(), labels[wanted], reduction="sum")
+    return loss / (wanted.sum() if items is None else items)
 
 
 def build_trainer(plan: Plan, out: Path, device: str, tokenizer: Any, prepared: Prepared) -> CountingTrainer:
@@ -141,7 +164,7 @@ def build_trainer(plan: Plan, out: Path, device: str, tokenizer: Any, prepared: 
         eval_dataset=prepared.validation,
         processing_class=tokenizer,
         callbacks=[Finisher(identity(plan))],
-        optimizers=(lora_plus(plan, model, config), None),
+        optimizers=(_lora_plus(plan, model, config), None),
     )
     _restore(trainer.model, before, plan)
     trainer.loss_kind = plan["training"]["loss"]
@@ -160,15 +183,13 @@ def _restore(model: Any, before: dict[str, torch.Tensor], plan: Plan) -> None:
         set_adapter_dtype(model, plan)
 
 
-def lora_plus(plan: Plan, model: Any, config: SFTConfig) -> Any:
-    """An optimizer with another learning rate for B than for A, where the method asks for it; else the trainer's own."""
-    method = plan["method"]
-    ratio = method["lora_plus_ratio"] if method["kind"] in LORA_KINDS else None
-    if ratio is None:
+def _lora_plus(plan: Plan, model: Any, config: SFTConfig) -> torch.optim.Optimizer | None:
+    """An optimizer that learns B faster than A, where the method asks for it; None: the trainer's own."""
+    if plan["method"]["kind"] not in LORA_KINDS or plan["method"]["lora_plus_ratio"] is None:
         return None
     kind, options = Trainer.get_optimizer_cls_and_kwargs(config, model)
-    options["weight_decay"] = config.weight_decay
-    return create_loraplus_optimizer(model, kind, loraplus_lr_ratio=ratio, **options)
+    ratio = plan["method"]["lora_plus_ratio"]
+    return create_loraplus_optimizer(model, kind, loraplus_lr_ratio=ratio, weight_decay=config.weight_decay, **options)
 
 
 # --- the run
@@ -222,90 +243,31 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     tokenizer = load_tokenizer(plan, folder)
     prepared = load_data(plan, tokenizer)
     trainer = build_trainer(plan, out, device, tokenizer, prepared)
+    model: Any = trainer.model
     resume = place_to_resume(plan, out, fresh)
+    about = {
+        "plan": identity(plan),
+        "rows": prepared.counts,
+        "packed_rows": len(prepared.train) if plan["data"]["packing"] else None,
+        "trained_parameters": sum(item.numel() for item in model.parameters() if item.requires_grad),
+    }
     if dry:
-        return {"rows": prepared.counts, "resume": resume, "trained_parameters": _trained(trainer.model)}
+        return {**about, "resume": resume}
     reporter = Reporter(out, device, lambda: int(trainer.tokens) * plan["hardware"]["count"])
     trainer.add_callback(reporter)
-    start = time.perf_counter()
     try:
-        with disable_input_dtype_casting(trainer.model, active=trainer.args.bf16 or trainer.args.fp16):
+        with disable_input_dtype_casting(model, active=trainer.args.bf16 or trainer.args.fp16):
             trainer.train(resume_from_checkpoint=resume)
     finally:
         reporter.close()
-    summary = summarise(plan, trainer, reporter, prepared, device, time.perf_counter() - start)
+    summary = summarise(plan, trainer.state, reporter, device) | about
     if is_main():
-        save(plan, trainer.model, tokenizer, out, device)
+        save(plan, model, tokenizer, out, device)
         write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 
 
-def _trained(model: Any) -> int:
-    return sum(item.numel() for item in model.parameters() if item.requires_grad)
-
-
-# --- the result
-
-
-def save(plan: Plan, model: Any, tokenizer: Any, out: Path, device: str) -> None:
-    """What was trained, and beside it the merged model where the plan asks for one."""
-
-    def write(folder: Path) -> None:
-        options = {"save_embedding_layers": False} if isinstance(model, PeftModel) else {}
-        model.save_pretrained(folder, **options)
-        tokenizer.save_pretrained(folder)
-
-    result = result_folder(plan, out)
-    write_folder(result, write)
-    if plan["output"]["merge"] and isinstance(model, PeftModel):
-        merge(plan, result, tokenizer, out / "merged", device)
-
-
-def merge(plan: Plan, adapter: Path, tokenizer: Any, target: Path, device: str) -> None:
-    """The adapter merged into a base loaded without quantisation: into 4 bit it would not survive."""
-    merged = PeftModel.from_pretrained(load_base(plan, device, quantized=False), str(adapter)).merge_and_unload()
-
-    def write(folder: Path) -> None:
-        merged.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-
-    write_folder(target, write)
-
-
-def result_folder(plan: Plan, out: Path) -> Path:
-    """`adapter` in PEFT's own format, or `model` where all weights were trained."""
-    return out / ("adapter" if plan["method"]["kind"] in LORA_KINDS else "model")
-
-
-def summarise(
-    plan: Plan, trainer: CountingTrainer, reporter: Reporter, prepared: Prepared, device: str, seconds: float
-) -> dict[str, Any]:
-    """What was planned and what happened."""
-    losses, watched, tokens = reporter.losses("loss"), reporter.losses("eval_loss"), reporter.tokens()
-    best = min(watched) if watched else None
-    return {
-        "name": plan["name"],
-        "plan": identity(plan),
-        "device": device if device == "cpu" else torch.cuda.get_device_name(),
-        "steps": trainer.state.global_step,
-        "epochs": trainer.state.epoch,
-        "rows": prepared.counts,
-        "packed_rows": len(prepared.train) if plan["data"]["packing"] else None,
-        "trained_parameters": _trained(trainer.model),
-        "tokens": tokens,
-        "seconds": round(seconds, 2),
-        "tokens_per_second": round(tokens / reporter.seconds, 1) if reporter.seconds else 0.0,
-        "loss": {
-            "first": losses[0] if losses else None,
-            "last": losses[-1] if losses else None,
-            "first_validation": watched[0] if watched else None,
-            "last_validation": watched[-1] if watched else None,
-            "best_validation": best,
-        },
-        "memory": {"planned": plan["derived"]["memory"], "measured": measured_memory(device)},
-        "versions": versions(),
-        "result": str(result_folder(plan, Path(plan["output"]["dir"]))),
-    }
+# --- the command line
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -316,6 +278,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true", help="load model and data, then stop")
     asked = parser.parse_args(arguments)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     try:
         plan = json.loads(asked.plan.read_text("utf-8"))
         summary = run(plan, asked.plan.parent, fresh=asked.fresh, dry=asked.dry_run)

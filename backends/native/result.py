@@ -1,0 +1,72 @@
+# pyright: basic
+# Strict typing stops at transformers and peft, whose classes are made at run time.
+"""The end of a run: what was trained is saved, whole or not at all, and what happened is summed up.
+
+Copied as it stands into every native artifact, so it imports nothing of the compiler.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from model import LORA_KINDS, Plan, load_base
+from peft import PeftModel
+from report import Reporter, measured_memory, versions, write_folder
+
+
+def save(plan: Plan, model: Any, tokenizer: Any, out: Path, device: str) -> None:
+    """What was trained, and beside it the merged model where the plan asks for one."""
+
+    # PEFT looks on the hub whether the embeddings were resized, unless it is told that they were not.
+    options: dict[str, Any] = {"save_embedding_layers": False} if isinstance(model, PeftModel) else {}
+
+    def write(folder: Path) -> None:
+        model.save_pretrained(str(folder), **options)
+        tokenizer.save_pretrained(folder)
+
+    result = result_folder(plan, out)
+    write_folder(result, write)
+    if plan["output"]["merge"] and isinstance(model, PeftModel):
+        merge(plan, result, tokenizer, out / "merged", device)
+
+
+def merge(plan: Plan, adapter: Path, tokenizer: Any, target: Path, device: str) -> None:
+    """The adapter merged into a base loaded without quantisation: into 4 bit it would not survive."""
+    merged = PeftModel.from_pretrained(load_base(plan, device, quantized=False), str(adapter)).merge_and_unload()
+
+    def write(folder: Path) -> None:
+        merged.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    write_folder(target, write)
+
+
+def result_folder(plan: Plan, out: Path) -> Path:
+    """`adapter` in PEFT's own format, or `model` where all weights were trained."""
+    return out / ("adapter" if plan["method"]["kind"] in LORA_KINDS else "model")
+
+
+def summarise(plan: Plan, state: Any, reporter: Reporter, device: str) -> dict[str, Any]:
+    """What was planned and what happened. `state`: the trainer's."""
+    losses, watched, tokens = reporter.losses("loss"), reporter.losses("eval_loss"), reporter.tokens()
+    return {
+        "name": plan["name"],
+        "device": device if device == "cpu" else torch.cuda.get_device_name(),
+        "steps": state.global_step,
+        "epochs": state.epoch,
+        "tokens": tokens,
+        "seconds": round(reporter.elapsed, 2),
+        "tokens_per_second": round(tokens / reporter.seconds, 1) if reporter.seconds else 0.0,
+        "loss": {
+            "first": losses[0] if losses else None,
+            "last": losses[-1] if losses else None,
+            "first_validation": watched[0] if watched else None,
+            "last_validation": watched[-1] if watched else None,
+            "best_validation": min(watched, default=None),
+        },
+        "memory": {"planned": plan["derived"]["memory"], "measured": measured_memory(device)},
+        "versions": versions(),
+        "result": str(result_folder(plan, Path(plan["output"]["dir"]))),
+    }
