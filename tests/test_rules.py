@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from compiler.build import Options, compile_recipe
 from compiler.codes import pages
+from schemas.diagnostic import dotted
 
 BAD = Path(__file__).parent / "bad"
 RECIPES = sorted(BAD.glob("*.yaml"))
@@ -76,6 +80,36 @@ training:
         ("FTC103", "training.objective"),
         ("FTC251", "training.max_steps"),
     ]
+
+
+def written_leaves(data: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Paths of all scalars in a recipe."""
+    inside = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in inside:
+        yield from written_leaves(value, (*path, key))
+    if path and not isinstance(data, dict | list):
+        yield path
+
+
+def replaced(data: Any, path: tuple[str | int, ...], value: object) -> Any:
+    if not path:
+        return value
+    copy = data.copy()
+    copy[path[0]] = replaced(data[path[0]], path[1:], value)
+    return copy
+
+
+@pytest.mark.parametrize("file", [file for file in RECIPES if file.stem[:5] not in ("FTC00", "FTC01")], ids=str)
+def test_breaking_a_leaf_adds_one_mistake_and_no_other(file: Path) -> None:
+    """What its default would lead to is not the user's doing."""
+    data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    before = {(item.code, item.path) for item in compile_recipe("r", yaml.safe_dump(data), BAD, Options()).diagnostics}
+    for path in written_leaves(data):
+        text = yaml.safe_dump(replaced(data, path, [[]]))
+        said = compile_recipe("r", text, BAD, Options()).diagnostics
+        added = [item for item in said if (item.code, item.path) not in before]
+        assert len(added) <= 1, (path, added)
+        assert all(item.path.startswith(dotted(path)) for item in added)
 
 
 @pytest.mark.parametrize(

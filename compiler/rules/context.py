@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
+from compiler.check import touches
 from compiler.dataset import FirstRow, expand, first_row, is_local
 from schemas.diagnostic import Finding
 from schemas.facts import Gpu, ModelFacts
@@ -18,19 +18,21 @@ from schemas.recipe import DataFormat, Recipe, Source, Sources
 class Seen:
     """A source of the recipe and what can be seen of it here. `path`: its dotted path in the recipe.
 
-    `files` and `row` are empty for a hub dataset, which is not looked at.
+    `files` and `row` are empty for a hub dataset, which is not looked at. `clear`: neither format nor fields is broken.
     """
 
     path: str
-    role: Literal["train", "validation"]
     source: Source
     local: bool
     files: tuple[Path, ...]
     row: FirstRow
+    clear: bool
 
     @property
     def format(self) -> DataFormat | None:
         """What its rows look like: as stated, else as seen; None where neither is known."""
+        if not self.clear:
+            return None
         return self.row.format if self.source.format == "auto" else self.source.format
 
 
@@ -55,7 +57,7 @@ class Context:
         """Sources of training and validation data, those whose path is broken left out."""
         data = self.recipe.data
         pairs = [("data.train", data.train), ("data.validation", data.validation)]
-        found = (item for path, sources in pairs for item in _seen(path, sources, self.folder))
+        found = (item for path, sources in pairs for item in _seen(path, sources, self))
         return tuple(item for item in found if f"{item.path}.path" not in self.broken)
 
     @property
@@ -72,17 +74,17 @@ class Rule:
     check: Callable[[Context], Iterable[Finding]]
 
 
-def _seen(path: str, sources: Sources | float | None, folder: Path) -> Iterator[Seen]:
+def _seen(path: str, sources: Sources | float | None, context: Context) -> Iterator[Seen]:
     if isinstance(sources, Source):
-        yield _look(path, sources, folder)
+        yield _look(path, sources, context)
     elif isinstance(sources, tuple):
         for index, source in enumerate(sources):
-            yield _look(f"{path}[{index}]", source, folder)
+            yield _look(f"{path}[{index}]", source, context)
 
 
-def _look(path: str, source: Source, folder: Path) -> Seen:
+def _look(path: str, source: Source, context: Context) -> Seen:
     local = is_local(source.path)
-    files = expand(source.path, folder) if local else ()
+    files = expand(source.path, context.folder) if local else ()
     row = first_row(files[0], source.fields) if files else FirstRow(None)
-    role = "train" if path.startswith("data.train") else "validation"
-    return Seen(path, role, source, local, files, row)
+    clear = not any(touches(f"{path}.{leaf}", context.broken) for leaf in ("format", "fields"))
+    return Seen(path, source, local, files, row, clear)

@@ -112,7 +112,7 @@ def _format_hint(objective: str, found: DataFormat) -> str:
 
 def unseen_format(context: Context) -> Iterator[Finding]:
     for seen in context.sources:
-        if seen.source.format == "auto" and not seen.local:
+        if seen.clear and seen.source.format == "auto" and not seen.local:
             message = f'the format of "{seen.source.path}" cannot be seen without the network'
             formats = ", ".join((*TRAINABLE, "preference", "kto"))
             yield Finding("FTC238", f"{seen.path}.path", message, f"write format: one of {formats}")

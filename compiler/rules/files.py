@@ -59,7 +59,7 @@ def unreadable_rows(context: Context) -> Iterator[Finding]:
 
 def unknown_rows(context: Context) -> Iterator[Finding]:
     for seen in context.sources:
-        if not seen.files or seen.row.problem or seen.source.format != "auto" or seen.row.format:
+        if not (seen.clear and seen.files) or seen.row.problem or seen.source.format != "auto" or seen.row.format:
             continue
         columns = ", ".join(seen.row.columns[:8])
         saw = f"its first row has {columns}" if columns else "its first row cannot be looked at here"
@@ -82,7 +82,7 @@ def other_rows(context: Context) -> Iterator[Finding]:
 
 def _missing_columns(seen: Seen) -> tuple[str, ...]:
     stated = seen.source.format
-    if stated in ("auto", seen.row.format) or not seen.row.columns:
+    if not seen.clear or stated in ("auto", seen.row.format) or not seen.row.columns:
         return ()
     fields = seen.source.fields
     if stated in ("messages", "sharegpt"):
@@ -97,7 +97,8 @@ def hub_leaves_of_files(context: Context) -> Iterator[Finding]:
         if not seen.local:
             continue
         source = seen.source
-        asked = (("split", source.split != "train"), ("subset", source.subset), ("revision", source.revision))
+        named = source.split.isidentifier() and source.split != "train"
+        asked = (("split", named), ("subset", source.subset), ("revision", source.revision))
         for leaf, given in asked:
             if given:
                 message = f"{leaf} belongs to datasets of the hub, and {seen.source.path} is a file"
