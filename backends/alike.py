@@ -12,7 +12,6 @@ from schemas.plan import Plan, SourcePlan, is_sources
 from schemas.recipe import Fields
 from schemas.support import Never, NotImpl, NotYet, Ours, Table
 
-LORA_KINDS: Final = ("lora", "qlora", "dora", "qdora")
 OTHER_KINDS: Final = ("ia3", "prefix_tuning", "prompt_tuning", "p_tuning", "adapter")
 NO_SUCH_METHOD: Final = NotYet("it trains every weight, or LoRA and its kin; the native target has this method")
 
@@ -45,6 +44,25 @@ LATER: Final[Table] = {
     "targets.axolotl": NotImpl("raw keys are not written yet", neutral=({},)),
     "targets.llamafactory": NotImpl("raw keys are not written yet", neutral=({},)),
 }
+
+DIFFERS: Final = "FTC405"
+"""The code of warnings that say: the target does it, a little differently."""
+
+
+def lost(path: str, why: str) -> Finding:
+    """This value cannot be had beside the others."""
+    return Finding("FTC404", path, f"{path} cannot be kept beside the rest: {why}")
+
+
+def later(path: str, why: str) -> Finding:
+    """The target could, and it is not written."""
+    return Finding("FTC401", path, f"{path} cannot be said here: {why}")
+
+
+def differs(path: str, how: str) -> Finding:
+    """The target does it, a little differently: worth a warning."""
+    return Finding(DIFFERS, path, f"{path}: {how}", level="warning")
+
 
 NO_FIELD_HERE: Final = Never("only preference data has this column, and this target is given none", neutral=(None,))
 

@@ -11,6 +11,7 @@ from typing import Final, cast
 
 import yaml
 
+from backends.alike import DIFFERS
 from schemas.artifact import Target
 from schemas.diagnostic import Finding
 from schemas.facts import GIB
@@ -93,9 +94,6 @@ def head_lines(tool: Tool, plan: Plan, lost: Sequence[Finding], command: Sequenc
         lines += [f"  {_one_line(item.message)}" for item in lost]
     return lines
 
-
-DIFFERS: Final = "FTC405"
-"""The code of findings that say: the target does it, a little differently."""
 
 NOT_EQUIVALENT: Final = "NOT EQUIVALENT to the recipe. Lost on the way, by --allow-lossy:"
 

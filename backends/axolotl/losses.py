@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.alike import all_sources, read_directly, unreadable_template, unsplittable
+from backends.alike import all_sources, differs, later, lost, read_directly, unreadable_template, unsplittable
 from backends.axolotl.table import TRACKERS
 from backends.cadence import cadence, evaluation, unsayable, warmup_steps
 from schemas.diagnostic import Finding
@@ -26,17 +26,17 @@ def _lost_of_method(plan: Plan) -> list[Finding]:
     found: list[Finding] = []
     method, dtype = plan.method, plan.model.dtype
     if isinstance(method, FullPlan) and method.weights_dtype != dtype:
-        found.append(_lost("method.weights_dtype", f"trained weights have the model's type, {dtype}"))
+        found.append(lost("method.weights_dtype", f"trained weights have the model's type, {dtype}"))
     if isinstance(method, LoraPlan):
         if method.adapter_dtype not in ("float32", dtype):
-            found.append(_lost("method.adapter_dtype", f"adapters are float32, or of the model's type, {dtype}"))
+            found.append(lost("method.adapter_dtype", f"adapters are float32, or of the model's type, {dtype}"))
         quantization = method.quantization
         if quantization and quantization.bits == 8 and quantization.compute_dtype != dtype:
             found.append(
-                _lost("method.quantization.compute_dtype", f"8-bit weights compute in the model's type, {dtype}")
+                lost("method.quantization.compute_dtype", f"8-bit weights compute in the model's type, {dtype}")
             )
         if fused := _fused(plan, method):
-            found.append(_later("method.target_modules", f"fused experts ({', '.join(fused)}) are not written"))
+            found.append(later("method.target_modules", f"fused experts ({', '.join(fused)}) are not written"))
     return found
 
 
@@ -52,9 +52,9 @@ def _lost_of_data(plan: Plan) -> list[Finding]:
         found += _lost_of_source(plan, path, source)
     for path, source in read_directly(plan):
         if isinstance(source.limit, float):
-            found.append(_lost(f"{path}.limit", "it counts rows, not shares of them"))
+            found.append(lost(f"{path}.limit", "it counts rows, not shares of them"))
         if source.local and source.split != "train":
-            found.append(_lost(f"{path}.split", "a local file has no splits"))
+            found.append(lost(f"{path}.split", "a local file has no splits"))
     return found
 
 
@@ -62,13 +62,13 @@ def _lost_of_source(plan: Plan, path: str, source: SourcePlan) -> list[Finding]:
     found: list[Finding] = []
     overlong, loss_on = plan.data.overlong, plan.data.loss_on
     if source.format == "prompt_completion" and plan.model.chat_template:
-        found.append(_lost(f"{path}.format", "prompts and completions are not written in the chat template there"))
+        found.append(lost(f"{path}.format", "prompts and completions are not written in the chat template there"))
     if source.format == "text" and overlong != "split":
-        found.append(_lost("data.overlong", "raw text is always cut into pieces of max_length tokens"))
+        found.append(lost("data.overlong", "raw text is always cut into pieces of max_length tokens"))
     if source.format == "text" and loss_on != "all":
-        found.append(_lost("data.loss_on", "all of raw text is trained"))
+        found.append(lost("data.loss_on", "all of raw text is trained"))
     if source.format in ("messages", "sharegpt") and loss_on == "completion":
-        found.append(_lost("data.loss_on", "a conversation has turns, not one completion; write assistant"))
+        found.append(lost("data.loss_on", "a conversation has turns, not one completion; write assistant"))
     return found
 
 
@@ -77,20 +77,12 @@ def _lost_of_run(plan: Plan) -> list[Finding]:
     steps = evaluation(plan).steps and cadence(plan.checkpoint.every, plan).steps
     if plan.checkpoint.best and evaluation(plan).strategy != "no" and not steps:
         found.append(
-            _lost("checkpoint.best", "the best checkpoint is only looked for at steps; write a number of steps")
+            lost("checkpoint.best", "the best checkpoint is only looked for at steps; write a number of steps")
         )
     if plan.training.warmup != 1 and warmup_steps(plan) == 1:
         found.append(
-            _lost("training.warmup", f"it comes to one step of {plan.training.max_steps}, and one is made two")
+            differs("training.warmup", f"it comes to one step of {plan.training.max_steps}, and one is made two")
         )
     if plan.logging.project != plan.name and not set(plan.logging.to) & TRACKERS.keys():
-        found.append(_lost("logging.project", f"only {', '.join(TRACKERS)} have projects, and none is in logging.to"))
+        found.append(lost("logging.project", f"only {', '.join(TRACKERS)} have projects, and none is in logging.to"))
     return found
-
-
-def _lost(path: str, why: str) -> Finding:
-    return Finding("FTC404", path, f"{path} cannot be kept by Axolotl here: {why}")
-
-
-def _later(path: str, why: str) -> Finding:
-    return Finding("FTC401", path, f"{path} cannot be said here: {why}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import all_sources, read_directly, unsplittable
+from backends.alike import all_sources, differs, lost, read_directly, unsplittable
 from backends.cadence import unsayable
-from backends.emission import DIFFERS
 from backends.llamafactory.templates import TEMPLATES, chat_format, template
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, LoraPlan
@@ -35,37 +34,37 @@ def _lost_of_model(plan: Plan) -> list[Finding]:
     if stored in (None, dtype) or upcast:
         return []
     if "float32" in (stored, dtype):
-        return [_lost("model.dtype", f"the base is loaded in the type it is stored in, {stored}")]
-    return [_differs("model.dtype", f"the base stays in the type it is stored in, {stored}; it computes in {dtype}")]
+        return [lost("model.dtype", f"the base is loaded in the type it is stored in, {stored}")]
+    return [differs("model.dtype", f"the base stays in the type it is stored in, {stored}; it computes in {dtype}")]
 
 
 def _lost_of_method(plan: Plan) -> list[Finding]:
     found: list[Finding] = []
     method, dtype = plan.method, plan.model.dtype
     if isinstance(method, FullPlan) and method.weights_dtype != "float32" and dtype != "bfloat16":
-        found.append(_lost("method.weights_dtype", "trained weights are float32, or all is bfloat16"))
+        found.append(lost("method.weights_dtype", "trained weights are float32, or all is bfloat16"))
     if isinstance(method, LoraPlan):
         if method.quantization and method.quantization.compute_dtype != dtype:
-            found.append(_lost("method.quantization.compute_dtype", f"it computes in the model's type, {dtype}"))
+            found.append(lost("method.quantization.compute_dtype", f"it computes in the model's type, {dtype}"))
         if method.quantization and method.init == "pissa":
-            found.append(_lost("method.init", "PiSSA starts from weights that are not quantised"))
+            found.append(lost("method.init", "PiSSA starts from weights that are not quantised"))
         if isinstance(method.target_modules, str):
-            found.append(_lost("method.target_modules", "modules are named one by one, not by a regular expression"))
+            found.append(lost("method.target_modules", "modules are named one by one, not by a regular expression"))
     return found
 
 
 def _lost_of_template(plan: Plan) -> list[Finding]:
     named = plan.model.chat_template
     if named is None:
-        return [_lost("data.train[0].format", "prompts and completions are always written in a chat template")]
+        return [lost("data.train[0].format", "prompts and completions are always written in a chat template")]
     if named.endswith(".jinja"):
         return [Finding("FTC403", "model.chat_template", f'"{named}" cannot be used: LLaMA-Factory takes no Jinja')]
     found = template(plan)
     if found is None:
         known = f"it writes {', '.join(sorted(TEMPLATES))}"
-        return [_lost("model.chat_template", f'none of its templates writes "{chat_format(plan)}"; {known}')]
+        return [lost("model.chat_template", f'none of its templates writes "{chat_format(plan)}"; {known}')]
     if found.differs:
-        return [_differs("model.chat_template", f'its template "{found.name}": {found.differs}')]
+        return [differs("model.chat_template", f'its template "{found.name}": {found.differs}')]
     return []
 
 
@@ -73,9 +72,9 @@ def _lost_of_data(plan: Plan) -> list[Finding]:
     found: list[Finding] = [*_lost_of_length(plan)]
     for _, source in all_sources(plan):
         if source.format in ("messages", "sharegpt") and plan.data.loss_on == "completion":
-            found.append(_lost("data.loss_on", "a conversation has turns, not one completion; write assistant"))
+            found.append(lost("data.loss_on", "a conversation has turns, not one completion; write assistant"))
         if source.format not in ("messages", "sharegpt") and plan.data.loss_on == "last_assistant":
-            found.append(_lost("data.loss_on", f"{source.format} rows have one answer; write completion"))
+            found.append(lost("data.loss_on", f"{source.format} rows have one answer; write completion"))
     for path, source in read_directly(plan):
         found += _lost_of_file(path, source)
     return found
@@ -86,12 +85,12 @@ def _lost_of_length(plan: Plan) -> list[Finding]:
     packed = plan.data.packing and plan.model.attention == "flash_attention_2"
     found: list[Finding] = []
     if packed and plan.training.micro_batch_size != 1:
-        found.append(_lost("training.micro_batch_size", "packed rows under flash attention 2 go one at a time"))
+        found.append(lost("training.micro_batch_size", "packed rows under flash attention 2 go one at a time"))
     chosen = any(decision.path == "data.overlong" for decision in plan.decisions)
     if plan.data.overlong == "drop" and not chosen:
-        found.append(_lost("data.overlong", f"{SHORTENED}; write truncate"))
+        found.append(lost("data.overlong", f"{SHORTENED}; write truncate"))
     else:
-        found.append(_differs("data.overlong", SHORTENED))
+        found.append(differs("data.overlong", SHORTENED))
     return found
 
 
@@ -99,19 +98,11 @@ def _lost_of_file(path: str, source: SourcePlan) -> list[Finding]:
     """What it cannot open itself; files that ftc parts for validation are plain JSON lines."""
     found: list[Finding] = []
     if source.limit is not None:
-        found.append(_lost(f"{path}.limit", "it draws rows at random, and some twice"))
+        found.append(lost(f"{path}.limit", "it draws rows at random, and some twice"))
     if source.local and source.split != "train":
-        found.append(_lost(f"{path}.split", "a local file has no splits"))
+        found.append(lost(f"{path}.split", "a local file has no splits"))
     if source.local and any(mark in source.path for mark in "*?["):
-        found.append(_lost(f"{path}.path", "it opens one file or folder, not a pattern"))
+        found.append(lost(f"{path}.path", "it opens one file or folder, not a pattern"))
     elif source.local and not source.path.endswith(FILE_KINDS):
-        found.append(_lost(f"{path}.path", f"it opens {', '.join(FILE_KINDS)} files"))
+        found.append(lost(f"{path}.path", f"it opens {', '.join(FILE_KINDS)} files"))
     return found
-
-
-def _lost(path: str, why: str) -> Finding:
-    return Finding("FTC404", path, f"{path} cannot be kept by LLaMA-Factory here: {why}")
-
-
-def _differs(path: str, how: str) -> Finding:
-    return Finding(DIFFERS, path, f"{path}: {how}", level="warning")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import unreadable_template
+from backends.alike import lost, unreadable_template
 from backends.cadence import unsayable
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, LoraPlan
@@ -24,14 +24,14 @@ def _lost_of_method(plan: Plan) -> list[Finding]:
     found: list[Finding] = []
     method, dtype = plan.method, plan.model.dtype
     if isinstance(method, FullPlan) and method.weights_dtype not in ("float32", dtype):
-        found.append(_lost("method.weights_dtype", f"trained weights are float32 or {dtype}"))
+        found.append(lost("method.weights_dtype", f"trained weights are float32 or {dtype}"))
     if isinstance(method, LoraPlan):
         if [name for name in method.modules_to_save if name not in SAVED_WHOLE]:
-            found.append(_lost("method.modules_to_save", f"only {' and '.join(SAVED_WHOLE)} can be trained whole"))
+            found.append(lost("method.modules_to_save", f"only {' and '.join(SAVED_WHOLE)} can be trained whole"))
         quantization = method.quantization
         if quantization and quantization.bits == 8 and quantization.compute_dtype != dtype:
             found.append(
-                _lost("method.quantization.compute_dtype", f"8-bit weights compute in the model's type, {dtype}")
+                lost("method.quantization.compute_dtype", f"8-bit weights compute in the model's type, {dtype}")
             )
     return found
 
@@ -40,11 +40,7 @@ def _lost_of_packing(plan: Plan) -> list[Finding]:
     if not plan.data.packing:
         return []
     if plan.hardware.gpu == "cpu":
-        return [_lost("data.packing", "on a CPU it does not pack")]
+        return [lost("data.packing", "on a CPU it does not pack")]
     if plan.facts.family in NEVER_PACKED:
-        return [_lost("data.packing", f"it does not pack {plan.facts.family}")]
+        return [lost("data.packing", f"it does not pack {plan.facts.family}")]
     return []
-
-
-def _lost(path: str, why: str) -> Finding:
-    return Finding("FTC404", path, f"{path} cannot be kept by Unsloth here: {why}")
