@@ -17,8 +17,8 @@ Tree = dict[str, object]
 def spell_out(compiled: Compiled, recipe: Recipe, folder: Path) -> str:
     """YAML of the recipe, section by section.
 
-    Some defaults may not be written down (a leaf of another objective, epochs beside max_steps): they have no effect,
-    and are left out. Which ones, the rules say.
+    Some defaults may not be written down, as they have no effect (a leaf of another objective): they are left out.
+    Which ones, the rules say.
     """
     data = _tree(recipe)
     known = {item.path for item in compiled.diagnostics}
@@ -33,6 +33,8 @@ def spell_out(compiled: Compiled, recipe: Recipe, folder: Path) -> str:
 
 def _tree(recipe: Recipe) -> Tree:
     data: Tree = recipe.model_dump(mode="json", exclude={"schema_"})
+    if recipe.training.max_steps is not None:
+        cast(Tree, data["training"]).pop("epochs")
     method = recipe.method
     if isinstance(method, LoraMethod) and method.kind in ("qlora", "qdora") and method.quantization is None:
         cast(Tree, data["method"])["quantization"] = Quantization().model_dump(mode="json")

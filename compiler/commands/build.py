@@ -9,7 +9,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import FrameType
+from typing import Final, NoReturn
 
 import click
 
@@ -49,7 +50,7 @@ class Built:
     def write(self, folder: Path, *, force: bool) -> None:
         """Write the artifact into the folder."""
         # Ended by an exception, a build removes what it has half written.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+        signal.signal(signal.SIGTERM, _terminate)
         about = lock(self.compiled, self.artifact, self.file.text, self.sets)
         with _progress(self.artifact) as advance:
             write_artifact(self.artifact, folder, about, advance, force=force)
@@ -115,6 +116,11 @@ def _written(built: Built, folder: Path) -> str:
         f"  {', '.join(names)}\n"
         f"train with:\n  cd {shlex.quote(str(folder))} && {shlex.join(built.artifact.command)}\n"
     )
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    sys.exit(TERMINATED)
 
 
 @contextmanager

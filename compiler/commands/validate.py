@@ -74,21 +74,14 @@ def _judge(name: str, targets: Sequence[Target | None], asked: Options) -> Judge
     except FtcError as error:
         return error
     compiled = [file.compile(replace(asked, target=target)) for target in targets]
-    found = compiled[0].diagnostics if len(targets) == 1 else _merged(compiled, targets)
     footprints = tuple(item.footprint for item in compiled if item.footprint)
-    return Judged(file, asked.sets, found, footprints, compiled[0].plan)
+    return Judged(file, asked.sets, _merged(compiled), footprints, compiled[0].plan)
 
 
-def _merged(compiled: Sequence[Compiled], targets: Sequence[Target | None]) -> tuple[Diagnostic, ...]:
-    """What all targets have in common once; the rest under the target's name."""
-    shared = set(compiled[0].diagnostics).intersection(*(item.diagnostics for item in compiled))
-    own = [
-        replace(item, message=f"{target}: {item.message}")
-        for one, target in zip(compiled, targets, strict=True)
-        for item in one.diagnostics
-        if item not in shared
-    ]
-    return tuple(sorted([*shared, *own], key=lambda item: (item.file, item.span.line, item.span.column, item.code)))
+def _merged(compiled: Sequence[Compiled]) -> tuple[Diagnostic, ...]:
+    """What several targets have to say, once; a finding about one of them names it."""
+    found = dict.fromkeys(item for one in compiled for item in one.diagnostics)
+    return tuple(sorted(found, key=lambda item: (item.file, item.span.line, item.span.column, item.code)))
 
 
 def _print(judged: Sequence[Judged], form: Format) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Final, cast, get_args
 
 from backends import TARGETS, load
 from backends.base import refused
@@ -13,19 +13,24 @@ from schemas.artifact import Target
 from schemas.recipe import DataFormat, Objective, Optimizer, Strategy
 from schemas.support import Answer, Folded, Key, Never, NotImpl, NotYet, Ours, Refusal, Table
 
-Cell = tuple[str, str | None]
-"""A word of `WORDS`, and why."""
-
 WORDS: Final = {
     "yes": "the target does the same",
-    "partly": "not with every value",
     "ftc": "ftc itself does it, before the target starts",
     "later": "the target can, ftc has not written it yet",
     "no": "the target cannot in the tested version",
     "never": "the target will not",
 }
 METHODS: Final = (
-    *("full", "lora", "qlora", "dora", "qdora", "ia3", "prefix_tuning", "prompt_tuning", "p_tuning", "adapter"),
+    "full",
+    "lora",
+    "qlora",
+    "dora",
+    "qdora",
+    "ia3",
+    "prefix_tuning",
+    "prompt_tuning",
+    "p_tuning",
+    "adapter",
 )
 VALUES: Final[tuple[tuple[str, str, Sequence[object]], ...]] = (
     ("method", "method.kind", METHODS),
@@ -61,9 +66,9 @@ def _column(target: Target) -> Column:
 def value_rows(across: Sequence[Column]) -> list[list[str]]:
     """One row for each value that people ask for: what, value, and a word for each target."""
     return [
-        [what, _word(value), *(_verdict(refused(column.table[path], value)) for column in across)]
+        ["" if number else what, _word(value), *(_verdict(refused(column.table[path], value)) for column in across)]
         for what, path, values in VALUES
-        for value in values
+        for number, value in enumerate(values)
     ]
 
 
@@ -85,6 +90,11 @@ def as_text(across: Sequence[Column]) -> str:
 def as_markdown(across: Sequence[Column]) -> str:
     """Both tables, the values first."""
     return f"{markdown_values(across)}\n{markdown_leaves(across)}"
+
+
+def words_text() -> str:
+    """What the words in a table mean, one a line."""
+    return "".join(f"- {word}: {meaning}\n" for word, meaning in WORDS.items())
 
 
 def markdown_values(across: Sequence[Column]) -> str:
@@ -134,7 +144,9 @@ def _because(why: Refusal) -> str:
 
 def _word(value: object) -> str:
     """A value as a recipe spells it."""
-    names: dict[object, str] = {True: "true", False: "false", None: "null"}
+    if isinstance(value, tuple):
+        return f"[{', '.join(_word(item) for item in cast(tuple[object, ...], value))}]"
+    names = {True: "true", False: "false", None: "null"}
     return names[value] if value is None or isinstance(value, bool) else str(value)
 
 

@@ -1,0 +1,76 @@
+"""Write what the documents repeat from the code: the support matrix, and what each code means.
+
+python docs/generate.py           # write
+python docs/generate.py --check   # fail where something is not up to date
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from compiler.codes import Page, pages
+from compiler.report.matrix import Column, columns, markdown_leaves, markdown_values, words_text
+
+ROOT = Path(__file__).resolve().parents[1]
+MARKERS = re.compile(r"(<!-- matrix -->\n).*(<!-- end of matrix -->)", re.DOTALL)
+NOTE = "<!-- Written by docs/generate.py. -->\n"
+
+
+def targets_page(across: tuple[Column, ...]) -> str:
+    """docs/targets.md."""
+    tools = "".join(f"- {column.target}: {column.title}, tested with `{column.version}`\n" for column in across)
+    return (
+        f"{NOTE}# What each target can do\n\n{tools}\n"
+        "A recipe that asks for something a target does not do is refused at that line; with `--allow-lossy` it is "
+        "built without, and the artifact says so. Some combinations are refused although each part alone can be "
+        "done.\n\n"
+        f"{markdown_values(across)}\n{words_text()}\n"
+        f"## Every leaf of the plan, and what the target calls it\n\n{markdown_leaves(across)}"
+    )
+
+
+def codes_page() -> str:
+    """docs/codes.md."""
+    return (
+        f"{NOTE}# Codes\n\n`ftc explain CODE` shows the same.\n\n"
+        "FTC0xx: the text. 1xx: its shape. 2xx: what does not go together. 3xx: memory. 4xx: what a target cannot do. "
+        "5xx: data. 6xx: running.\n" + "".join(_code(page) for page in pages().values())
+    )
+
+
+def _code(page: Page) -> str:
+    examples = "".join(
+        f"\n{name}:\n\n```yaml\n{text.strip()}\n```\n"
+        for name, text in (("Bad", page.bad), ("Good", page.good))
+        if text
+    )
+    return f"\n## {page.code}: {page.title}\n\n{page.level.capitalize()}. {page.text}\n{examples}"
+
+
+def generated() -> Iterator[tuple[Path, str]]:
+    """Every generated file, and what it should say."""
+    across = columns()
+    yield ROOT / "docs" / "targets.md", targets_page(across)
+    yield ROOT / "docs" / "codes.md", codes_page()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = markdown_values(across)
+    yield ROOT / "README.md", MARKERS.sub(lambda found: found[1] + table + found[2], readme)
+
+
+def main() -> int:
+    check = "--check" in sys.argv[1:]
+    stale = [path for path, text in generated() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if check:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is not up to date: run `make docs`", file=sys.stderr)
+        return bool(stale)
+    for path, text in generated():
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
