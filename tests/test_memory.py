@@ -14,6 +14,7 @@ from plans import A100_40, A100_80, CPU, a_plan, card, facts, full, lora
 
 from compiler.memory import weigh
 from compiler.memory.fixes import fixes
+from compiler.memory.phases import lay_out
 from compiler.memory.stacks import DATA, profile
 from schemas.facts import GIB
 from schemas.footprint import Footprint, Stack
@@ -78,6 +79,35 @@ def test_fused_experts_stay_in_16_bit(stack: Stack) -> None:
     assert gib(footprint.parts.weights) > 84
     assert footprint.confidence == "low"
     assert any("experts" in why for why in footprint.because)
+
+
+def test_a_name_shared_with_fused_experts_means_the_module() -> None:
+    known = facts("Qwen/Qwen1.5-MoE-A2.7B")
+    modules = sum(item.layers * 16 * (item.d_in + item.d_out) for item in known.linears if not item.fused)
+    assert weigh(a_plan(known.hub_id or "", "lora"), "native").parts.adapters == modules * 4
+
+
+# Bytes a token and layer that a forward pass keeps, without checkpointing: differences between 4 and 2 layers of the
+# transformers 5.23 modules on fake tensors, 512 tokens, rank 16 on all linear layers, SDPA with a mask (gemma-2: eager).
+KEPT = [
+    ("meta-llama/Llama-3.2-1B", "full", 115_848),
+    ("meta-llama/Llama-3.2-1B", "lora", 110_632 - 2_752),
+    ("Qwen/Qwen3-4B", "full", 183_592),
+    ("Qwen/Qwen2.5-1.5B", "full", 109_624),
+    ("google/gemma-2-2b", "full", 205_912),
+    ("google/gemma-3-1b-pt", "full", 113_244),
+    ("microsoft/Phi-3-mini-4k-instruct", "full", 158_856),
+    ("mistralai/Mixtral-8x7B-v0.1", "full", 361_725),
+    ("Qwen/Qwen3-30B-A3B", "full", 209_961),
+]
+
+
+@pytest.mark.parametrize(("model", "method", "traced"), KEPT)
+def test_what_a_layer_keeps_is_as_traced(model: str, method: str, traced: int) -> None:
+    attention = "eager" if "gemma-2" in model else "sdpa"
+    plan = a_plan(model, method, length=512, checkpointing=False, attention=attention)
+    run = lay_out(plan, profile("native"))
+    assert run.kept.model / plan.facts.layers == pytest.approx(traced, rel=0.005)
 
 
 def any_plan() -> st.SearchStrategy[Plan]:
@@ -256,7 +286,7 @@ def test_shards_hold_less_than_replicas() -> None:
         for strategy in ("ddp", "zero2", "zero3", "fsdp")
     }
     assert sizes["ddp"] > sizes["zero2"] > sizes["zero3"] > sizes["fsdp"]
-    assert gib(sizes["fsdp"]) < 15
+    assert gib(sizes["fsdp"]) < 20
     away = weigh(a_plan(LLAMA, "full", count=8, strategy="fsdp", offload="all"), "native")
     here = weigh(a_plan(LLAMA, "full", count=8, strategy="fsdp"), "native")
     assert away.allocated < here.allocated

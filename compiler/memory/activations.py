@@ -40,7 +40,7 @@ class Batch:
 class Kept:
     """Bytes a token. `model`: all layers, nothing recomputed. `layer`: the largest layer. `boundary`: the input of
     one layer. `products`: all layers when only products and attention are kept. `passing`: what walking back
-    through one layer adds for a moment. `outside`: the last norm's float32 copy, and its output."""
+    through one layer adds for a moment. `outside`: what the last norm keeps, and its output."""
 
     model: float
     layer: float
@@ -62,7 +62,7 @@ def kept(plan: Plan, precision: Precision, work: Batch) -> Kept:
     """What one token costs, from the shapes of the model's layers."""
     facts, shape = plan.facts, block(plan.facts)
     attention = _attention(plan, shape, precision, work) + _norms(plan, shape, precision)
-    mlp, experts = _mlp(plan, shape, precision), _experts(facts, shape, precision)
+    mlp, experts = _mlp(plan, shape, precision), _experts(plan, shape, precision)
     extra = _method(plan, precision)
     return Kept(
         model=facts.layers * attention + shape.dense_layers * mlp + shape.expert_layers * experts + extra,
@@ -70,27 +70,41 @@ def kept(plan: Plan, precision: Precision, work: Batch) -> Kept:
         boundary=precision.stream * facts.hidden,
         products=_products(facts, shape, precision),
         passing=_passing(plan, shape, precision, work),
-        outside=facts.hidden * (4 + precision.linear),
+        outside=facts.hidden * (4 + precision.linear + _multiplied(plan, precision)),
     )
 
 
 def mask(plan: Plan, precision: Precision, work: Batch) -> int:
-    """Bytes of a mask over all pairs of positions, which SDPA and eager write out: a boolean and, for the kernel,
-    the same in the type of the scores. Other kernels take the documents' lengths."""
+    """Bytes of a mask over all pairs of positions, which SDPA (in booleans) and eager (in the type of the scores) are
+    given, once for all layers. Other kernels take the documents' lengths."""
     if plan.model.attention not in ("sdpa", "eager") or not work.masked:
         return 0
-    return work.rows * work.length**2 * (1 + precision.attention)
+    return work.rows * work.length**2 * (1 if plan.model.attention == "sdpa" else precision.attention)
 
 
 def _attention(plan: Plan, shape: Block, precision: Precision, work: Batch) -> float:
-    """Queries, keys, values, the result and its statistics; without a fused kernel the scores too."""
+    """Queries, keys, values, the result and its statistics; without a fused kernel the scores too.
+
+    Under a mask SDPA gets expanded heads, and writes the mask out in the type of the scores, in each layer anew.
+    """
     heads, width = plan.facts.heads, precision.attention
+    wide, narrow = shape.queries, shape.queries if shape.expanded else shape.keys
     if plan.model.attention == "eager":
-        return width * 4 * shape.queries + heads * work.length * (width + 4)
+        capped = width if plan.facts.softcap else 0
+        return width * 2 * (wide + narrow) + heads * work.length * (width + 4 + capped)
     if _multiplied_out(plan, precision):
-        return width * 6 * shape.queries + heads * work.length * width
-    expanded = plan.model.attention == "sdpa" and work.masked
-    return width * 2 * (shape.queries + (shape.queries if expanded else shape.keys)) + 4 * heads
+        return width * 6 * wide + heads * work.length * width
+    if plan.model.attention == "sdpa" and work.masked:
+        return width * (2 * (wide + narrow) + work.length) + 4 * heads + _whole(shape, width, expanded=shape.expanded)
+    return width * 2 * (wide + shape.keys) + 4 * heads + _whole(shape, width, expanded=False)
+
+
+def _whole(shape: Block, width: int, *, expanded: bool) -> int:
+    """Where one module gives queries, keys and values, the values are a view that keeps all three alive, and what
+    attention gives out is laid out anew for the next product."""
+    if not shape.fused:
+        return 0
+    return width * (shape.queries + (0 if expanded else shape.queries + shape.keys))
 
 
 def _multiplied_out(plan: Plan, precision: Precision) -> bool:
@@ -102,10 +116,17 @@ def _multiplied_out(plan: Plan, precision: Precision) -> bool:
 
 
 def _norms(plan: Plan, shape: Block, precision: Precision) -> float:
-    """Each norm keeps a float32 copy of its input (Liger's the input itself), and a trained one its output."""
+    """Each norm keeps a float32 copy of its input (Liger's the input itself), and a trained one what it multiplies:
+    gemma's in float32."""
     copied = precision.stream if plan.training.kernels == "liger" else 4
-    trained = precision.stream if isinstance(plan.method, FullPlan) else 0
-    return shape.norms * (copied + trained)
+    return shape.norms * (copied + _multiplied(plan, precision))
+
+
+def _multiplied(plan: Plan, precision: Precision) -> int:
+    """Bytes an element of what a trained norm's weight is multiplied with."""
+    if not isinstance(plan.method, FullPlan):
+        return 0
+    return 4 if plan.facts.family.startswith("gemma") else precision.stream
 
 
 def _mlp(plan: Plan, shape: Block, precision: Precision) -> float:
@@ -114,18 +135,23 @@ def _mlp(plan: Plan, shape: Block, precision: Precision) -> float:
     return shape.inner * precision.linear * (gated if shape.gated else 1)
 
 
-def _experts(facts: ModelFacts, shape: Block, precision: Precision) -> float:
-    """A token visits several experts: gate, activation, up and product of each, its input and its output."""
+def _experts(plan: Plan, shape: Block, precision: Precision) -> float:
+    """A token visits several experts: gate, activation, up and output of each, where they are trained also its input
+    and the product, and once the router's scores and, where it is trained, its input."""
+    facts, width = plan.facts, precision.linear
     if not shape.expert_inner:
         return 0
-    return facts.experts_per_token * precision.linear * (4 * shape.expert_inner + 2 * facts.hidden)
+    whole = isinstance(plan.method, FullPlan)
+    trained = whole or (plan.lora is not None and any(item.fused for item, _ in adapted(plan.lora, facts)))
+    visit = 4 * shape.expert_inner + 2 * facts.hidden if trained else 3 * shape.expert_inner + facts.hidden
+    return width * (facts.experts_per_token * visit + facts.hidden * whole) + 4 * facts.experts
 
 
 def _method(plan: Plan, precision: Precision) -> float:
     """What the method adds, over all layers."""
     method, facts = plan.method, plan.facts
     if isinstance(method, FullPlan):
-        every = tuple((linear, 1.0) for linear in facts.linears)
+        every = tuple((linear, 1.0) for linear in facts.linears if not linear.fused)
         return _inputs(every, facts, precision.base, each=precision.autocast)
     if isinstance(method, LoraPlan):
         return _lora(method, tuple(adapted(method, facts)), facts, precision)

@@ -17,14 +17,19 @@ CONTEXT = GIB // 2
 """Bytes of a CUDA context on Ampere and later."""
 CONTEXT_OLD = GIB // 5
 """On Turing and Volta: 0.14 GiB was read on a T4, and libraries add to it."""
-LOGITS = (0.2, 1.2, 2.6)
+LOGITS = (0.2, 1.1, 2.6)
 """Low, expected and high gap with full logits, in float32 logits tensors."""
-GENERAL = (0.005, 0.04, 0.08)
+GENERAL = (0.01, 0.05, 0.1)
 """The same of everything else, as a share of live tensors."""
 SMALL = 20 * (1 << 20)
 """Bytes of the allocator's smallest large segment: there is always part of one unused."""
 EXPANDABLE = 0.5
 """What expandable segments leave of the gap."""
+
+CUBLAS = 2 * 8_519_680
+"""Bytes of cuBLAS workspaces, one for the forward and one for the backward thread: torch's default, :4096:2:16:8."""
+CUBLAS_HOPPER = 2 * 32 * (1 << 20)
+"""The same from compute capability 9 on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,14 @@ def context(gpu: Gpu | None) -> int:
         return 0
     old = gpu is not None and gpu.compute_capability is not None and gpu.compute_capability < 8
     return CONTEXT_OLD if old else CONTEXT
+
+
+def cublas(gpu: Gpu | None) -> int:
+    """Bytes that cuBLAS takes from torch's own allocator."""
+    if gpu is not None and gpu.is_cpu:
+        return 0
+    new = gpu is not None and gpu.compute_capability is not None and gpu.compute_capability >= 9
+    return CUBLAS_HOPPER if new else CUBLAS
 
 
 def gap(allocated: int, logits: int, loss: Loss, stack: Profile, cards: int) -> Gap:

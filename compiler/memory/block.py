@@ -12,12 +12,16 @@ INTO = ("q_", "k_", "v_", "qkv", "gate", "up", "fc1", "w1", "w3")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`queries`, `keys`: widths of all heads together. `inner`, `expert_inner`: widths inside the mlp and inside one
-    expert. `gated`: whether the mlp multiplies two halves. `dense_layers`, `expert_layers`: how many layers have an
-    mlp, and how many have experts. `norms`: widths of all norms of a layer together."""
+    """`queries`, `keys`: widths of all heads together. `expanded`: whether keys and values are copied to as many heads
+    as queries have (of a single one it is a view). `fused`: whether one module gives queries, keys and values.
+    `inner`, `expert_inner`: widths inside the mlp and inside one expert. `gated`: whether the mlp multiplies two
+    halves. `dense_layers`, `expert_layers`: how many layers have an mlp, and how many have experts. `norms`: widths
+    of all norms of a layer together."""
 
     queries: int
     keys: int
+    expanded: bool
+    fused: bool
     inner: int
     expert_inner: int
     gated: bool
@@ -41,6 +45,8 @@ def block(facts: ModelFacts) -> Block:
     return Block(
         queries=facts.heads * facts.head_dim,
         keys=facts.kv_heads * facts.head_dim,
+        expanded=1 < facts.kv_heads < facts.heads,
+        fused=any(item.name.startswith("qkv") for item in facts.linears),
         inner=inner,
         expert_inner=_inner(facts, "experts"),
         gated=into >= 2 * inner,

@@ -38,8 +38,8 @@ def training_logits(plan: Plan, precision: Precision, stack: Profile, work: Batc
     return _tile(plan, stack, work) + work.tokens * plan.facts.hidden * 4
 
 
-def evaluation_logits(plan: Plan, precision: Precision, stack: Profile, work: Batch) -> int:
-    """Bytes at the loss in evaluation, where nothing is kept for gradients."""
+def forward_logits(plan: Plan, precision: Precision, stack: Profile, work: Batch) -> int:
+    """Bytes at the loss before or without a backward pass."""
     if computed_loss(plan, stack) == "full":
         return plan.facts.vocab * work.tokens * (precision.logits + CHAIN_FORWARD)
     return _tile(plan, stack, work)

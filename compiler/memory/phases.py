@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from compiler.memory.activations import Batch, Kept, batch, kept, mask
-from compiler.memory.loss import evaluation_logits, head_workspace, held_logits, training_logits
+from compiler.memory.allocator import cublas
+from compiler.memory.loss import forward_logits, head_workspace, held_logits, training_logits
 from compiler.memory.optimizer import PAGED, state, workspace
 from compiler.memory.precision import Precision, precision
 from compiler.memory.sharding import Sharding, sharding
@@ -87,7 +88,7 @@ def lay_out(plan: Plan, stack: Profile) -> Run:
         adapters=sum(group.size for group in groups if group.added) // layout.weights,
         gradients=0 if layout.state_offloaded else gradients // layout.gradients,
         optimizer=0 if _state_away(plan, layout) else int(_state(plan, groups, layout)),
-        fixed=gathered + layout.buffers,
+        fixed=gathered + layout.buffers + cublas(plan.gpu),
     )
 
 
@@ -103,19 +104,23 @@ def load(run: Run) -> Moment:
 
 
 def step(run: Run) -> tuple[Moment, ...]:
-    """The moments of forward and backward that can be the largest: at the loss, in the last layer, and in the first
-    one, where all gradients have come."""
+    """The moments of forward and backward that can be the largest: at the loss, before and in the backward pass, in
+    the last layer, and in the first one, where all gradients have come."""
+    whole = run.plan.training.gradient_checkpointing is False
     activations, passing = _activations(run), _dora(run) + _dequantised(run)
     walked = int(run.work.tokens * run.kept.passing)
     layer = walked + int(run.work.tokens * run.kept.layer)
-    last = walked if run.plan.training.gradient_checkpointing is False else layer
+    last = walked if whole else layer
     earlier = run.gradients if run.plan.accumulation > 1 else 0
     logits = training_logits(run.plan, run.precision, run.stack, run.work)
     head = head_workspace(run.plan, run.precision, run.stack)
     cast = _cast_weights(run)
+    before = forward_logits(run.plan, run.precision, run.stack, run.work)
+    cast_now = cast if whole else cast // run.plan.facts.layers
     return (
-        _moment(run, gradients=earlier, activations=activations, logits=logits, workspace=head + cast),
-        _moment(run, gradients=earlier, activations=activations + last, workspace=cast + passing),
+        _moment(run, gradients=earlier, activations=activations, logits=before, workspace=head + cast),
+        _moment(run, gradients=earlier, activations=activations, logits=logits, workspace=head + cast_now),
+        _moment(run, gradients=earlier, activations=activations + last, workspace=cast_now + passing),
         _moment(run, gradients=run.gradients, activations=layer, workspace=_late_gradient(run) + passing),
     )
 
@@ -134,7 +139,7 @@ def evaluate(run: Run) -> Moment:
         return Moment()
     work = batch(plan, plan.evaluation.batch_size)
     passing = int(work.tokens * (run.kept.passing + 2 * run.kept.boundary)) + mask(plan, run.precision, work)
-    logits = evaluation_logits(plan, run.precision, run.stack, work)
+    logits = forward_logits(plan, run.precision, run.stack, work)
     return _moment(run, activations=passing, logits=logits, workspace=_dequantised(run))
 
 
@@ -180,30 +185,35 @@ def _activations(run: Run) -> int:
 
 
 def _cast_weights(run: Run) -> int:
-    """Autocast keeps a 16-bit copy of each trained float32 weight that a kept product needs."""
-    if not (isinstance(run.plan.method, FullPlan) and run.precision.autocast):
+    """Autocast makes a 16-bit copy of each trained float32 weight, and keeps it until the forward pass has ended; of
+    layers that are not recomputed, until their gradients have come."""
+    if not run.precision.autocast or run.precision.trained != 4:
         return 0
-    if run.plan.training.gradient_checkpointing is not False:
-        return run.base.unit
-    return sum(linear.weights for linear in run.plan.facts.linears) * run.precision.base
+    whole = isinstance(run.plan.method, FullPlan)
+    trained = sum(item.weights for item in run.plan.facts.linears) if whole else run.adapters // 4
+    return trained * run.precision.base
 
 
 def _dora(run: Run) -> int:
-    """DoRA writes out its update of the largest module, and adds it to the weight, each time it takes the norm."""
+    """DoRA writes out its update of the largest module, by sending a unit matrix through it, and adds it to the weight,
+    each time it takes the norm."""
     method = run.plan.method
     if not isinstance(method, LoraPlan) or method.kind not in ("dora", "qdora"):
         return 0
     width = run.precision.trained
+    eye = width + (run.precision.base if run.precision.autocast and width == 4 else 0)
     sizes = (
-        max(width * linear.d_in * (linear.d_in + linear.d_out), 4 * width * linear.d_in * linear.d_out)
+        max(eye * linear.d_in**2 + width * linear.d_in * linear.d_out, 4 * width * linear.d_in * linear.d_out)
         for linear, _ in adapted(method, run.plan.facts)
     )
     return max(sizes, default=0)
 
 
 def _late_gradient(run: Run) -> int:
-    """Under accumulation the last gradient to come, the embedding's, exists beside the sum it is added to."""
-    if run.plan.accumulation == 1:
+    """The last gradient to come, the embedding's, exists beside the sum it is added to: of earlier passes, or of the
+    head that it is tied to."""
+    tied = run.plan.facts.tied and isinstance(run.plan.method, FullPlan)
+    if run.plan.accumulation == 1 and not tied:
         return 0
     return max(group.largest * group.width for group in run.groups)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from compiler.memory.stacks import Profile
@@ -36,11 +36,16 @@ class Precision:
 
 
 def precision(plan: Plan, stack: Profile) -> Precision:
-    """The bytes of this plan's tensors when this stack runs it."""
+    """The bytes of this plan's tensors when this stack runs it.
+
+    Under FSDP accelerate makes trained shards float32 (utils/fsdp_utils.py, 1.15) and gathers them in 16 bit.
+    """
     base = WIDTH[plan.model.dtype]
-    if isinstance(plan.method, FullPlan):
-        return _full(base, WIDTH[plan.method.weights_dtype])
-    return _adapted(plan, stack, base)
+    if not isinstance(plan.method, FullPlan):
+        return _adapted(plan, stack, base)
+    if plan.hardware.strategy == "fsdp" and stack.autocast:
+        return replace(_full(base, base), rest=4, trained=4)
+    return _full(base, WIDTH[plan.method.weights_dtype])
 
 
 def _full(base: int, weights: int) -> Precision:
@@ -48,7 +53,7 @@ def _full(base: int, weights: int) -> Precision:
     autocast = weights > base
     return Precision(
         base=base,
-        rest=base,
+        rest=weights,
         stream=weights,
         linear=base,
         attention=base,

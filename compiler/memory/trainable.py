@@ -47,10 +47,14 @@ def trainable(plan: Plan, kept: Precision) -> tuple[Group, ...]:
 
 
 def adapted(method: LoraPlan | Ia3Plan, facts: ModelFacts) -> Iterator[tuple[Linear, float]]:
-    """The linear layers that carry an adapter, each with the share of its layers that do."""
+    """The linear layers that carry an adapter, each with the share of its layers that do.
+
+    A name that a module and a fused parameter have in common means the module, as it does to PEFT.
+    """
+    modules = {linear.name for linear in facts.linears if not linear.fused}
     for linear in facts.linears:
         share = targeted(method.target_modules, linear)
-        if share:
+        if share and not (linear.fused and linear.name in modules):
             yield linear, share
 
 

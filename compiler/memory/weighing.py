@@ -9,7 +9,7 @@ from compiler.memory.allocator import Gap, context, gap
 from compiler.memory.loss import computed_loss
 from compiler.memory.phases import Moment, Run, lay_out
 from compiler.memory.stacks import Profile, profile
-from compiler.memory.verdict import SPREAD, capacity, doubts, verdict
+from compiler.memory.verdict import SPREAD, assumed_layout, capacity, doubts, verdict
 from schemas.footprint import Footprint, Parts, Phases, Stack
 from schemas.plan import Plan
 
@@ -25,7 +25,8 @@ def weigh(plan: Plan, stack: Stack) -> Footprint:
     loose = gap(peak.total, _logits_tensor(run), computed_loss(plan, facts), facts, plan.devices)
     confidence, against = doubts(plan, facts)
     shrink, grow = SPREAD[confidence]
-    high = int(peak.total * grow) + loose.high + int(ground * 1.2)
+    doubled = peak.activations if assumed_layout(plan) else 0
+    high = int(peak.total * grow) + doubled + loose.high + int(ground * 1.2)
     return Footprint(
         stack=stack,
         verdict=verdict(room, peak.total + ground, high),

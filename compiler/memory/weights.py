@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from compiler.memory.precision import Precision
 from schemas.facts import Linear, ModelFacts
-from schemas.method_plan import FullPlan, QuantizationPlan
+from schemas.method_plan import QuantizationPlan
 from schemas.plan import Plan
 
 FOUR_BIT = 0.5 + 4 / 64
@@ -36,7 +36,7 @@ def weights(plan: Plan, kept: Precision) -> Weights:
     small = tuple(linear for linear in facts.linears if not linear.fused) if plan.quantization else ()
     quantised = sum(quantised_bytes(linear, plan.quantization, facts) for linear in small)
     rest = facts.params - sum(linear.weights for linear in small)
-    total = quantised + rest * (kept.trained if isinstance(plan.method, FullPlan) else kept.rest)
+    total = quantised + rest * kept.rest
     largest = max((linear.d_in * linear.d_out for linear in facts.linears), default=0)
     unit = sum(linear.weights // linear.layers for linear in facts.linears) * kept.base
     return Weights(total, largest, unit, quantised)
