@@ -78,7 +78,10 @@ def command(
     force: bool,
     sets: tuple[str, ...],
 ) -> None:
-    """Write what a target trains from: config or script, data files, pinned requirements."""
+    """Write what a target trains from.
+
+    Config or script, data files, pinned requirements, and a README with the command that runs it.
+    """
     asked = Options(
         target=target, sets=sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory, emit=True
     )

@@ -16,7 +16,7 @@ from compiler.spell_out import spell_out
 @options.recipe
 @options.sets
 def command(*, recipe: str, sets: tuple[str, ...]) -> None:
-    """Print a recipe with every default written out."""
+    """Write out every default of a recipe."""
     file = open_file(recipe)
     compiled = file.compile(Options(sets=sets))
     require_valid(file, compiled, sets, err=True)

@@ -14,7 +14,7 @@ from compiler.exit import USAGE
 @click.command()
 @click.argument("code")
 def command(code: str) -> None:
-    """Explain a code, with a bad and a good example."""
+    """Explain a code, with examples."""
     text = explain(code)
     if text is None:
         alike = get_close_matches(code.upper(), pages(), n=1)

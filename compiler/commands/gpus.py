@@ -13,7 +13,7 @@ from schemas.facts import GIB, Gpu
 @click.command()
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 def command(form: str) -> None:
-    """List the GPUs of the catalog, with memory, speed and typical price."""
+    """List the known GPUs."""
     gpus = all_gpus()
     if form == "json":
         click.echo(as_json({"format_version": FORMAT_VERSION, "gpus": as_data(gpus)}), nl=False)

@@ -13,7 +13,10 @@ from schemas.facts import ModelFacts
 @click.command()
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 def command(form: str) -> None:
-    """List the base models of the catalog; any other works from its config.json."""
+    """List the known base models.
+
+    Any other model works too, from its config.json.
+    """
     models = all_models()
     if form == "json":
         click.echo(as_json({"format_version": FORMAT_VERSION, "models": as_data(models)}), nl=False)

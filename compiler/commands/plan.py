@@ -39,7 +39,10 @@ class _Asked:
 def command(
     *, recipe: str, target: Target | None, gpu: str | None, stack: str | None, form: str, sets: tuple[str, ...]
 ) -> int:
-    """Show the resolved plan: every setting, the memory it needs, and what makes it fit."""
+    """Show every setting, the memory, the time.
+
+    What was left to the compiler is shown with the reason for what it chose.
+    """
     file = open_file(recipe)
     own = Options(
         target=target,

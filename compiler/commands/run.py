@@ -39,7 +39,10 @@ def command(
     ignore_memory: bool,
     sets: tuple[str, ...],
 ) -> int:
-    """Build and train on this machine; goes on where an earlier run stopped."""
+    """Build, and train on this machine.
+
+    A run that was stopped goes on where it stopped; --fresh starts anew.
+    """
     asked = Options(target=target, sets=sets, allow_lossy=allow_lossy, ignore_memory=ignore_memory, emit=True)
     built = build(open_file(recipe), asked)
     if fresh:

@@ -55,7 +55,10 @@ def command(
     sets: tuple[str, ...],
     allow_lossy: bool,
 ) -> int:
-    """Say everything that is wrong with recipes, and whether they fit into memory."""
+    """Find everything wrong with recipes.
+
+    All of it in one pass, with file, line and column; then whether the run fits into memory.
+    """
     targets = TARGETS if target == "all" else (cast(Target | None, target),)
     asked = Options(gpu=gpu, sets=sets, allow_lossy=allow_lossy)
     found = [_judge(name, targets, asked) for name in recipes]

@@ -20,7 +20,12 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 RECIPE = (HERE / "quickstart.ftc.yaml").relative_to(ROOT)
-TARGETS = ("native", "axolotl", "llamafactory", "unsloth")
+TARGETS = {
+    "native": (),
+    "axolotl": (),
+    "llamafactory": ("--allow-lossy",),  # it loads this base in the 16 bits that it is stored in, even on a CPU
+    "unsloth": (),
+}
 FTC = [sys.executable, "-m", "compiler.cli"]
 
 
@@ -74,10 +79,9 @@ def shuffled() -> Task:
 
 
 def losses(task: Task) -> tuple[float, float]:
-    """Training loss at the first and the last log line."""
-    lines = (task.outputs / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    logged = [record["loss"] for record in map(json.loads, lines) if "loss" in record]
-    return logged[0], logged[-1]
+    """Training loss in the first and the last log line."""
+    summary = json.loads((task.outputs / "summary.json").read_text(encoding="utf-8"))
+    return summary["loss"]["first"], summary["loss"]["last"]
 
 
 def report(task: Task, before: dict[str, Any], after: dict[str, Any]) -> bool:
@@ -105,10 +109,10 @@ def main() -> int:
         task = shuffled()
     else:
         task = Task("quickstart", (), "at least 95 %")
-        ftc("validate", "--target", "all")
+        ftc("validate")
         ftc("plan")
-        for target in TARGETS:
-            ftc("build", "--target", target)
+        for target, options in TARGETS.items():
+            ftc("build", "--target", target, *options)
     before = evaluate("before", task.scores)
     ftc("run", sets=task.sets)
     adapter = (task.outputs / "adapter").relative_to(ROOT)
