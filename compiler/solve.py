@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from compiler.memory import weigh
+from compiler.memory.stacks import profile
 from schemas.facts import GIB
 from schemas.footprint import Footprint, Stack
 from schemas.plan import Decision, Plan
@@ -18,6 +19,9 @@ STRATEGY = "hardware.strategy"
 
 ENOUGH_TOKENS = 16_384
 """Tokens a forward pass above which a larger micro batch gains no speed: products are large enough by then."""
+ENOUGH_PAIRS = 4_096
+"""The same where documents are laid end to end under one mask: attention computes all pairs of positions, so that
+twice the tokens are four times the pairs."""
 BUSY_TOKENS = 2_048
 """Tokens a forward pass that keep a card busy. With fewer, recomputing is the smaller loss: it costs half again as
 much arithmetic at most (4 N + 2 N FLOP a token instead of 4 N, for N weights of a frozen base)."""
@@ -65,7 +69,7 @@ def _search(start: Trial, open_leaves: frozenset[str], strategies: Sequence[Stra
     for strategy in strategies:
         for checkpointing in _checkpointings(start.plan, open_leaves):
             base = _with(start.plan, checkpointing=checkpointing, strategy=strategy)
-            sizes = _micros(base, open_leaves)
+            sizes = _micros(base, open_leaves, start.footprint.stack)
             found = _largest(base, sizes, open_leaves, trial)
             if found and (checkpointing is not False or _busy(found.plan, sizes)):
                 return _larger(found, slow)
@@ -109,7 +113,7 @@ def _checkpointings(plan: Plan, open_leaves: frozenset[str]) -> tuple[Checkpoint
     return (False, True) if CHECKPOINTING in open_leaves else (plan.training.gradient_checkpointing,)
 
 
-def _micros(plan: Plan, open_leaves: frozenset[str]) -> tuple[int, ...]:
+def _micros(plan: Plan, open_leaves: frozenset[str], stack: Stack) -> tuple[int, ...]:
     """Micro batches that divide a device's share of the global batch, up to where larger ones gain nothing.
 
     KTO needs two rows: it compares a row with the batch's others.
@@ -117,10 +121,16 @@ def _micros(plan: Plan, open_leaves: frozenset[str]) -> tuple[int, ...]:
     if MICRO not in open_leaves:
         return (plan.training.micro_batch_size,)
     share = max(plan.training.global_batch_size // plan.devices, 1)
-    most = max(ENOUGH_TOKENS // plan.data.max_length, 1)
+    most = max(_enough(plan, stack) // plan.data.max_length, 1)
     least = 2 if plan.training.objective == "kto" and share % 2 == 0 else 1
     sizes = tuple(size for size in range(1, min(share, most) + 1) if share % size == 0 and size >= least)
     return sizes or (least,)
+
+
+def _enough(plan: Plan, stack: Stack) -> int:
+    """Tokens of a forward pass beyond which nothing is gained."""
+    pairs = plan.model.attention in ("sdpa", "eager") and profile(stack).packed == "flat_masked"
+    return ENOUGH_PAIRS if plan.data.packing and pairs else ENOUGH_TOKENS
 
 
 def _with(plan: Plan, *, checkpointing: Checkpointing | None = None, strategy: Strategy | None = None) -> Plan:
@@ -163,7 +173,7 @@ def _decided(best: Trial, open_leaves: frozenset[str], trial: Weigh) -> Plan:
 def _because_micro(best: Trial, open_leaves: frozenset[str], trial: Weigh) -> str:
     if not best.fits:
         return f"the smallest there is, and even that {_needs(best)}"
-    sizes = _micros(best.plan, open_leaves)
+    sizes = _micros(best.plan, open_leaves, best.footprint.stack)
     chosen = best.plan.training.micro_batch_size
     larger = next((size for size in sizes if size > chosen), None)
     if larger is not None:
@@ -172,7 +182,7 @@ def _because_micro(best: Trial, open_leaves: frozenset[str], trial: Weigh) -> st
     share = best.plan.training.global_batch_size // best.plan.devices
     if chosen == share:
         return f"the whole global batch at once: {_needs(best)}"
-    return f"{_needs(best)}; more than {ENOUGH_TOKENS:,} tokens at once are no faster"
+    return f"{_needs(best)}; more than {_enough(best.plan, best.footprint.stack):,} tokens at once are no faster"
 
 
 def _because_checkpointing(best: Trial, trial: Weigh) -> str:

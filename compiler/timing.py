@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from compiler.memory.activations import batch
+from compiler.memory.stacks import profile
 from schemas.facts import Gpu
-from schemas.footprint import Footprint
+from schemas.footprint import Footprint, Stack
 from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan
 
@@ -41,7 +43,9 @@ def estimate(plan: Plan, footprint: Footprint, tokens: int | None = None) -> Est
     speed = tokens_per_second(plan, footprint)
     seen = _tokens(plan) if tokens is None else tokens
     hours = seen / speed / 3600 if speed and seen is not None else None
-    return Estimate(speed, hours, _usd(plan, hours), _basis(plan, speed, seen), _cost_basis(plan, hours))
+    return Estimate(
+        speed, hours, _usd(plan, hours), _basis(plan, footprint.stack, speed, seen), _cost_basis(plan, hours)
+    )
 
 
 def tokens_per_second(plan: Plan, footprint: Footprint) -> float | None:
@@ -49,23 +53,31 @@ def tokens_per_second(plan: Plan, footprint: Footprint) -> float | None:
     peak = _peak(plan)
     if peak is None or plan.gpu is None or footprint.verdict == "does_not_fit":
         return None
-    seconds = flops_per_token(plan) / (peak * efficiency(plan)) + _expanding(plan, plan.gpu)
+    seconds = flops_per_token(plan, footprint.stack) / (peak * efficiency(plan)) + _expanding(plan, plan.gpu)
     return plan.devices * (SEVERAL if plan.devices > 1 else 1) / seconds
 
 
-def flops_per_token(plan: Plan) -> float:
+def flops_per_token(plan: Plan, stack: Stack) -> float:
     """Floating-point operations of one training token: 6 for a trained weight, 4 for a frozen one, and attention.
 
     Recomputation adds one forward pass; a comparison with the model as it was adds another.
     """
     facts = plan.facts
     weights = facts.matmul_params
-    attention = facts.layers * 2 * plan.data.max_length * facts.heads * facts.head_dim
+    attention = facts.layers * 4 * _seen(plan, stack) * facts.heads * facts.head_dim
     forward = 2 * weights + attention
     passes = 6 * weights if isinstance(plan.method, FullPlan) else 4 * weights + 6 * _added(plan)
     again = plan.training.gradient_checkpointing is not False
     compared = plan.training.objective in ("dpo", "kto")
     return passes + 3 * attention + forward * (again + compared)
+
+
+def _seen(plan: Plan, stack: Stack) -> float:
+    """Positions that attention compares one with: those before it, half of a row on average; all of them under a
+    mask that is written out."""
+    work = batch(plan, plan.training.micro_batch_size, profile(stack))
+    masked = work.masked and plan.model.attention in ("sdpa", "eager")
+    return work.length if masked else plan.data.max_length / 2
 
 
 def efficiency(plan: Plan) -> float:
@@ -116,10 +128,10 @@ def _usd(plan: Plan, hours: float | None) -> float | None:
     return hours * plan.gpu.usd_per_hour * plan.devices
 
 
-def _basis(plan: Plan, speed: float | None, tokens: int | None) -> str:
+def _basis(plan: Plan, stack: Stack, speed: float | None, tokens: int | None) -> str:
     if speed is None:
         return "no estimate: the card, or its rate in this type, is not known, or the run does not fit"
-    work = f"{flops_per_token(plan) / GIGA:.1f} GFLOP a token at {efficiency(plan):.0%} of the card's peak"
+    work = f"{flops_per_token(plan, stack) / GIGA:.1f} GFLOP a token at {efficiency(plan):.0%} of the card's peak"
     count = "the number of tokens is unknown until the data is read" if tokens is None else f"{tokens:,} tokens"
     return f"low confidence, from arithmetic: {work}; {count}; loading, evaluation and saving are not counted"
 

@@ -88,7 +88,7 @@ def test_a_name_shared_with_fused_experts_means_the_module() -> None:
 
 
 # Bytes a token and layer that a forward pass keeps, without checkpointing: differences between 4 and 2 layers of the
-# transformers 5.23 modules on fake tensors, 512 tokens, rank 16 on all linear layers, SDPA with a mask (gemma-2: eager).
+# transformers 5.23 modules on fake tensors, 512 tokens, rank 16, all linear layers, SDPA with a mask (gemma-2: eager).
 KEPT = [
     ("meta-llama/Llama-3.2-1B", "full", 115_848),
     ("meta-llama/Llama-3.2-1B", "lora", 110_632 - 2_752),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from plans import A100_80, a_plan, card
 
@@ -31,18 +33,13 @@ def test_a_large_card_recomputes_nothing() -> None:
 
 
 def test_the_next_larger_micro_batch_would_not_fit() -> None:
-    plan = solved(a_plan(LLAMA, "lora", accumulation=16, loss="chunked", gpu=card(22.0)))
+    flash = {"loss": "chunked", "gpu": card(22.0), "attention": "flash_attention_2"}
+    plan = solved(a_plan(LLAMA, "lora", accumulation=16, **flash))
     assert weigh(plan, "native").verdict == "fits"
     assert "would need" in reasons(plan)[MICRO]
-    larger = a_plan(
-        LLAMA,
-        "lora",
-        micro=plan.training.micro_batch_size * 2,
-        accumulation=2,
-        loss="chunked",
-        gpu=card(22.0),
-        checkpointing=plan.training.gradient_checkpointing,
-    )
+    training = plan.training
+    twice = {"micro": training.micro_batch_size * 2, "checkpointing": training.gradient_checkpointing}
+    larger = a_plan(LLAMA, "lora", accumulation=2, **twice, **flash)
     assert weigh(larger, "native").verdict != "fits"
 
 
@@ -60,8 +57,10 @@ def test_the_micro_batch_divides_the_share_of_a_device() -> None:
 
 
 def test_no_more_tokens_at_once_than_gain_speed() -> None:
-    plan = solved(a_plan("Qwen/Qwen2.5-0.5B", "qlora", accumulation=64, length=4096, loss="chunked"))
-    assert plan.training.micro_batch_size == 4
+    start = a_plan("Qwen/Qwen2.5-0.5B", "qlora", accumulation=64, loss="chunked", attention="flash_attention_2")
+    assert solved(start).training.micro_batch_size == 8
+    plan = solved(replace(start, model=replace(start.model, attention="sdpa")))
+    assert plan.training.micro_batch_size == 2
     assert "no faster" in reasons(plan)[MICRO]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from compiler.memory.block import Block, block, closes, visits
 from compiler.memory.precision import Precision
+from compiler.memory.stacks import Profile
 from compiler.memory.trainable import adapted
 from schemas.facts import Linear, ModelFacts
 from schemas.method_plan import AdapterPlan, FullPlan, Ia3Plan, LoraPlan, PrefixPlan, PromptPlan, PTuningPlan
@@ -50,12 +51,17 @@ class Kept:
     outside: float
 
 
-def batch(plan: Plan, rows: int) -> Batch:
+def batch(plan: Plan, rows: int, stack: Profile) -> Batch:
     """The largest forward pass over `rows` rows of data. Preferences put two answers in a row of the batch."""
     method = plan.method
     virtual = method.virtual_tokens if isinstance(method, PrefixPlan | PromptPlan | PTuningPlan) else 0
     count = rows * (2 if plan.training.objective in ("dpo", "orpo") else 1)
-    return Batch(count, plan.data.max_length + virtual, masked=plan.data.packing or count > 1)
+    length = plan.data.max_length + virtual
+    if not plan.data.packing:
+        return Batch(count, length, masked=count > 1)
+    if stack.packed == "rows":
+        return Batch(count, length, masked=True)
+    return Batch(1, count * length, masked=stack.packed == "flat_masked")
 
 
 def kept(plan: Plan, precision: Precision, work: Batch) -> Kept:

@@ -73,7 +73,7 @@ def lay_out(plan: Plan, stack: Profile) -> Run:
     gradients = sum(group.size for group in groups)
     base = weights(plan, widths)
     layout = sharding(plan, gradients)
-    work = batch(plan, plan.training.micro_batch_size)
+    work = batch(plan, plan.training.micro_batch_size, stack)
     gathered = layout.units * base.unit + (_embeddings(plan) if layout.units else 0)
     return Run(
         plan=plan,
@@ -137,7 +137,7 @@ def evaluate(run: Run) -> Moment:
     plan = run.plan
     if plan.evaluation.every is None or plan.data.validation is None:
         return Moment()
-    work = batch(plan, plan.evaluation.batch_size)
+    work = batch(plan, plan.evaluation.batch_size, run.stack)
     passing = int(work.tokens * (run.kept.passing + 2 * run.kept.boundary)) + mask(plan, run.precision, work)
     logits = forward_logits(plan, run.precision, run.stack, work)
     return _moment(run, activations=passing, logits=logits, workspace=_dequantised(run))
