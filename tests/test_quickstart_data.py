@@ -133,9 +133,7 @@ def test_data_is_the_same_again(tmp_path: Path, pairs: dict[str, list[tuple[str,
     make_data = load_script("make_data")
     for part, rows in make_data.make_parts().items():
         make_data.write(tmp_path / f"{part}.jsonl", rows)
-        assert (tmp_path / f"{part}.jsonl").read_bytes() == (
-            QUICKSTART / "data" / f"{part}.jsonl"
-        ).read_bytes()
+        assert (tmp_path / f"{part}.jsonl").read_bytes() == (QUICKSTART / "data" / f"{part}.jsonl").read_bytes()
         assert rows == pairs[part]
 
 

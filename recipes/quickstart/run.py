@@ -23,9 +23,7 @@ RECIPE = (HERE / "quickstart.ftc.yaml").relative_to(ROOT)
 TARGETS = {
     "native": (),
     "axolotl": (),
-    "llamafactory": (
-        "--allow-lossy",
-    ),  # it loads this base in the 16 bits that it is stored in, even on a CPU
+    "llamafactory": ("--allow-lossy",),  # it loads this base in the 16 bits that it is stored in, even on a CPU
     "unsloth": (),
 }
 FTC = [sys.executable, "-m", "compiler.cli"]
@@ -77,9 +75,7 @@ def shuffled() -> Task:
     data = ROOT / "build" / "control" / "shuffled.jsonl"
     data.parent.mkdir(parents=True, exist_ok=True)
     run([sys.executable, str(HERE / "make_data.py"), "--shuffled", str(data)])
-    return Task(
-        "control", ("name=control", f"data.train[0].path={data}"), "under 5 %: there was nothing to learn"
-    )
+    return Task("control", ("name=control", f"data.train[0].path={data}"), "under 5 %: there was nothing to learn")
 
 
 def losses(task: Task) -> tuple[float, float]:
@@ -107,9 +103,7 @@ def report(task: Task, before: dict[str, Any], after: dict[str, Any]) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--control", action="store_true", help="train on shuffled answers")
     if parser.parse_args().control:
         task = shuffled()

@@ -86,9 +86,7 @@ class Rows:
         """Tokens and labels of one conversation; the loss is on the answer and the end of its turn."""
         exercise = next(self.exercises)
         self.drawn += 1
-        prompt = self.tokenizer.apply_chat_template(
-            prompt_of(exercise), add_generation_prompt=True, tokenize=False
-        )
+        prompt = self.tokenizer.apply_chat_template(prompt_of(exercise), add_generation_prompt=True, tokenize=False)
         ends = f"{exercise.answer}{self.tokenizer.eos_token}"
         start, end = (self.tokenizer.encode(text, add_special_tokens=False) for text in (prompt, ends))
         return start + end, [NO_LOSS] * len(start) + end
