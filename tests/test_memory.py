@@ -318,6 +318,17 @@ def test_a_cpu_has_no_context_and_float32_weights() -> None:
     assert footprint.verdict == "fits"
 
 
+def test_old_cards_have_no_fused_kernel_for_grouped_heads() -> None:
+    turing, ampere = (
+        weigh(
+            a_plan(LLAMA, "qlora", packing=False, loss="chunked", dtype="float16", gpu=card(14.6, capability=level)),
+            "native",
+        ).phases.step
+        for level in (7.5, 8.0)
+    )
+    assert turing > ampere
+
+
 def test_evaluation_counts_only_where_it_happens() -> None:
     never, often = (
         weigh(a_plan(LLAMA, "lora", validation=share, evaluation=8), "peft").phases.eval for share in (None, 0.05)

@@ -99,7 +99,7 @@ def _attention(plan: Plan, shape: Block, precision: Precision, work: Batch) -> f
         capped = width if plan.facts.softcap else 0
         return width * 2 * (wide + narrow) + heads * work.length * (width + 4 + capped)
     if _multiplied_out(plan, precision):
-        return width * 6 * wide + heads * work.length * width
+        return 4 * (6 * wide + heads * work.length)
     if plan.model.attention == "sdpa" and work.masked:
         return width * (2 * (wide + narrow) + work.length) + 4 * heads + _whole(shape, width, expanded=shape.expanded)
     return width * 2 * (wide + shape.keys) + 4 * heads + _whole(shape, width, expanded=False)
@@ -114,11 +114,14 @@ def _whole(shape: Block, width: int, *, expanded: bool) -> int:
 
 
 def _multiplied_out(plan: Plan, precision: Precision) -> bool:
-    """SDPA on float32 with grouped heads has no fused kernel on CUDA: scores and expanded copies are kept. With a mask
-    heads are not grouped; but a batch of rows of one length, the longest, has none unless rows are packed."""
+    """SDPA on grouped heads has a fused kernel on CUDA for 16 bit from Ampere on only: elsewhere float32 scores and
+    expanded copies are kept. With a mask heads are not grouped; but a batch of rows of one length, the longest, has
+    none unless rows are packed."""
     grouped = plan.facts.kv_heads < plan.facts.heads
-    on_cuda = plan.gpu is None or not plan.gpu.is_cpu
-    return plan.model.attention == "sdpa" and precision.attention == 4 and grouped and on_cuda and not plan.data.packing
+    gpu = plan.gpu
+    old = gpu is not None and gpu.compute_capability is not None and gpu.compute_capability < 8
+    unfused = (precision.attention == 4 or old) and (gpu is None or not gpu.is_cpu)
+    return plan.model.attention == "sdpa" and grouped and unfused and not plan.data.packing
 
 
 def _norms(plan: Plan, shape: Block, precision: Precision) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from compiler.memory.stacks import Profile
 from schemas.facts import GIB, Gpu
+from schemas.plan import Plan
 from schemas.recipe import Loss
 
 CONTEXT = GIB // 2
@@ -23,6 +24,8 @@ GENERAL = (0.01, 0.05, 0.1)
 """The same of everything else, as a share of live tensors."""
 SMALL = 20 * (1 << 20)
 """Bytes of the allocator's smallest large segment: there is always part of one unused."""
+SEVERAL_CARDS = 1.5
+"""How much larger the gap is on several cards."""
 EXPANDABLE = 0.5
 """What expandable segments leave of the gap."""
 
@@ -57,13 +60,14 @@ def cublas(gpu: Gpu | None) -> int:
     return CUBLAS_HOPPER if new else CUBLAS
 
 
-def gap(allocated: int, logits: int, loss: Loss, stack: Profile, cards: int) -> Gap:
-    """Fragmentation. `logits`: bytes of one float32 logits tensor. Several cards roughly double it: the same runs on
-    two and four cards under FSDP had a median ratio of 1.32 and 1.37 where one card had 1.22."""
-    scale = (EXPANDABLE if stack.expandable_segments else 1) * (1.5 if cards > 1 else 1)
+def gap(plan: Plan, stack: Profile, allocated: int, logits: int, loss: Loss) -> Gap:
+    """Fragmentation. `logits`: bytes of one float32 logits tensor. Several cards have more of it: the same runs on two
+    and four cards under FSDP had a median ratio of 1.32 and 1.37 where one card had 1.22."""
+    scale = (EXPANDABLE if stack.expandable_segments else 1) * (SEVERAL_CARDS if plan.devices > 1 else 1)
+    least = 0 if plan.gpu is not None and plan.gpu.is_cpu else SMALL
     blocks = logits if loss == "full" else 0
     low, expected, high = (
-        int(scale * (share * allocated + factor * blocks)) + SMALL
+        int(scale * (share * allocated + factor * blocks)) + least
         for share, factor in zip(GENERAL, LOGITS, strict=True)
     )
     return Gap(low, expected, high)

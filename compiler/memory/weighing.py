@@ -22,7 +22,7 @@ def weigh(plan: Plan, stack: Stack) -> Footprint:
     ground = context(plan.gpu) + run.layout.communication
     moments = _moments(run, room, ground)
     peak = max(moments.values(), key=lambda moment: moment.total)
-    loose = gap(peak.total, _logits_tensor(run), computed_loss(plan, facts), facts, plan.devices)
+    loose = gap(plan, facts, peak.total, _logits_tensor(run), computed_loss(plan, facts))
     confidence, against = doubts(plan, facts)
     shrink, grow = SPREAD[confidence]
     doubled = peak.activations if assumed_layout(plan) else 0
