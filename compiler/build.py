@@ -129,7 +129,9 @@ def _as_written(item: Finding, title: str, written: frozenset[str]) -> Finding:
 def _strategies(options: Options) -> tuple[Strategy, ...]:
     """What an `auto` strategy may become: an `auto` leaf is never solved into something that the target refuses."""
     table = load(_target(options)).TABLE
-    said = [item for item in STRATEGIES if not (options.target and refused(table["hardware.strategy"], item))]
+    said: list[Strategy] = [
+        item for item in STRATEGIES if not (options.target and refused(table["hardware.strategy"], item))
+    ]
     return tuple(said) or STRATEGIES[:1]
 
 
