@@ -56,13 +56,14 @@ def _lost_of_method(plan: Plan) -> list[Finding]:
 def _lost_of_template(plan: Plan) -> list[Finding]:
     named = plan.model.chat_template
     if named is None:
-        return [lost("data.train[0].format", "prompts and completions are always written in a chat template")]
+        why = "prompts and completions are always written in a chat template"
+        return [lost(f"{path}.format", why) for path, item in all_sources(plan) if item.format == "prompt_completion"]
     if named.endswith(".jinja"):
         return [Finding("FTC403", "model.chat_template", f'"{named}" cannot be used: LLaMA-Factory takes no Jinja')]
     found = template(plan)
     if found is None:
-        known = f"it writes {', '.join(sorted(TEMPLATES))}"
-        return [lost("model.chat_template", f'none of its templates writes "{chat_format(plan)}"; {known}')]
+        known = ", ".join(sorted(TEMPLATES))
+        return [lost("model.chat_template", f'no template of its own writes "{chat_format(plan)}"; it writes {known}')]
     if found.differs:
         return [differs("model.chat_template", f'its template "{found.name}": {found.differs}')]
     return []
