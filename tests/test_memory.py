@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from plans import A100_40, A100_80, CPU, a_plan, card, facts, full, lora
 
 from compiler.memory import weigh
@@ -17,7 +15,7 @@ from compiler.memory.fixes import fixes
 from compiler.memory.phases import lay_out
 from compiler.memory.stacks import DATA, profile
 from schemas.facts import GIB
-from schemas.footprint import Footprint, Stack
+from schemas.footprint import Stack
 from schemas.method_plan import AdapterPlan, Ia3Plan, PrefixPlan, PromptPlan, PTuningPlan
 from schemas.plan import Plan, TargetsPlan
 
@@ -25,7 +23,6 @@ STACKS: tuple[Stack, ...] = get_args(Stack)
 LLAMA, QWEN, GEMMA = "meta-llama/Llama-3.1-8B", "Qwen/Qwen2.5-7B", "google/gemma-2-9b"
 LARGE, EXPERTS = "meta-llama/Llama-3.1-70B", "mistralai/Mixtral-8x7B-v0.1"
 DENSE = (LLAMA, QWEN, GEMMA, "Qwen/Qwen3-8B", "Qwen/Qwen2.5-0.5B", "microsoft/phi-4")
-KINDS = ("full", "lora", "qlora", "dora", "qdora")
 
 
 def gib(size: int) -> float:
@@ -108,99 +105,6 @@ def test_what_a_layer_keeps_is_as_traced(model: str, method: str, traced: int) -
     plan = a_plan(model, method, length=512, checkpointing=False, attention=attention)
     run = lay_out(plan, profile("native"))
     assert run.kept.model / plan.facts.layers == pytest.approx(traced, rel=0.005)
-
-
-def any_plan() -> st.SearchStrategy[Plan]:
-    return st.builds(
-        a_plan,
-        st.sampled_from((*DENSE, EXPERTS)),
-        st.sampled_from(KINDS),
-        micro=st.sampled_from((1, 2, 4)),
-        accumulation=st.sampled_from((1, 4)),
-        length=st.sampled_from((256, 2048, 8192)),
-        packing=st.booleans(),
-        checkpointing=st.sampled_from((True, False, "selective", "offload")),
-        loss=st.sampled_from(("full", "chunked")),
-        optimizer=st.sampled_from(("adamw", "adamw_8bit", "paged_adamw", "adafactor", "lion_8bit", "sgd", "muon")),
-        attention=st.sampled_from(("sdpa", "flash_attention_2", "flex", "eager")),
-        objective=st.sampled_from(("sft", "pretrain", "dpo", "orpo", "kto")),
-        kernels=st.sampled_from(("none", "liger")),
-        gpu=st.sampled_from((A100_40, A100_80, card(14.6, capability=7.5, bf16=None))),
-        validation=st.sampled_from((None, 0.05)),
-        merge=st.booleans(),
-    )
-
-
-any_stack = st.sampled_from(STACKS)
-
-
-@given(any_plan(), any_stack)
-def test_parts_sum_to_the_device_and_the_peak_is_a_phase(plan: Plan, stack: Stack) -> None:
-    footprint = weigh(plan, stack)
-    parts = {name: getattr(footprint.parts, name) for name in footprint.parts.__slots__}
-    phases = [getattr(footprint.phases, name) for name in footprint.phases.__slots__]
-    assert min(parts.values()) >= 0
-    assert sum(parts.values()) == footprint.device
-    assert footprint.allocated == max(phases)
-    assert footprint.allocated == footprint.device - parts["context"] - parts["fragmentation"]
-    assert footprint.reserved == footprint.device - parts["context"]
-
-
-@given(any_plan(), any_stack)
-def test_the_verdict_follows_from_the_numbers(plan: Plan, stack: Stack) -> None:
-    footprint = weigh(plan, stack)
-    assert footprint.low <= footprint.device <= footprint.high
-    assert footprint.capacity is not None
-    expected = "fits" if footprint.high <= footprint.capacity else "tight"
-    if footprint.allocated + footprint.parts.context > footprint.capacity:
-        expected = "does_not_fit"
-    assert footprint.verdict == expected
-
-
-def never_less(smaller: Footprint, larger: Footprint) -> None:
-    assert larger.allocated >= smaller.allocated
-    assert larger.device >= smaller.device
-    assert larger.high >= smaller.high
-
-
-@given(any_plan(), any_stack)
-def test_a_longer_context_never_costs_less(plan: Plan, stack: Stack) -> None:
-    longer = replace(plan, data=replace(plan.data, max_length=plan.data.max_length * 2))
-    never_less(weigh(plan, stack), weigh(longer, stack))
-
-
-@given(any_plan(), any_stack)
-def test_a_larger_micro_batch_never_costs_less(plan: Plan, stack: Stack) -> None:
-    """At the same accumulation: with one pass fewer, gradients need not be kept between passes."""
-    training = plan.training
-    twice = replace(
-        training, micro_batch_size=training.micro_batch_size * 2, global_batch_size=training.global_batch_size * 2
-    )
-    never_less(weigh(plan, stack), weigh(replace(plan, training=twice), stack))
-
-
-@given(any_plan(), any_stack, st.sampled_from((1, 16, 64)))
-def test_more_rank_never_costs_less(plan: Plan, stack: Stack, rank: int) -> None:
-    if plan.lora is None:
-        return
-    ranked = [replace(plan, method=replace(plan.lora, rank=size)) for size in (rank, rank * 2)]
-    never_less(*(weigh(item, stack) for item in ranked))
-
-
-@given(any_plan(), any_stack)
-def test_checkpointing_never_costs_more(plan: Plan, stack: Stack) -> None:
-    kept, again = (
-        weigh(replace(plan, training=replace(plan.training, gradient_checkpointing=mode)), stack)
-        for mode in (False, True)
-    )
-    assert again.allocated <= kept.allocated
-
-
-@pytest.mark.parametrize("stack", [stack for stack in STACKS if profile(stack).upcast == "never"])
-@pytest.mark.parametrize("model", [*DENSE, EXPERTS, "google/gemma-3-270m"])
-def test_four_bit_weights_are_never_more_than_16_bit_weights(model: str, stack: Stack) -> None:
-    four, sixteen = (weigh(a_plan(model, kind), stack).parts.weights for kind in ("qlora", "lora"))
-    assert four <= sixteen
 
 
 def test_accumulation_keeps_gradients_alive_in_full_training_only() -> None:

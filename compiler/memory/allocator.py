@@ -65,7 +65,8 @@ def gap(plan: Plan, stack: Profile, allocated: int, logits: int, loss: Loss) -> 
     and four cards under FSDP had a median ratio of 1.32 and 1.37 where one card had 1.22."""
     scale = (EXPANDABLE if stack.expandable_segments else 1) * (SEVERAL_CARDS if plan.devices > 1 else 1)
     least = 0 if plan.gpu is not None and plan.gpu.is_cpu else SMALL
-    blocks = logits if loss == "full" else 0
+    whole = loss == "full" or (stack.tile.whole > 0 and plan.training.kernels != "liger")
+    blocks = logits if whole else 0
     low, expected, high = (
         int(scale * (share * allocated + factor * blocks)) + least
         for share, factor in zip(GENERAL, LOGITS, strict=True)
