@@ -21,6 +21,18 @@ TRAINABLE: Final[dict[DataFormat, tuple[LossOn, ...]]] = {
 }
 """What `loss_on` can find in rows of a format."""
 
+_TURNS: Final = ("messages", "role", "content", "thinking", "tools", "system")
+COLUMNS: Final[dict[DataFormat, tuple[str, ...]]] = {
+    "messages": _TURNS,
+    "sharegpt": _TURNS,
+    "alpaca": ("instruction", "input", "output", "system", "tools"),
+    "prompt_completion": ("prompt", "completion", "system", "tools"),
+    "text": ("text",),
+    "preference": ("prompt", "chosen", "rejected", *_TURNS),
+    "kto": ("prompt", "completion", "label", *_TURNS),
+}
+"""The leaves of `fields` that rows of a format have."""
+
 NEEDS_TEMPLATE: Final = ("messages", "sharegpt", "alpaca")
 SOURCES: Final = ("data.train", "data.validation")
 
@@ -118,6 +130,34 @@ def unseen_format(context: Context) -> Iterator[Finding]:
             yield Finding("FTC238", f"{seen.path}.path", message, f"write format: one of {formats}")
 
 
+def columns_of_other_formats(context: Context) -> Iterator[Finding]:
+    for seen in context.sources:
+        if seen.format is None:
+            continue
+        known = COLUMNS[seen.format]
+        for name in seen.source.fields.model_fields_set:
+            if name not in known and getattr(seen.source.fields, name) is not None:
+                message = f"{seen.format} rows have no {name}"
+                hint = f"remove it, or write another format; {seen.format} has {', '.join(known)}"
+                yield Finding("FTC242", f"{seen.path}.fields.{name}", message, hint, at="key")
+
+
+def rows_named_twice(context: Context) -> Iterator[Finding]:
+    """The same rows in two sources: trained twice as often as meant, or validated on what was learnt."""
+    first: dict[tuple[object, ...], Seen] = {}
+    for seen in context.sources:
+        source = seen.source
+        earlier = first.setdefault((source.path, source.split, source.subset, source.revision), seen)
+        if earlier is seen:
+            continue
+        learnt = seen.path.startswith("data.validation") and earlier.path.startswith("data.train")
+        message = f"{seen.path} names the rows of {earlier.path}"
+        hint = (
+            "validation on rows that were learnt says little; take others" if learnt else "weight makes rows count more"
+        )
+        yield Finding("FTC241", f"{seen.path}.path", message, hint, "warning")
+
+
 def no_template(context: Context) -> Iterator[Finding]:
     facts, model = context.facts, context.recipe.model
     if facts is None or model.chat_template != "auto" or model.tokenizer is not None or facts.chat_format is not None:
@@ -143,5 +183,7 @@ RULES: Final = (
     Rule(("data.max_length", "model.base"), over_context),
     Rule(("training.objective",), format_for_objective),
     Rule((), unseen_format),
+    Rule((), columns_of_other_formats),
+    Rule((), rows_named_twice),
     Rule(("model.base", "model.chat_template", "model.tokenizer", *SOURCES), no_template),
 )

@@ -43,9 +43,10 @@ def _bfloat16_leaves(context: Context) -> Iterator[str]:
         yield "method.quantization.compute_dtype"
 
 
-def bfloat16_on_cpu(context: Context) -> Iterator[Finding]:
-    if context.gpu is not None and context.gpu.is_cpu and context.recipe.model.dtype == "bfloat16":
-        message = "most CPUs compute bfloat16 tens of times slower than float32"
+def half_on_cpu(context: Context) -> Iterator[Finding]:
+    asked = context.recipe.model.dtype
+    if context.gpu is not None and context.gpu.is_cpu and asked in ("bfloat16", "float16"):
+        message = f"most CPUs compute {asked} tens of times slower than float32"
         yield Finding("FTC270", "model.dtype", message, "write float32, or auto", "warning")
 
 
@@ -70,6 +71,12 @@ def _flash_needs(asked: str, gpu: Gpu) -> str | None:
     if asked == "flash_attention_2":
         return "an Ampere card or newer" if capability < 8.0 else None
     return None if 9.0 <= capability < 10.0 else "a Hopper card"
+
+
+def kernels_on_cpu(context: Context) -> Iterator[Finding]:
+    if context.gpu is not None and context.gpu.is_cpu and context.recipe.training.kernels == "liger":
+        message = "liger's kernels are written in Triton and need a GPU"
+        yield Finding("FTC279", "training.kernels", message, "write none, or auto")
 
 
 def softcap_in_sdpa(context: Context) -> Iterator[Finding]:
@@ -124,8 +131,9 @@ def _capacity(context: Context) -> int | None:
 RULES: Final = (
     Rule(("hardware.gpu",), unknown_gpu),
     Rule(("hardware.gpu", "model.dtype", "method.quantization"), bfloat16_unsupported),
-    Rule(("hardware.gpu", "model.dtype"), bfloat16_on_cpu),
+    Rule(("hardware.gpu", "model.dtype"), half_on_cpu),
     Rule(("hardware.gpu", "model.attention"), flash_attention),
+    Rule(("hardware.gpu", "training.kernels"), kernels_on_cpu),
     Rule(("model.base", "model.attention"), softcap_in_sdpa),
     Rule(("hardware.offload", "hardware.strategy"), offload_unsharded),
     Rule(("hardware.strategy", "hardware.count", "hardware.nodes"), strategy_for_devices),
