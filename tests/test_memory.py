@@ -22,7 +22,6 @@ from schemas.plan import Plan, TargetsPlan
 STACKS: tuple[Stack, ...] = get_args(Stack)
 LLAMA, QWEN, GEMMA = "meta-llama/Llama-3.1-8B", "Qwen/Qwen2.5-7B", "google/gemma-2-9b"
 LARGE, EXPERTS = "meta-llama/Llama-3.1-70B", "mistralai/Mixtral-8x7B-v0.1"
-DENSE = (LLAMA, QWEN, GEMMA, "Qwen/Qwen3-8B", "Qwen/Qwen2.5-0.5B", "microsoft/phi-4")
 
 
 def gib(size: int) -> float:

@@ -28,9 +28,14 @@ EXPERTS = "mistralai/Mixtral-8x7B-v0.1"
 KINDS = ("full", "lora", "qlora", "dora", "qdora")
 
 
+def on_cards(*arguments: str, cards: tuple[int, str, str], **changes: object) -> Plan:
+    count, strategy, offload = cards
+    return a_plan(*arguments, count=count, strategy=strategy, offload=offload, **changes)  # type: ignore[arg-type]
+
+
 def any_plan() -> st.SearchStrategy[Plan]:
     return st.builds(
-        a_plan,
+        on_cards,
         st.sampled_from((*DENSE, EXPERTS)),
         st.sampled_from(KINDS),
         micro=st.sampled_from((1, 2, 4)),
@@ -46,6 +51,9 @@ def any_plan() -> st.SearchStrategy[Plan]:
         gpu=st.sampled_from((A100_40, A100_80, card(14.6, capability=7.5, bf16=None))),
         validation=st.sampled_from((None, 0.05)),
         merge=st.booleans(),
+        cards=st.sampled_from(
+            ((1, "single", "none"), (4, "ddp", "none"), (4, "fsdp", "all"), (8, "zero3", "optimizer"))
+        ),
     )
 
 
