@@ -89,12 +89,13 @@ def _compile_known(
     source: Source, checked: Checked, ground: Ground, findings: list[Finding], options: Options
 ) -> Compiled:
     draft = resolve(ground)
-    clean = all(item.level != "error" for item in findings)
+    wrong = _errors((*source.diagnostics, *findings))
     stack = options.stack or ground.target
-    plan = solve(draft.plan, draft.open, stack, _strategies(options)) if clean else draft.plan
-    lost = _lost(plan, checked, options) if options.target else ()
+    plan = draft.plan if wrong else solve(draft.plan, draft.open, stack, _strategies(options))
+    said = _lost(plan, checked, options) if options.target else ()
+    lost = tuple(item for item in said if item.path not in wrong)
     findings += lost
-    clean = all(item.level != "error" for item in findings)
+    clean = not wrong and not _errors(lost)
     footprint = weigh(plan, stack) if clean else None
     artifact = _emit(plan, footprint, lost, options) if footprint else None
     return Compiled(source.file, checked.recipe, plan, footprint, artifact, _placed(source, findings))
@@ -148,6 +149,11 @@ def _not_found(missing: ModelNotFound) -> Finding:
     tried = "; ".join(missing.tried)
     hint = f'did you mean "{missing.suggestion}"?' if missing.suggestion else None
     return Finding("FTC011", "model.base", f'base model "{missing.base}" was not found. Tried: {tried}', hint)
+
+
+def _errors(items: Iterable[Finding | Diagnostic]) -> frozenset[str]:
+    """Paths of errors. What a target cannot say of a leaf is no news where the leaf is wrong anyway."""
+    return frozenset(item.path for item in items if item.level == "error")
 
 
 def _untouched(findings: Iterable[Finding], checked: Checked) -> list[Finding]:
