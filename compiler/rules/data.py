@@ -103,7 +103,8 @@ def over_context(context: Context) -> Iterator[Finding]:
 def format_for_objective(context: Context) -> Iterator[Finding]:
     objective = context.recipe.training.objective
     for seen in context.sources:
-        if seen.format is None or seen.format in _formats(objective):
+        contradicted = seen.row.format not in (None, seen.format)
+        if seen.format is None or contradicted or seen.format in _formats(objective):
             continue
         message = f"{objective} cannot learn from {seen.format} rows"
         path = f"{seen.path}.format" if seen.source.format != "auto" else f"{seen.path}.path"
