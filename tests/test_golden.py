@@ -13,15 +13,15 @@ from schemas.artifact import Target
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("**/*.ftc.yaml"))
 GOLDEN = Path(__file__).parent / "golden"
-VERBATIM = {"train.py", "data.py", "requirements.txt"}
-"""Files of the native artifact that are the same for every recipe; Unsloth's train.py is made, so it is kept."""
+VERBATIM = {path.read_text() for path in (ROOT / "backends").rglob("*") if path.suffix in (".py", ".txt")}
+"""Files that artifacts hold as they stand in the package: the same for every recipe."""
 
 
 def compiled(recipe: Path, target: Target) -> Compiled:
     return compile_recipe(recipe.name, recipe.read_text(), recipe.parent, Options(target=target, emit=True))
 
 
-def rendering(result: Compiled, target: Target) -> str:
+def rendering(result: Compiled) -> str:
     """What a user gets, as text: the files, or the refusal."""
     refusals = [f"{d.span.line}:{d.span.column} {d.code} {d.path}" for d in result.diagnostics if d.level == "error"]
     if refusals:
@@ -29,7 +29,7 @@ def rendering(result: Compiled, target: Target) -> str:
     if result.artifact is None:
         assert result.footprint is not None
         return f"exit 3 {result.footprint.verdict}\n"
-    kept = {name: text for name, text in result.artifact.files.items() if target == "unsloth" or name not in VERBATIM}
+    kept = {name: text for name, text in result.artifact.files.items() if text not in VERBATIM}
     body = "".join(f"=== {name}\n{text}" for name, text in sorted(kept.items()))
     splits = "".join(f"=== split {split.train} {split.validation} {split.share}\n" for split in result.artifact.splits)
     return (splits + body + f"=== {' '.join(result.artifact.command)}\n").replace(str(ROOT), "<root>")
@@ -39,7 +39,7 @@ def rendering(result: Compiled, target: Target) -> str:
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name.removesuffix(".ftc.yaml"))
 def test_golden(recipe: Path, target: Target, request: pytest.FixtureRequest) -> None:
     file = GOLDEN / recipe.name.removesuffix(".ftc.yaml") / f"{target}.txt"
-    found = rendering(compiled(recipe, target), target)
+    found = rendering(compiled(recipe, target))
     if request.config.getoption("--write-golden"):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(found)
