@@ -167,6 +167,9 @@ def save(model: Model, tokenizer: Tokenizer, folder: Path) -> None:
         pad_token_id=tokenizer.pad_token_id,
     )
     model.half().save_pretrained(folder)
+    # Kept small on disk, but loaded in float32, which is what a CPU computes in: some tools take the type from here.
+    model.config.dtype = "float32"
+    model.config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     name_tokenizer_class(folder / "tokenizer_config.json")
 
