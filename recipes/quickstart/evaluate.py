@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, logging
 
 HERE = Path(__file__).resolve().parent
 FORMATTER = argparse.RawDescriptionHelpFormatter
@@ -30,6 +30,7 @@ def read_chats(path: Path, limit: int | None) -> list[Chat]:
 
 
 def load(base: Path, adapter: Path | None) -> tuple[Any, Any]:
+    logging.disable_progress_bar()  # it is loaded in a blink
     tokenizer: Any = AutoTokenizer.from_pretrained(base, padding_side="left")
     # Stored in 16 bits, but a CPU computes in 32: its 16-bit arithmetic is many times slower.
     model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
