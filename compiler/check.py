@@ -6,9 +6,9 @@ can still speak about the rest; `broken` says which leaves they must be silent a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, cast
 
+from msgspec import Struct
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
@@ -18,12 +18,14 @@ from schemas.method import LoraMethod
 from schemas.recipe import Recipe
 from schemas.section import Section
 
+MOST: Final = 100
+"""Mistakes that are reported; a text with more is no recipe that someone wants to mend line by line."""
+
 _PASSES: Final = 12
 """A repair can bring further mistakes to light, as inside a method whose kind was misspelt."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """`recipe`: as written or repaired; None where there is nothing to read. Paths are dotted.
 
     `broken`: leaves that are not as the user meant them. `written`: all that the user wrote, sections too.
@@ -92,9 +94,11 @@ def _quantization_without_q(recipe: Recipe) -> tuple[Finding, ...]:
 def _repaired(source: Source, error: ValidationError) -> Checked:
     from compiler.repair import Repair  # only where something is wrong
 
-    repair = Repair(source)
+    repair = Repair(source, MOST)
     for _ in range(_PASSES):
         repair.apply(error)
+        if len(repair.findings) >= MOST:
+            break
         try:
             recipe = Recipe.model_validate(repair.data)
         except ValidationError as more:

@@ -7,9 +7,10 @@ import re
 import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
+
+from msgspec import Struct
 
 from schemas.recipe import DataFormat, Fields
 
@@ -20,8 +21,7 @@ _LOOK: Final = 1 << 20
 """How far into a file the first row is sought, in characters."""
 
 
-@dataclass(frozen=True, slots=True)
-class FirstRow:
+class FirstRow(Struct, frozen=True):
     """What the first row of a file shows. `format` is None where it fits none, or cannot be looked at.
 
     `columns`: its keys. `problem`: why the file cannot be right, in words; None where nothing speaks against it.

@@ -7,10 +7,10 @@ match; and it reports a list as too short when its items were wrong. All this is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import NoneType
 from typing import Final, Literal, TypedDict, cast
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from compiler import hints
@@ -43,18 +43,19 @@ class _Error(TypedDict):
     ctx: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(Struct, frozen=True):
     """Something wrong with the shape of the recipe. `empty`: a section with nothing under it, which is allowed."""
 
     path: Path
     kind: Kind
 
 
-def mistakes_of(error: ValidationError, data: object) -> list[Mistake]:
-    """Each place once, in pydantic's order. A required key that was misspelt is one mistake, not two."""
+def mistakes_of(error: ValidationError, data: object, most: int) -> list[Mistake]:
+    """The first `most` places, each once, in pydantic's order."""
     found: dict[Path, Kind] = {}
     for item in cast("list[_Error]", error.errors(include_url=False)):
+        if len(found) >= most:
+            break
         path = _real_path(item["loc"], data)
         if path is None or _spurious(item):
             continue

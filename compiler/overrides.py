@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final, cast
+
+from msgspec.structs import replace
 
 from compiler.shape import admitted, copied, fields_of, section_at
 from compiler.source import Place, Source, parse

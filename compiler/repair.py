@@ -33,9 +33,10 @@ _PLACEHOLDERS: Final[dict[str, object]] = {
 
 
 class Repair:
-    """Data that come closer to a recipe with each pass, and what was found on the way."""
+    """Data that come closer to a recipe with each pass, and what was found on the way, up to `most` mistakes."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, most: int) -> None:
+        self.most = most
         self.data = cast("dict[str, object]", copied(source.data))
         self.findings: list[Finding] = []
         self.broken = set(source.broken)
@@ -44,7 +45,7 @@ class Repair:
 
     def apply(self, error: ValidationError) -> None:
         """Report and mend all that one reading found."""
-        mistakes = mistakes_of(error, self.data)
+        mistakes = mistakes_of(error, self.data, self.most - len(self.findings))
         said = [(mistake, *finding_of(mistake, self.data)) for mistake in mistakes if mistake.kind != "empty"]
         meant = {leaf for _, _, leaf in said if leaf}
         self.broken |= meant - self._written

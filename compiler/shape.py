@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Final, Literal, Union, cast, get_args, get_origin
+
+from msgspec import Struct
 
 from schemas.diagnostic import Path
 from schemas.recipe import Recipe
@@ -15,8 +16,7 @@ from schemas.section import Section
 Form = Literal["mapping", "list", "value"]
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """One alternative of a leaf's type, with the bounds that pydantic checks beside it."""
 
     type: object

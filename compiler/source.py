@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
 import yaml
+from msgspec import Struct, field
 
 from compiler.errors import FtcError
 from compiler.yaml_reader import Event, Marks, Reader, StopError, span_of
@@ -20,8 +20,7 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml where it is there; the pure-Python parser is about ten times slower."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a key and its value stand. `key` is None for list items and for the recipe as a whole."""
 
     file: str
@@ -29,8 +28,7 @@ class Place:
     value: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A recipe as read. `data` is None when the text is no YAML mapping: nothing more can be said of it then.
 
     `marks`: dotted path → marks of everything that was written. `overrides`: places of what `--set` wrote.

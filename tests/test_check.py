@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.check import Checked, check
+from compiler.check import MOST, Checked, check
 from compiler.locate import locate
 from compiler.overrides import override
 from compiler.source import Source, parse
@@ -352,3 +352,10 @@ def test_any_mutation_is_reported_and_repaired(draw: random.Random, values: list
     assert found.recipe is not None
     assert len({(item.code, item.path) for item in found.findings}) == len(found.findings)
     assert all(locate(item, source).span for item in found.findings)
+
+
+def test_a_text_with_thousands_of_mistakes_is_given_up() -> None:
+    text = MINIMAL.replace("{path: data/train.jsonl}", f"[{'{}, ' * 5000}]")
+    found = checked(text)
+    assert found.recipe is None
+    assert len(found.findings) == MOST

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from schemas.diagnostic import Level
 
@@ -19,8 +20,7 @@ _HEADING: Final = re.compile(r"^## (FTC\d{3}) (.+?)( \(warning\))?$", re.MULTILI
 _EXAMPLE: Final = re.compile(r"^```yaml (bad|good)\n(.*?)^```\n?", re.MULTILINE | re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """`bad` and `good`: recipes, or the sections of one that matter; None where no recipe alone causes the code."""
 
     code: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import Struct
 
 from compiler.check import touches
 from compiler.dataset import FirstRow, expand, first_row, is_local
@@ -14,8 +15,7 @@ from schemas.facts import Gpu, ModelFacts
 from schemas.recipe import DataFormat, Recipe, Source, Sources
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """A source of the recipe and what can be seen of it here. `path`: its dotted path in the recipe.
 
     `files` and `row` are empty for a hub dataset, which is not looked at. `clear`: neither format nor fields is broken.
@@ -36,8 +36,7 @@ class Seen:
         return self.row.format if self.source.format == "auto" else self.source.format
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(Struct, frozen=True, dict=True):
     """A recipe and what is known around it. Rules report, they never change anything.
 
     `written`: dotted paths of what the user wrote, sections too. `facts`, `gpu`: None where they are not known.
@@ -66,8 +65,7 @@ class Context:
         return self.recipe.hardware.count * self.recipe.hardware.nodes
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A check across leaves. `reads`: the leaves it looks at; if one of them is broken it has nothing to say."""
 
     reads: tuple[str, ...]

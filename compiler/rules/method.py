@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Iterator
 from typing import Final
 
 from compiler.rules.context import Context, Rule
+from compiler.rules.expressions import expression_findings
 from schemas.diagnostic import Finding
 from schemas.facts import ModelFacts
 from schemas.method import FullMethod, Ia3Method, LoraMethod, PrefixMethod
@@ -145,7 +144,7 @@ def unknown_modules(context: Context) -> Iterator[Finding]:
         return
     for path, name in _targets(context):
         if name.startswith("re:"):
-            yield from _pattern_finding(path, name[3:], facts)
+            yield from expression_findings(path, name[3:], facts)
         elif name not in WORDS and not _known(name, facts):
             yield _no_module(path, name, facts, WORDS)
 
@@ -185,36 +184,6 @@ def _no_module(path: str, name: str, facts: ModelFacts, words: tuple[str, ...]) 
     meant = closest(name, (*modules, *sorted(OTHER_MODULES), *words))
     hint = f'did you mean "{meant}"?' if meant else f"it has {', '.join(modules)}"
     return Finding("FTC206", path, f'{facts.name} has no module "{name}"', hint)
-
-
-def _pattern_finding(path: str, pattern: str, facts: ModelFacts) -> Iterator[Finding]:
-    """PEFT matches the whole name of a module, `model.layers.0.self_attn.q_proj`."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compiled = re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        yield Finding("FTC212", path, f"not a regular expression: {error}", "see the syntax of Python's re module")
-        return
-    if _quick(pattern) and not any(compiled.fullmatch(name) for name in _full_names(facts)):
-        message = f"no module of {facts.name} matches this expression"
-        yield Finding("FTC206", path, message, "the whole name must match, as in re:.*\\.[qv]_proj")
-
-
-def _quick(pattern: str) -> bool:
-    """Whether trying it cannot take long: few repeats, none of a group, nothing that looks around or back."""
-    repeats = re.findall(r"(?<!\\)[*+{]", re.sub(r"\[[^\]]*\]", "", pattern))
-    risky = re.search(r"\)[*+{]|\(\?(?!:)|\\\d", pattern)
-    return len(pattern) <= 300 and len(repeats) <= 3 and not risky
-
-
-def _full_names(facts: ModelFacts) -> Iterator[str]:
-    """Names as families of transformers have them; the parts between layer and module differ, so all are tried."""
-    for layer in range(facts.layers):
-        for stem in ("model.layers", "model.language_model.layers"):
-            for linear in facts.linears:
-                for block in ("self_attn", "mlp", "mlp.experts", "mlp.shared_expert", "linear_attn", "feed_forward"):
-                    yield f"{stem}.{layer}.{block}.{linear.name}"
 
 
 RULES: Final = (
