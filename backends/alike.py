@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from schemas.artifact import Split
 from schemas.diagnostic import Finding
@@ -67,8 +68,7 @@ def differs(path: str, how: str) -> Finding:
 NO_FIELD_HERE: Final = Never("only preference data has this column, and this target is given none", neutral=(None,))
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(Struct, frozen=True):
     """What a target reads. `split`: training rows are parted by ftc into two files, and `train` is one of them."""
 
     train: tuple[SourcePlan, ...]

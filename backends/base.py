@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
@@ -37,8 +38,7 @@ class Backend(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """`keys`: the target's own words and values, in the plan's order. `findings`: what it cannot say."""
 
     keys: dict[str, object]

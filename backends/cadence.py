@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from schemas.diagnostic import Finding
 from schemas.plan import Plan
@@ -18,8 +19,7 @@ SCHEDULERS: Final[dict[Scheduler, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Cadence:
+class Cadence(Struct, frozen=True):
     """`steps`: a number of steps, or below 1 a share of the whole run; None for other strategies."""
 
     strategy: Literal["epoch", "steps", "no"]

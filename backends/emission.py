@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import join
 from typing import Final, cast
 
 import yaml
+from msgspec import Struct
 
 from backends.alike import DIFFERS
 from schemas.artifact import Target
@@ -24,8 +24,7 @@ Chapter = tuple[str, Sequence[str]]
 """The title of a part of a config, and the keys that stand in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(Struct, frozen=True):
     """A target as its artifacts name it: `version` is `package==version`."""
 
     target: Target

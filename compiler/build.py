@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from backends import load
 from backends.base import apply, refused
@@ -33,8 +35,7 @@ STRATEGIES: tuple[Strategy, ...] = ("ddp", "fsdp")
 """What an `auto` strategy may become on several cards, the faster first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """What the command line adds to a recipe. Without a target nothing is refused, and the native stack is weighed."""
 
     target: Target | None = None
@@ -47,8 +48,7 @@ class Options:
     emit: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(Struct, frozen=True):
     """How far a recipe came. `missing`: a model was not found, so that little else could be said."""
 
     file: str

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypedDict, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 import schemas
 from schemas.facts import Gpu
@@ -22,8 +24,7 @@ SAME_MEMORY: Final = 0.12
 """How far nominal memory may stand above the usable memory of the same card."""
 
 
-@dataclass(frozen=True, slots=True)
-class GpuProblem:
+class GpuProblem(Struct, frozen=True):
     """Why a name is not one card. `choices`: the names it may mean, or the one that is spelled alike."""
 
     name: str

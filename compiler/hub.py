@@ -6,12 +6,13 @@ Imported only when the hub is really asked: urllib.request alone costs more than
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Final
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from msgspec import Struct
 
 from compiler.checkpoint.chat_format import FILES, template_of_tokenizer
 
@@ -28,8 +29,7 @@ REASONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HubFailure:
+class HubFailure(Struct, frozen=True):
     """Why a file could not be had."""
 
     reason: str

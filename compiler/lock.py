@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 
@@ -32,4 +31,4 @@ def lock(compiled: Compiled, artifact: Artifact, text: str, sets: tuple[str, ...
 
 def plan_data(plan: Plan) -> dict[str, object]:
     """Every leaf, as the recipe nests them."""
-    return {field.name: as_data(getattr(plan, field.name)) for field in fields(plan) if field.name not in NOT_LEAVES}
+    return {name: as_data(getattr(plan, name)) for name in plan.__struct_fields__ if name not in NOT_LEAVES}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypedDict, cast
+
+from msgspec import Struct
 
 import schemas
 from schemas.facts import Prequantization
@@ -30,8 +31,7 @@ class _Entry(TypedDict):
     sources: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """One hub id of the catalog. `config`: the keys of its config.json that decide sizes."""
 
     name: str

@@ -9,10 +9,11 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, cast
+
+from msgspec import Struct
 
 from compiler.checkpoint.chat_format import chat_format, chat_format_of_folder, folder_has_tokenizer
 from compiler.checkpoint.facts import Label, facts_from_config
@@ -24,8 +25,7 @@ OFFLINE: Final = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 
 
-@dataclass(frozen=True, slots=True)
-class ModelNotFound:
+class ModelNotFound(Struct, frozen=True):
     """`tried`: a sentence for each place that was looked at, in order. `suggestion`: a listed name spelled alike."""
 
     base: str

@@ -13,11 +13,12 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Final
+
+from msgspec import Struct
 
 from compiler.errors import FtcError
 from compiler.exit import MISSING
@@ -36,8 +37,7 @@ NEEDS: Final[dict[Target, tuple[str, ...]]] = {
 """Packages without which a target's Python script cannot start; the others bring a command of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How a child ended. `code` as a shell says it: 128 + N after signal N. `signalled`: a signal that we passed on.
 
     `tail`: its last lines on standard error; empty where they went straight to a terminal.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from compiler.memory import weigh
 from compiler.memory.stacks import profile
@@ -27,8 +29,7 @@ BUSY_TOKENS = 2_048
 much arithmetic at most (4 N + 2 N FLOP a token instead of 4 N, for N weights of a frozen base)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """A plan and what it weighs."""
 
     plan: Plan

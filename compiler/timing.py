@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from compiler.memory.activations import batch
 from compiler.memory.stacks import profile
@@ -26,8 +26,7 @@ TERA = 1e12
 GIGA = 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Struct, frozen=True):
     """`tokens_per_second` of all cards together; None where the card's rate is unknown. `hours` and `usd` are None
     where the number of tokens, or the price, is unknown. `basis` and `cost_basis` say what was assumed."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from schemas.plan import SourcePlan
 
 Target = Literal["native", "axolotl", "llamafactory", "unsloth"]
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(Struct, frozen=True):
     """Training rows parted by a hash of (seed, row number) into two files of the artifact, one row a line."""
 
     sources: tuple[SourcePlan, ...]
@@ -21,8 +21,7 @@ class Split:
     validation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(Struct, frozen=True):
     """`files`: path inside the artifact's folder → text; `body` names the one that holds the config or script.
 
     `command` is run in the artifact's folder.

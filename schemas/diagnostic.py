@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Level = Literal["error", "warning"]
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """A stretch of a file. Lines and columns from 1, the end exclusive."""
 
     line: int
@@ -19,8 +19,7 @@ class Span:
     end_column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something a check has to say about a path of the recipe; one place turns the path into line and column.
 
     `at` says whether the key or the value is marked.
@@ -34,8 +33,7 @@ class Finding:
     at: Literal["key", "value"] = "value"
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """A finding with its place. `file` is as the user wrote it, or "--set"."""
 
     code: str

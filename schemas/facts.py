@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 GIB = 1 << 30
 
@@ -12,8 +13,7 @@ Origin = Literal["folder", "cache", "catalog", "hub"]
 Prequantization = Literal["bnb-4bit", "bnb-8bit", "gptq", "awq", "mxfp4", "fp8"]
 
 
-@dataclass(frozen=True, slots=True)
-class Linear:
+class Linear(Struct, frozen=True):
     """One kind of weight matrix inside a decoder layer, as transformers 5 names it.
 
     `copies` is how many of them one layer holds (experts: the number of experts). `fused` marks a stack of
@@ -36,8 +36,7 @@ class Linear:
         return self.d_in * self.d_out * self.copies * self.layers
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelFacts(Struct, frozen=True):
     """Dimensions of a base model, from its config.json. Sizes in elements, lengths in tokens."""
 
     name: str
@@ -93,8 +92,7 @@ class ModelFacts:
         return self.active_params - self.norm_params - (0 if self.tied else self.embedding_params)
 
 
-@dataclass(frozen=True, slots=True)
-class Gpu:
+class Gpu(Struct, frozen=True):
     """A card. `memory` is what the driver reports as usable, in bytes; rates are dense, in TFLOP/s and GB/s."""
 
     name: str

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Stack = Literal["native", "axolotl", "llamafactory", "unsloth", "peft"]
 Verdict = Literal["fits", "tight", "does_not_fit", "unknown"]
 Confidence = Literal["high", "medium", "low"]
 
 
-@dataclass(frozen=True, slots=True)
-class Phases:
+class Phases(Struct, frozen=True):
     """Peak of live tensors in each phase; 0 where the run has no such phase."""
 
     load: int
@@ -21,8 +21,7 @@ class Phases:
     merge: int
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """What the device total is made of: they sum to `Footprint.device`."""
 
     weights: int
@@ -36,8 +35,7 @@ class Parts:
     fragmentation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
+class Footprint(Struct, frozen=True):
     """`allocated`: peak of live tensors, the largest phase. `reserved`: what the caching allocator holds.
 
     `device`: what the driver reports (reserved + context); `low` and `high`: the interval around it.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from schemas.method import LoraKind
 from schemas.section import Dtype
@@ -11,8 +12,7 @@ from schemas.section import Dtype
 Names = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class QuantizationPlan:
+class QuantizationPlan(Struct, frozen=True):
     """`type` and `double_quant` are None for 8 bits, which has neither."""
 
     bits: Literal[4, 8]
@@ -21,8 +21,7 @@ class QuantizationPlan:
     compute_dtype: Dtype
 
 
-@dataclass(frozen=True, slots=True)
-class LoraPlan:
+class LoraPlan(Struct, frozen=True):
     """`target_modules`: module names (all-linear, attention and the like are written out), or "re:…"."""
 
     kind: LoraKind
@@ -38,8 +37,7 @@ class LoraPlan:
     quantization: QuantizationPlan | None
 
 
-@dataclass(frozen=True, slots=True)
-class FullPlan:
+class FullPlan(Struct, frozen=True):
     """`freeze`, `train_only`: patterns of parameter names; one of them is empty."""
 
     kind: Literal["full"]
@@ -48,8 +46,7 @@ class FullPlan:
     weights_dtype: Dtype
 
 
-@dataclass(frozen=True, slots=True)
-class Ia3Plan:
+class Ia3Plan(Struct, frozen=True):
     """`feedforward_modules` are among `target_modules`; their input is scaled instead of their output."""
 
     kind: Literal["ia3"]
@@ -57,8 +54,7 @@ class Ia3Plan:
     feedforward_modules: Names
 
 
-@dataclass(frozen=True, slots=True)
-class PrefixPlan:
+class PrefixPlan(Struct, frozen=True):
     """Trained keys and values before each layer's own."""
 
     kind: Literal["prefix_tuning"]
@@ -67,8 +63,7 @@ class PrefixPlan:
     projection: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PromptPlan:
+class PromptPlan(Struct, frozen=True):
     """Trained embeddings before the input."""
 
     kind: Literal["prompt_tuning"]
@@ -76,8 +71,7 @@ class PromptPlan:
     init_text: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class PTuningPlan:
+class PTuningPlan(Struct, frozen=True):
     """Trained embeddings before the input, made by a small network."""
 
     kind: Literal["p_tuning"]
@@ -86,8 +80,7 @@ class PTuningPlan:
     encoder_hidden_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterPlan:
+class AdapterPlan(Struct, frozen=True):
     """Trained layers of width `bottleneck` inside each decoder layer."""
 
     kind: Literal["adapter"]

@@ -6,8 +6,9 @@ A plan path is its recipe path. `None` means "off", never "unsaid". Sizes in byt
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
 from typing import Literal, TypeGuard, cast
+
+from msgspec import Struct
 
 from schemas.facts import Gpu, ModelFacts
 from schemas.method_plan import LoraPlan, MethodPlan, QuantizationPlan
@@ -33,8 +34,7 @@ from schemas.section import Dtype
 Names = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TokensPlan:
+class TokensPlan(Struct, frozen=True):
     """Special tokens by their text; None where the tokenizer's own stands."""
 
     pad: str | None
@@ -43,8 +43,7 @@ class TokensPlan:
     add: Names
 
 
-@dataclass(frozen=True, slots=True)
-class ModelPlan:
+class ModelPlan(Struct, frozen=True):
     """`base` and `tokenizer`: a hub id, or the absolute path of a folder. `chat_template`: "tokenizer" (its own),
     a known name, the absolute path of a .jinja file, or None where no conversation is rendered."""
 
@@ -58,8 +57,7 @@ class ModelPlan:
     tokens: TokensPlan
 
 
-@dataclass(frozen=True, slots=True)
-class SourcePlan:
+class SourcePlan(Struct, frozen=True):
     """`path`: the absolute path or glob of local files (`local`), or a hub id. `fields`: our column name: theirs."""
 
     path: str
@@ -73,8 +71,7 @@ class SourcePlan:
     fields: Fields
 
 
-@dataclass(frozen=True, slots=True)
-class DataPlan:
+class DataPlan(Struct, frozen=True):
     """`validation`: a share or a count of the training rows, sources of its own, or None. `max_length` in tokens."""
 
     train: tuple[SourcePlan, ...]
@@ -87,16 +84,14 @@ class DataPlan:
     shuffle: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PreferencePlan:
+class PreferencePlan(Struct, frozen=True):
     """`loss` is None for objectives whose loss has no variants (orpo, kto)."""
 
     beta: float
     loss: Literal["sigmoid", "ipo", "hinge"] | None
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
+class TrainingPlan(Struct, frozen=True):
     """One of `epochs` and `max_steps` is None. `betas` and `epsilon` are None where the optimizer has none;
     `preference` where the objective compares no answers."""
 
@@ -123,16 +118,14 @@ class TrainingPlan:
     preference: PreferencePlan | None
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationPlan:
+class EvaluationPlan(Struct, frozen=True):
     """`every`: "epoch", a share of one, steps, or None: never. `batch_size`: rows a device."""
 
     every: Every
     batch_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointPlan:
+class CheckpointPlan(Struct, frozen=True):
     """`resume`: "auto", "never", or the absolute path of a checkpoint."""
 
     every: Every
@@ -142,8 +135,7 @@ class CheckpointPlan:
     resume: str
 
 
-@dataclass(frozen=True, slots=True)
-class LoggingPlan:
+class LoggingPlan(Struct, frozen=True):
     """`every`: optimizer steps."""
 
     every: int
@@ -151,16 +143,14 @@ class LoggingPlan:
     project: str
 
 
-@dataclass(frozen=True, slots=True)
-class OutputPlan:
+class OutputPlan(Struct, frozen=True):
     """`dir`: the absolute folder of this run, the recipe's name included."""
 
     dir: str
     merge: bool
 
 
-@dataclass(frozen=True, slots=True)
-class HardwarePlan:
+class HardwarePlan(Struct, frozen=True):
     """`gpu` is the catalog's name, None where nothing was said. `memory`: usable bytes of one card, None if unknown."""
 
     gpu: str | None
@@ -172,16 +162,14 @@ class HardwarePlan:
     reserve: int
 
 
-@dataclass(frozen=True, slots=True)
-class TargetsPlan:
+class TargetsPlan(Struct, frozen=True):
     """Raw keys as the user wrote them."""
 
     axolotl: dict[str, object]
     llamafactory: dict[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """Something that the recipe left to the compiler: what was chosen, and why."""
 
     path: str
@@ -189,8 +177,7 @@ class Decision:
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """`facts` and `gpu` are what the leaves were solved with; `decisions` says what each `auto` became."""
 
     version: Literal[1]
@@ -242,16 +229,16 @@ NOT_LEAVES = frozenset({"facts", "gpu", "decisions"})
 def leaves(plan: Plan) -> dict[str, object]:
     """Path → value of every leaf of the plan; lists of sources are numbered: `data.train[0].path`."""
     found: dict[str, object] = {}
-    for field in fields(plan):
-        if field.name not in NOT_LEAVES:
-            found.update(_walk(field.name, getattr(plan, field.name)))
+    for name in plan.__struct_fields__:
+        if name not in NOT_LEAVES:
+            found.update(_walk(name, getattr(plan, name)))
     return found
 
 
 def _walk(path: str, value: object) -> Iterator[tuple[str, object]]:
-    if is_dataclass(value):
-        for field in fields(value):
-            yield from _walk(f"{path}.{field.name}", getattr(value, field.name))
+    if isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            yield from _walk(f"{path}.{name}", getattr(value, name))
     elif isinstance(value, Fields):
         for name in Fields.model_fields:
             yield f"{path}.{name}", getattr(value, name)

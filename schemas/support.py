@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
 def same(value: object) -> object:
@@ -11,24 +12,21 @@ def same(value: object) -> object:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class NotImpl:
+class NotImpl(Struct, frozen=True):
     """The target can, we have not written it. `neutral`: the values with which nothing is lost."""
 
     why: str
     neutral: tuple[object, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NotYet:
+class NotYet(Struct, frozen=True):
     """The target cannot in the pinned version. `neutral`: the values with which nothing is lost."""
 
     why: str
     neutral: tuple[object, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Never:
+class Never(Struct, frozen=True):
     """The target will not. `neutral`: the values with which nothing is lost."""
 
     why: str
@@ -38,8 +36,7 @@ class Never:
 Refusal = NotImpl | NotYet | Never
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """The target has the same thing under its own word; `via` changes the value.
 
     A value of None means "off" and is not written. `refused`: the values that the target cannot do.
@@ -50,16 +47,14 @@ class Key:
     refused: Mapping[object, Refusal] = field(default_factory=dict[object, Refusal])
 
 
-@dataclass(frozen=True, slots=True)
-class Folded:
+class Folded(Struct, frozen=True):
     """Told through another key, which a function of the target's module writes. `refused`: as of `Key`."""
 
     into: str
     refused: Mapping[object, Refusal] = field(default_factory=dict[object, Refusal])
 
 
-@dataclass(frozen=True, slots=True)
-class Ours:
+class Ours(Struct, frozen=True):
     """Used up by the compiler; the leaves that may say so stand in one tuple in `backends/base.py`."""
 
     why: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from backends.native import emit
 from schemas.facts import Gpu, ModelFacts
@@ -49,7 +50,10 @@ def make_tokenizer() -> Any:
     )
     inner.train_from_iterator(["The colour of car 1 is " + color for color in COLORS] * 3, trainer)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner, bos_token=SPECIALS[0], eos_token="<|eot_id|>", pad_token="<|pad|>"  # noqa: S106
+        tokenizer_object=inner,
+        bos_token=SPECIALS[0],
+        eos_token="<|eot_id|>",
+        pad_token="<|pad|>",  # noqa: S106
     )
     tokenizer.chat_template = LLAMA3
     return tokenizer

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 from plans import A100_40, A100_80, CPU, a_plan, card, facts, full, lora
 
 from compiler.memory import weigh

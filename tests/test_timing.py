@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from plans import A100_80, CPU, a_plan, card
 
 from compiler.memory import weigh

@@ -101,7 +101,10 @@ def reloaded(plan: Plan) -> Any:
 METHODS = {
     "lora": {},
     "lora-recomputed": {"training": {"max_steps": 12, "gradient_checkpointing": True, "loss": "full"}},
-    "lora-packed": {"data": {"packing": True}, "training": {"max_steps": 12, "micro_batch_size": 1, "global_batch_size": 2}},
+    "lora-packed": {
+        "data": {"packing": True},
+        "training": {"max_steps": 12, "micro_batch_size": 1, "global_batch_size": 2},
+    },
     "dora-rslora-pissa": {"method": lora("dora", rslora=True, init="pissa", dropout=0.05)},
     "lora-plus": {"method": lora(lora_plus_ratio=4.0, modules_to_save=("lm_head",))},
     "full": {"method": full(freeze=("*embed_tokens*",))},
@@ -121,3 +124,195 @@ def test_methods_learn_and_what_is_saved_is_what_was_trained(
     # Packed rows and padded ones are weighed differently in a mean over batches of several rows, not in one batch.
     found = validation_loss(made, reloaded(made), tmp_path / "artifact")
     assert math.isclose(found, summary["loss"]["last_validation"], abs_tol=2e-3)
+
+
+def test_qlora_trains_on_a_cpu(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    made = plan(method=lora("qlora", lora_plus_ratio=None), training={"max_steps": 6}, output={"merge": True})
+    assert train_here(made, tmp_path / "artifact") == 0
+    summary, out = summary_of(made), Path(made.output.dir)
+    assert summary["loss"]["last"] < summary["loss"]["first"] - 0.3
+    from safetensors.torch import load_file
+
+    types = {str(tensor.dtype) for tensor in load_file(out / "adapter" / "adapter_model.safetensors").values()}
+    assert types == {"torch.float32"}  # method.adapter_dtype, although TRL would round to bfloat16
+    from transformers import AutoModelForCausalLM
+
+    merged = AutoModelForCausalLM.from_pretrained(out / "merged").eval()
+    assert not hasattr(merged.config, "quantization_config")
+    found = validation_loss(made, merged, tmp_path / "artifact")
+    assert math.isclose(found, summary["loss"]["last_validation"], abs_tol=0.1)
+
+
+def test_artifact_runs_as_a_process_and_says_what_happened(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    made = plan(evaluation={"every": "epoch"}, training={"max_steps": None, "epochs": 2.0})
+    ended = child(write_artifact(made, tmp_path / "artifact"))
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    assert "cars: 10 steps" in ended.stdout
+    assert "planned allocated 0.50 GiB" in ended.stdout
+    summary, lines = summary_of(made), metrics_of(made)
+    assert summary["rows"]["train"]["kept"] == 80
+    assert summary["rows"]["validation"]["kept"] == 16
+    assert summary["memory"]["planned"]["device_gib"] == 1.0
+    assert 0 < summary["memory"]["measured"]["resident_gib"] < 8
+    assert summary["tokens"] == 2 * summary["rows"]["train"]["tokens"]
+    logged = [line for line in lines if "loss" in line]
+    assert [line["step"] for line in logged] == [2, 4, 6, 8, 10]
+    assert [line["step"] for line in lines if "eval_loss" in line] == [5, 10]
+    assert logged[-1]["tokens"] == summary["tokens"]
+    assert all(line["tokens_per_second"] > 0 and line["memory_gib"] > 0 for line in logged)
+    assert not list(Path(made.output.dir).glob("*.part"))
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_run_goes_on_where_it_was(stop: signal.Signals, plan: Callable[..., Plan], tmp_path: Path) -> None:
+    made = plan(training={"max_steps": 60}, checkpoint={"every": 4}, evaluation={"every": None})
+    folder, out = write_artifact(made, tmp_path / "artifact"), Path(made.output.dir)
+    process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not (marks := list(out.glob("checkpoints/*/complete.json"))):
+        assert process.poll() is None
+        time.sleep(0.02)  # nothing is asserted about time: this waits for a file
+    os.kill(process.pid, stop)
+    _, said = process.communicate()
+    assert marks
+    assert "Traceback" not in said
+    if stop == signal.SIGINT:
+        assert process.returncode == 130
+        assert said == "stopped; start it again to go on from the newest checkpoint\n"
+    assert not (out / "summary.json").exists()
+    newest = max(json.loads(mark.read_text())["step"] for mark in out.glob("checkpoints/*/complete.json"))
+    (out / "checkpoints" / "checkpoint-56").mkdir(exist_ok=True)  # one that was being written
+    assert train_here(made, folder) == 0
+    summary = summary_of(made)
+    assert summary["resumed_at"] == newest
+    assert summary["steps"] == 60
+    assert [line["step"] for line in metrics_of(made)] == list(range(2, 61, 2))
+    counted = [line["tokens"] for line in metrics_of(made)]
+    assert counted == sorted(set(counted))
+    assert summary["tokens"] == counted[-1]
+
+
+def test_finished_run_is_not_trained_again_unless_asked(
+    plan: Callable[..., Plan], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = plan(training={"max_steps": 2})
+    assert train_here(made, tmp_path / "artifact") == 0
+    first = summary_of(made)
+    assert train_here(made, tmp_path / "artifact") == 0
+    assert summary_of(made) == first
+    assert "it was finished already" in capsys.readouterr().out
+    assert train_here(made, tmp_path / "artifact", "--fresh") == 0
+    assert summary_of(made)["seconds"] != first["seconds"]
+
+
+def test_another_plan_in_the_same_folder_starts_anew(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    assert train_here(plan(training={"max_steps": 6}), tmp_path / "artifact") == 0
+    other = plan(training={"max_steps": 6, "seed": 1})
+    assert train_here(other, tmp_path / "artifact") == 0
+    assert summary_of(other)["resumed_at"] is None
+    assert len(metrics_of(other)) == 4
+
+
+FAILURES = {
+    "nothing to learn": (
+        {"data": {"max_length": 4, "overlong": "truncate"}},
+        "no token would be trained: of 80 rows",
+    ),
+    "all too long": ({"data": {"max_length": 4}}, "80 are longer than data.max_length = 4"),
+    "too long is an error": ({"data": {"max_length": 4, "overlong": "error"}}, "train.jsonl:1: "),
+    "no such base": ({"model": {"base": "/nowhere/base"}}, 'tokenizer "/nowhere/base" cannot be loaded'),
+    "no such module": ({"method": lora(target_modules=("query",))}, "the model has no query"),
+    "nothing trained": ({"method": full(freeze=("*",))}, "no parameter is left to train"),
+    "liger on a cpu": ({"training": {"kernels": "liger"}}, "liger needs a GPU"),
+    "offload on a cpu": ({"training": {"gradient_checkpointing": "offload"}}, "offload needs a GPU"),
+    "two devices": ({"hardware": {"count": 2, "strategy": "ddp"}}, "torchrun --standalone --nproc-per-node 2 train.py"),
+    "no checkpoint": ({"checkpoint": {"resume": "/nowhere/checkpoint-3"}}, "is no checkpoint"),
+    "not written": ({"training": {"optimizer": "muon"}}, "training.optimizer = muon is not written yet"),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_failures_are_said_in_one_paragraph(
+    failure: str, plan: Callable[..., Plan], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sections, words = FAILURES[failure]
+    assert train_here(plan(**sections), tmp_path / "artifact") == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.startswith("error: ")
+    assert "Traceback" not in said
+    assert not (tmp_path / "out" / "adapter").exists()
+
+
+def test_missing_data_is_named(ground: Ground, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = make_plan(ground.base, source(tmp_path / "none.jsonl"), tmp_path / "out")
+    assert train_here(made, tmp_path / "artifact") == 1
+    assert f'no file matches "{tmp_path / "none.jsonl"}"' in capsys.readouterr().err
+
+
+class Watched(dict[str, Any]):
+    """A section of a plan that remembers which of its keys were asked for."""
+
+    seen: set[tuple[str, str]]
+    path: str
+
+    def __getitem__(self, key: str) -> Any:
+        self.seen.add((self.path, key))
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.seen.add((self.path, key))
+        return super().get(key, default)
+
+
+def watch(value: Any, path: str, seen: set[tuple[str, str]]) -> Any:
+    if isinstance(value, list):
+        return [watch(item, path + "[]", seen) for item in value]
+    if not isinstance(value, dict):
+        return value
+    section = Watched({key: watch(item, f"{path}.{key}".lstrip("."), seen) for key, item in value.items()})
+    section.seen, section.path = seen, path
+    return section
+
+
+def keys_of(value: Any, path: str = "") -> set[tuple[str, str]]:
+    if isinstance(value, list):
+        return {found for item in value for found in keys_of(item, path + "[]")}
+    if not isinstance(value, dict):
+        return set()
+    inner = {found for key, item in value.items() for found in keys_of(item, f"{path}.{key}".lstrip("."))}
+    return inner | {(path, key) for key in value if path != "derived.memory"}
+
+
+def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path) -> None:
+    """What the compiler writes into `plan.json` has to reach the run: a key that nobody reads would be a silent drop."""
+    import train
+
+    rows = {
+        "messages": chats(0, 8),
+        "sharegpt": [{"conversations": [{"from": "human", "value": "a?"}, {"from": "gpt", "value": "b"}]}] * 4,
+        "alpaca": [{"instruction": "a", "input": "b", "output": "c"}] * 4,
+        "prompt_completion": [{"prompt": "a", "completion": "b"}] * 4,
+        "text": [{"text": "a car"}] * 4,
+    }
+    hub = tmp_path / "hub"  # datasets reads a folder as it reads a repository of the hub
+    hub.mkdir()
+    write_rows(hub / "train.jsonl", chats(0, 8))
+    sources = tuple(source(write_rows(tmp_path / f"{kind}.jsonl", rows[kind]), kind) for kind in rows)
+    sources += (source(hub, local=False),)
+    seen: set[tuple[str, str]] = set()
+    wanted: set[tuple[str, str]] = set()
+    for number, method in enumerate((lora("qlora"), lora("dora"), full())):
+        made = make_plan(
+            ground.base,
+            sources[0],
+            tmp_path / f"out{number}",
+            method=method,
+            data={"train": sources, "validation": sources},
+            training={"max_steps": 1},
+        )
+        folder = write_artifact(made, tmp_path / f"artifact{number}")
+        config = json.loads((folder / "plan.json").read_text())
+        wanted |= keys_of(config)
+        train.run(watch(config, "", seen), folder, dry=method.kind != "dora")
+    assert sorted(".".join(found) for found in wanted - seen) == []

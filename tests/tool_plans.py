@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from schemas.facts import Linear, ModelFacts
 from schemas.method_plan import FullPlan, LoraPlan, QuantizationPlan

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from schemas.plan import Plan
 
 NEWLINE: Final = "it also trains the line break after each answer"
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """A registered template. `differs`: what it writes or trains otherwise than the tokenizer's own."""
 
     name: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -140,7 +139,7 @@ def _set(config: dict[str, Any], path: str, value: object) -> None:
 
 
 def _source(source: SourcePlan) -> dict[str, Any]:
-    values = {field.name: getattr(source, field.name) for field in fields(source)}
+    values = {name: getattr(source, name) for name in source.__struct_fields__}
     compared = ("chosen", "rejected", "label")
     names = {name: getattr(source.fields, name) for name in Fields.model_fields if name not in compared}
     return {**values, "fields": names}

@@ -75,18 +75,20 @@ def versions() -> dict[str, str]:
 class Reporter(TrainerCallback):
     """Writes `metrics.jsonl` as the run goes, and shows one line of progress where somebody watches.
 
-    `tokens` gives the tokens seen so far, over all devices; it is asked only when a line is written.
+    `counter` gives the tokens that this process has seen, over all devices; it is asked only when a line is written.
     """
 
-    def __init__(self, out: Path, device: str, tokens: Callable[[], int]) -> None:
-        self.out, self.device, self.tokens = out, device, tokens
+    def __init__(self, out: Path, device: str, counter: Callable[[], int]) -> None:
+        self.out, self.device, self.counter = out, device, counter
         self.begun, self.clock, self.paused, self.seconds, self.counted = 0.0, 0.0, 0.0, 0.0, 0
+        self.before = 0
         self.history: list[dict[str, Any]] = []
         self.progress: Progress | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.begun = self.clock = self.paused = time.perf_counter()
         self.history = self._earlier(state.global_step) if state.is_world_process_zero else []
+        self.counted = self.before = max((line.get("tokens", 0) for line in self.history), default=0)
         if state.is_world_process_zero and sys.stderr.isatty():
             self.progress = _progress()
             self.progress.start()
@@ -131,7 +133,7 @@ class Reporter(TrainerCallback):
         line = {"step": state.global_step, "epoch": round(state.epoch, 4)}
         if "eval_loss" in logs:
             return {**line, "eval_loss": logs["eval_loss"], "eval_seconds": logs["eval_runtime"]}
-        now, tokens = time.perf_counter(), self.tokens()
+        now, tokens = time.perf_counter(), self.tokens
         seconds = now - self.clock
         speed = (tokens - self.counted) / seconds if seconds else 0.0
         self.clock, self.counted, self.seconds = now, tokens, self.seconds + seconds
@@ -153,6 +155,16 @@ class Reporter(TrainerCallback):
         if self.progress:
             self.progress.stop()
             self.progress = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens trained on, those before a resumption included."""
+        return self.before + self.counter()
+
+    @property
+    def speed(self) -> float:
+        """Tokens a second of training, evaluation and saving left out, since this process began."""
+        return (self.counted - self.before) / self.seconds if self.seconds else 0.0
 
     @property
     def elapsed(self) -> float:

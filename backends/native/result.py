@@ -50,7 +50,7 @@ def result_folder(plan: Plan, out: Path) -> Path:
 
 def summarise(plan: Plan, state: Any, reporter: Reporter, device: str) -> dict[str, Any]:
     """What was planned and what happened. `state`: the trainer's."""
-    losses, watched, tokens = reporter.losses("loss"), reporter.losses("eval_loss"), reporter.tokens()
+    losses, watched, tokens = reporter.losses("loss"), reporter.losses("eval_loss"), reporter.tokens
     return {
         "name": plan["name"],
         "device": device if device == "cpu" else torch.cuda.get_device_name(),
@@ -58,7 +58,7 @@ def summarise(plan: Plan, state: Any, reporter: Reporter, device: str) -> dict[s
         "epochs": state.epoch,
         "tokens": tokens,
         "seconds": round(reporter.elapsed, 2),
-        "tokens_per_second": round(tokens / reporter.seconds, 1) if reporter.seconds else 0.0,
+        "tokens_per_second": round(reporter.speed, 1),
         "loss": {
             "first": losses[0] if losses else None,
             "last": losses[-1] if losses else None,

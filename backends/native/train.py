@@ -19,20 +19,26 @@ import hashlib
 import json
 import logging
 import os
+import signal
 import sys
+import traceback
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+HERE = Path(__file__).resolve().parent
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the imports take seconds: whoever stops them wants no traceback
 # The folder of this script is not on the path where Python was started with -P.
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(HERE))
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Threads that wait for each other by spinning make a step eight times slower on a CPU that others use too.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 warnings.filterwarnings("ignore", category=FutureWarning)
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
+import datasets
 import torch
 import transformers
 from data import IGNORED, Counts, Rules, Tokens, prepare
@@ -235,24 +241,34 @@ def choose_device(plan: Plan) -> str:
     return device
 
 
+def finished(plan: Plan, out: Path, fresh: bool) -> dict[str, Any] | None:
+    """The summary of an earlier run of this very plan that came to its end."""
+    path = out / "summary.json"
+    if fresh or plan["checkpoint"]["resume"] != "auto" or not path.is_file():
+        return None
+    summary = json.loads(path.read_text("utf-8"))
+    return summary if summary["plan"] == identity(plan) and Path(summary["result"]).is_dir() else None
+
+
 def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> dict[str, Any]:
     """Train, and give the summary. `folder` holds the files beside the plan."""
     out = Path(plan["output"]["dir"])
     out.mkdir(parents=True, exist_ok=True)
     device = choose_device(plan)
+    resume = place_to_resume(plan, out, fresh)
     tokenizer = load_tokenizer(plan, folder)
     prepared = load_data(plan, tokenizer)
     trainer = build_trainer(plan, out, device, tokenizer, prepared)
     model: Any = trainer.model
-    resume = place_to_resume(plan, out, fresh)
     about = {
         "plan": identity(plan),
+        "resumed_at": _step(resume) if resume else None,
         "rows": prepared.counts,
         "packed_rows": len(prepared.train) if plan["data"]["packing"] else None,
         "trained_parameters": sum(item.numel() for item in model.parameters() if item.requires_grad),
     }
     if dry:
-        return {**about, "resume": resume}
+        return about
     reporter = Reporter(out, device, lambda: int(trainer.tokens) * plan["hardware"]["count"])
     trainer.add_callback(reporter)
     try:
@@ -267,44 +283,66 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     return summary
 
 
+def _step(checkpoint: str) -> int:
+    return json.loads((Path(checkpoint) / "trainer_state.json").read_text("utf-8"))["global_step"]
+
+
 # --- the command line
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. 0: trained; 1: it could not, said in a paragraph; 130: stopped by the user."""
+    """0: trained; 1: it could not, said in a paragraph; 130: stopped by the user."""
     parser = argparse.ArgumentParser(description="Train the run that plan.json describes.")
-    parser.add_argument("--plan", type=Path, default=Path(__file__).resolve().parent / "plan.json")
+    parser.add_argument("--plan", type=Path, default=HERE / "plan.json")
     parser.add_argument("--fresh", action="store_true", help="start anew instead of continuing")
     parser.add_argument("--dry-run", action="store_true", help="load model and data, then stop")
     asked = parser.parse_args(arguments)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
     try:
-        plan = json.loads(asked.plan.read_text("utf-8"))
-        summary = run(plan, asked.plan.parent, fresh=asked.fresh, dry=asked.dry_run)
+        print(_told(asked.plan, asked.fresh, asked.dry_run), end="")  # noqa: T201
     except KeyboardInterrupt:
         print("stopped; start it again to go on from the newest checkpoint", file=sys.stderr)  # noqa: T201
         return 130
-    except (DataError, ModelError, RunError, SettingError, ImportError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+    except Exception as error:
+        print(f"error: {_paragraph(error, asked.plan)}", file=sys.stderr)  # noqa: T201
         return 1
-    except torch.OutOfMemoryError as error:
-        print(f"error: {_out_of_memory(plan, error)}", file=sys.stderr)  # noqa: T201
-        return 1
-    if is_main():
-        print(json.dumps(summary, indent=2) if asked.dry_run else closing_words(summary))  # noqa: T201
     return 0
 
 
-def _out_of_memory(plan: Plan, error: Exception) -> str:
-    planned = plan["derived"]["memory"].get("device_gib")
-    free, total = (size / 2**30 for size in torch.cuda.mem_get_info())
-    return (
-        f"the GPU ran out of memory: planned {planned} GiB, the card has {total:.1f} GiB, {free:.1f} GiB of them free "
-        "now. Close what else runs on it, or lower training.micro_batch_size, turn training.gradient_checkpointing on, "
-        f"or lower data.max_length. ({str(error).splitlines()[0]})"
-    )
+def _told(path: Path, fresh: bool, dry: bool) -> str:
+    """Run the plan of this file, and say what came of it; only one process of several has something to say."""
+    plan = json.loads(path.read_text("utf-8"))
+    before = None if dry else finished(plan, Path(plan["output"]["dir"]), fresh)
+    summary = before or run(plan, path.parent, fresh=fresh, dry=dry)
+    if not is_main():
+        return ""
+    if dry:
+        return json.dumps(summary, indent=2) + "\n"
+    return closing_words(summary) + ("\n  it was finished already; --fresh trains again\n" if before else "\n")
+
+
+EXPECTED = (DataError, ModelError, RunError, SettingError, ImportError, OSError, json.JSONDecodeError)
+"""Errors whose own words say what is wrong."""
+
+
+def _paragraph(error: Exception, plan: Path) -> str:
+    if isinstance(error, EXPECTED):
+        return str(error)
+    if isinstance(error, torch.OutOfMemoryError):
+        planned = json.loads(plan.read_text("utf-8"))["derived"]["memory"]
+        free, total = (size / 2**30 for size in torch.cuda.mem_get_info())
+        return (
+            f"the GPU ran out of memory: planned {planned.get('device_gib')} GiB, the card has {total:.1f} GiB, "
+            f"{free:.1f} GiB of them free now. Close what else runs on it, or lower training.micro_batch_size, turn "
+            f"training.gradient_checkpointing on, or lower data.max_length. ({str(error).splitlines()[0]})"
+        )
+    story = plan.with_name("error.log")
+    story.write_text("".join(traceback.format_exception(error)), "utf-8")
+    return f"{type(error).__name__}: {error} (not foreseen; the whole story is in {story})"
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

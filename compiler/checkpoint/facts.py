@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from compiler.checkpoint.families import ASSUMED, FAMILIES, Family
 from compiler.checkpoint.part import EXPERT_KEYS, Dims, Part, expert_count, experts_per_token
@@ -23,8 +24,7 @@ _BY_METHOD: Final[Mapping[str, Prequantization]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(Struct, frozen=True):
     """What a config.json does not say of a model: names, where it was found, what its tokenizer renders."""
 
     name: str

@@ -6,15 +6,15 @@ Every line is compared with the class of transformers for the models of the cata
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from compiler.checkpoint import attention, feed_forward
 from compiler.checkpoint.part import Layout
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """How a decoder is built.
 
     `layer_norms`: norms of hidden size in each layer. `defaults`: what transformers' class assumes where config.json

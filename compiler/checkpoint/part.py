@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from compiler.checkpoint.reader import ConfigReader
 from schemas.facts import Linear, Room
@@ -13,8 +14,7 @@ EXPERT_KEYS: Final = ("num_local_experts", "num_experts", "n_routed_experts")
 PER_TOKEN_KEYS: Final = ("num_experts_per_tok", "top_k_experts")
 
 
-@dataclass(frozen=True, slots=True)
-class Dims:
+class Dims(Struct, frozen=True):
     """Sizes that every family has, in elements."""
 
     hidden: int
@@ -24,8 +24,7 @@ class Dims:
     head_dim: int
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """Weights of all layers: matrices, elements of norms, and elements of neither (routers, sinks, convolutions)."""
 
     linears: tuple[Linear, ...] = ()

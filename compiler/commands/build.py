@@ -7,12 +7,12 @@ import signal
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
 import click
+from msgspec import Struct
 
 from backends import TARGETS
 from compiler.build import Compiled, Options
@@ -32,8 +32,7 @@ LONG: Final = 64 << 20
 """Bytes of training rows to part from which a progress bar is shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Struct, frozen=True):
     """A recipe compiled for a target: valid, and fitting or not to be stopped by that."""
 
     file: File
@@ -62,7 +61,6 @@ class Built:
 @click.option("--out", type=click.Path(path_type=Path), help="The folder; build/NAME/TARGET if not given.")
 @click.option("--stdout", is_flag=True, help="Print the config or script, write nothing.")
 @options.allow_lossy
-@click.option("--drop-raw", is_flag=True, help="Go on without another target's raw keys.")
 @options.ignore_memory
 @click.option("--force", is_flag=True, help="Replace files that were changed after ftc wrote them.")
 @options.sets
@@ -73,7 +71,6 @@ def command(
     out: Path | None,
     stdout: bool,
     allow_lossy: bool,
-    drop_raw: bool,
     ignore_memory: bool,
     force: bool,
     sets: tuple[str, ...],
@@ -82,9 +79,7 @@ def command(
 
     Config or script, data files, pinned requirements, and a README with the command that runs it.
     """
-    asked = Options(
-        target=target, sets=sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory, emit=True
-    )
+    asked = Options(target=target, sets=sets, allow_lossy=allow_lossy, ignore_memory=ignore_memory, emit=True)
     built = build(open_file(recipe), asked, err=stdout)
     if stdout:
         click.echo(built.artifact.files[built.artifact.body], nl=False)

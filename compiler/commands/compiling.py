@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from compiler.build import Compiled, Options, compile_recipe
 from compiler.exit import OK, of_recipe
@@ -18,8 +18,7 @@ from compiler.source import read
 from schemas.plan import Plan
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """A recipe file: its name as the user wrote it, and its text."""
 
     name: str

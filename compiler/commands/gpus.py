@@ -23,7 +23,7 @@ def command(form: str) -> None:
 
 
 def _row(gpu: Gpu) -> list[str]:
-    memory = f"{gpu.memory / GIB:.1f}" if gpu.memory else "this machine's"
+    memory = f"{gpu.memory / GIB:.1f}" if gpu.memory else "-"
     rates = [_figure(gpu.bf16_tflops, 0), _figure(gpu.fp16_tflops, 0), _figure(gpu.bandwidth, 0)]
     return [gpu.name, memory, *rates, _figure(gpu.usd_per_hour, 2), gpu.price_date or "", gpu.title]
 

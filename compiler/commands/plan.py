@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from backends import TARGETS
 from compiler.build import Compiled, Options
@@ -21,8 +22,7 @@ from schemas.artifact import Target
 from schemas.footprint import Stack
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     """What is weighed besides the recipe's own stack and card."""
 
     stacks: tuple[Stack | None, ...]

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from backends import TARGETS
 from compiler.build import Options
 from compiler.commands import options
 from compiler.commands.build import Built, build
-from compiler.commands.compiling import open_file
+from compiler.commands.compiling import File, open_file
 from compiler.errors import FtcError
 from compiler.exit import INVALID
+from compiler.hardware import find_gpu, this_cpu, this_machine
 from compiler.run import command as executable
 from compiler.run import run_child
 from schemas.artifact import Target
+from schemas.facts import Gpu
 
 
 @click.command()
@@ -43,16 +45,32 @@ def command(
 
     A run that was stopped goes on where it stopped; --fresh starts anew.
     """
+    file = open_file(recipe)
     asked = Options(target=target, sets=sets, allow_lossy=allow_lossy, ignore_memory=ignore_memory, emit=True)
-    built = build(open_file(recipe), asked)
+    built = build(file, replace(asked, sets=(*sets, *_this_machine(file, asked))))
     if fresh:
-        built = _afresh(built, asked)
+        built = _afresh(built, replace(asked, sets=built.sets))
     arguments = [*built.artifact.command] if dry_run else executable(built.artifact)
     built.write(built.folder, force=False)
     if dry_run:
         click.echo(f"cd {shlex.quote(str(built.folder))} && {shlex.join(arguments)}")
         return 0
     return _run(arguments, built.folder)
+
+
+def _this_machine(file: File, asked: Options) -> tuple[str, ...]:
+    """Settings that name this machine's card, where the recipe names none: what is left open is solved for it."""
+    plan = file.compile(replace(asked, emit=False)).plan
+    if plan is None or plan.hardware.gpu is not None:
+        return ()
+    found = this_machine()
+    if found is None:
+        memory = this_cpu().memory
+        return ("hardware.gpu=cpu", *((f"hardware.memory={memory}",) if memory else ()))
+    if not isinstance(find_gpu(found.name), Gpu):
+        return ()
+    click.echo(f"the recipe names no GPU: planned for the {found.name} of this machine", err=True)
+    return (f"hardware.gpu={found.name}",)
 
 
 def _afresh(built: Built, asked: Options) -> Built:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from backends import TARGETS
 from compiler.build import Compiled, Options
@@ -23,8 +24,7 @@ from schemas.plan import Plan
 Format = Literal["text", "json", "sarif", "github"]
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """What there is to say about a recipe. `footprints`: one for each target asked for, if it came so far."""
 
     file: File

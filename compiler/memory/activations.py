@@ -5,7 +5,7 @@ The terms follow the operators of the transformers 5 modules: what each of them 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from compiler.memory.block import Block, block, closes, visits
 from compiler.memory.precision import Precision
@@ -22,8 +22,7 @@ Adapted = tuple[tuple[Linear, float], ...]
 """Linear layers, each with the share of its layers that is meant."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """One forward pass: `rows` of `length` positions. `masked`: an attention mask over pairs of positions is needed,
     for padding or for documents that share a row."""
 
@@ -37,8 +36,7 @@ class Batch:
         return self.rows * self.length
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """Bytes a token. `model`: all layers, nothing recomputed. `layer`: the largest layer. `boundary`: the input of
     one layer. `products`: all layers when only products and attention are kept. `passing`: what walking back
     through one layer adds for a moment. `outside`: what the last norm keeps, and its output."""

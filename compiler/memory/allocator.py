@@ -7,7 +7,7 @@ context was 0.1-0.6 of one float32 logits tensor (4 V T bytes) with a fused loss
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from compiler.memory.stacks import Profile
 from schemas.facts import GIB, Gpu
@@ -35,8 +35,7 @@ CUBLAS_HOPPER = 2 * 32 * (1 << 20)
 """The same from compute capability 9 on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(Struct, frozen=True):
     """Reserved but unused bytes: a low, an expected and a high figure."""
 
     low: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from schemas.facts import Linear, ModelFacts, Room
 
@@ -10,8 +10,7 @@ INTO = ("q_", "k_", "v_", "qkv", "gate", "up", "fc1", "w1", "w3")
 """How the names of modules begin that lead from the residual stream into a block."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """`queries`, `keys`: widths of all heads together. `expanded`: whether keys and values are copied to as many heads
     as queries have (of a single one it is a view). `fused`: whether one module gives queries, keys and values.
     `inner`, `expert_inner`: widths inside the mlp and inside one expert. `gated`: whether the mlp multiplies two

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from compiler.hardware import all_gpus
 from compiler.memory.stacks import profile
@@ -23,8 +25,7 @@ MOST = 5
 """How many changes are proposed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(Struct, frozen=True):
     """`set`: recipe path → value. `footprint`: what the changed plan weighs. `costs`: what is given up."""
 
     set: dict[str, object]
@@ -32,8 +33,7 @@ class Fix:
     costs: str
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A changed plan, the leaves that differ, and what that costs."""
 
     plan: Plan

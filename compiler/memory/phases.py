@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from compiler.memory.activations import Batch, Kept, batch, kept, mask
 from compiler.memory.allocator import cublas
@@ -21,8 +21,7 @@ PROCESS_RAM = 3 * GIB
 """Bytes of main memory that Python, torch and a data set of usual size take, a process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """Bytes alive at one moment, by part."""
 
     weights: int = 0
@@ -47,8 +46,7 @@ class Moment:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Everything about a run that its moments are made of. Sizes in bytes, of one card."""
 
     plan: Plan

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from compiler.memory.stacks import Profile
 from schemas.method_plan import FullPlan, LoraPlan
@@ -14,8 +16,7 @@ WIDTH: Final[dict[Dtype, int]] = {"bfloat16": 2, "float16": 2, "float32": 4}
 """Bytes of one element."""
 
 
-@dataclass(frozen=True, slots=True)
-class Precision:
+class Precision(Struct, frozen=True):
     """Bytes an element.
 
     `base`: model.dtype. `rest`: base weights that are not quantised. `stream`: the residual stream. `linear`: what

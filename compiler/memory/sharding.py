@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from schemas.plan import Plan
 
@@ -14,8 +14,7 @@ LIVE_PARAMETERS = 1e9
 """Elements that ZeRO-3 may keep gathered: stage3_max_live_parameters."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sharding:
+class Sharding(Struct, frozen=True):
     """What one card holds. The first three divide; `master`: extra float32 copies of trained weights, bytes an
     element over all cards. `units`: decoder layers gathered at a time. Offloaded state lies in CPU memory."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
+
+from msgspec import Struct
 
 from schemas.footprint import Stack
 from schemas.recipe import Loss
@@ -14,8 +15,7 @@ from schemas.recipe import Loss
 DATA = Path(__file__).with_name("stacks.json")
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(Struct, frozen=True):
     """What a chunked loss holds at once.
 
     `whole`: bytes a logit that exist for all of them. Beside that one tile of `tokens` x `vocab` logits (0: all) of
@@ -31,8 +31,7 @@ class Tile:
     budget: int
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """Facts of one stack.
 
     `autocast`: 16-bit runs compute under autocast. `upcast`: whether 16-bit weights beside quantised ones become

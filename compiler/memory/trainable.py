@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 from compiler.memory.precision import Precision
 from schemas.facts import Linear, ModelFacts
@@ -16,8 +17,7 @@ OUTER = ("embed_tokens", "lm_head")
 """The embedding and the head, which adapters and `modules_to_save` may name beside the layers' own modules."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Trained elements of one type. `factors`: rows and columns of their matrices. `largest`: of one tensor.
     `added`: whether they come on top of the base's own weights. `outer`: those of embeddings, head and norms."""
 

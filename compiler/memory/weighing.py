@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from compiler.memory import phases
 from compiler.memory.allocator import Gap, context, gap

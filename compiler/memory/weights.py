@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from compiler.memory.precision import Precision
 from schemas.facts import Linear, ModelFacts
@@ -19,8 +19,7 @@ EIGHT_BIT = 1.0
 """Bytes of an int8 weight; its one float32 scale a row is counted apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Weights(Struct, frozen=True):
     """`total`: bytes at rest. `largest`: elements of the largest linear layer. `unit`: 16-bit bytes of one decoder
     layer. `quantised`: bytes of the quantised part of `total`."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, is_dataclass
 from typing import Final, cast
 
+from msgspec import Struct
 from pydantic import BaseModel
 
 from schemas.diagnostic import Diagnostic
@@ -23,8 +23,8 @@ def as_json(value: object) -> str:
 
 def as_data(value: object) -> object:
     """Dataclasses, models and tuples as what JSON has."""
-    if is_dataclass(value):
-        return {field.name: as_data(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Struct):
+        return {name: as_data(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True)
     if isinstance(value, tuple | list | frozenset):
@@ -78,7 +78,7 @@ def memory_data(footprint: Footprint | None) -> dict[str, object] | None:
 
 
 def _sizes(sizes: Phases | Parts) -> dict[str, float]:
-    return {field.name: gib(getattr(sizes, field.name)) for field in fields(sizes)}
+    return {name: gib(getattr(sizes, name)) for name in sizes.__struct_fields__}
 
 
 def validation_data(

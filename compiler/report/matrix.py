@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, cast, get_args
+
+from msgspec import Struct
 
 from backends import TARGETS, load
 from backends.base import refused
@@ -43,8 +44,7 @@ VALUES: Final[tuple[tuple[str, str, Sequence[object]], ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """A target: its name, its tool, its table."""
 
     target: Target

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 from compiler.report.paint import Paint, Shade
@@ -95,8 +94,8 @@ def _setting(value: object) -> str:
 
 
 def _parts(footprint: Footprint) -> Iterator[tuple[str, int]]:
-    for field in fields(footprint.parts):
-        yield field.name, getattr(footprint.parts, field.name)
+    for name in footprint.parts.__struct_fields__:
+        yield name, getattr(footprint.parts, name)
 
 
 def _bar(footprint: Footprint, paint: Paint) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from typing import Literal, TextIO
+
+from msgspec import Struct
 
 Shade = Literal["red", "green", "yellow", "blue", "magenta", "cyan", "bright_black"] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Paint:
+class Paint(Struct, frozen=True):
     """Colours text, or leaves it as it is."""
 
     on: bool

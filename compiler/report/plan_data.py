@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from compiler.build import Compiled
 from compiler.lock import plan_data
@@ -15,8 +16,7 @@ from schemas.footprint import Stack
 from schemas.plan import Decision
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """The recipe on another stack or card, its `auto` leaves solved for that."""
 
     stack: Stack

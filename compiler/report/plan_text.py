@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
-from typing import Final
+from typing import Final, cast
 
 from compiler.build import Compiled
 from compiler.memory.fixes import fixes
@@ -67,10 +66,11 @@ def _summary(plan: Plan) -> str:
 
 
 def _value(value: object) -> str:
-    data = as_data(value)
-    if isinstance(data, bool):
-        return str(data).lower()
-    return printable(f"{data:g}" if isinstance(data, float) else str(data))
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(_value(item) for item in cast(tuple[object, ...], value))}]"
+    return printable(f"{value:g}" if isinstance(value, float) else str(as_data(value)))
 
 
 def _time(plan: Plan, footprint: Footprint, paint: Paint) -> str:
@@ -85,7 +85,7 @@ def _time(plan: Plan, footprint: Footprint, paint: Paint) -> str:
 
 
 def _phases(footprint: Footprint) -> str:
-    peaks = {field.name: getattr(footprint.phases, field.name) for field in fields(footprint.phases)}
+    peaks = {name: getattr(footprint.phases, name) for name in footprint.phases.__struct_fields__}
     live = ", ".join(f"{name} {size(amount)}" for name, amount in peaks.items() if amount)
     return f"  live tensors at most: {live}; host memory {size(footprint.host_ram)}\n"
 

@@ -13,5 +13,5 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def _aligned(column: Sequence[str]) -> list[str]:
     width = max(map(len, column))
-    figures = all(cell in ("", "-") or (cell[-1].isdigit() and cell.count("-") == 0) for cell in column[1:])
+    figures = all(cell in ("", "-") or cell[0].isdigit() for cell in column[1:])
     return [cell.rjust(width) if figures else cell.ljust(width) for cell in column]

@@ -5,7 +5,7 @@ Every function here is total: a recipe that breaks a rule still gets a plan, so 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from compiler.resolve.data import data_plan
 from compiler.resolve.ground import Ground
@@ -23,8 +23,7 @@ from compiler.resolve.training import training_plan
 from schemas.plan import Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """A plan, and the leaves in it that hold a fallback because only the memory engine can choose them."""
 
     plan: Plan

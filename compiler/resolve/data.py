@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from compiler.dataset import expand, is_local, sniff
-
 from compiler.resolve.ground import Ground
 from schemas.plan import DataPlan, SourcePlan
 from schemas.recipe import DataFormat, LossOn, Overlong, Source

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct, field
 
 from schemas.artifact import Target
 from schemas.facts import Gpu, ModelFacts
@@ -14,8 +15,7 @@ from schemas.recipe import Recipe
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(Struct, frozen=True):
     """`folder` is the recipe's, absolute. `target` matters where the tools' training code differs."""
 
     recipe: Recipe

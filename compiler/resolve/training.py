@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from compiler.memory.stacks import profile
-
 from compiler.resolve.ground import Ground
 from schemas.plan import PreferencePlan, TrainingPlan
 from schemas.recipe import Checkpointing, Kernels, Loss, Optimizer
