@@ -7,6 +7,8 @@ python docs/generate.py --check   # fail where something is not up to date
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,16 @@ from compiler.codes import Page, pages
 from compiler.report.matrix import Column, columns, markdown_leaves, markdown_values, words_text
 
 ROOT = Path(__file__).resolve().parents[1]
-MARKERS = re.compile(r"(<!-- matrix -->\n).*(<!-- end of matrix -->)", re.DOTALL)
+FTC = (sys.executable, "-m", "compiler.cli")
+COMMANDS = {
+    "mistake": ("ftc validate docs/examples/mistakes.ftc.yaml",),
+    "memory": (
+        "ftc validate recipes/llama3-8b-qlora-t4.ftc.yaml",
+        "ftc validate recipes/llama3.1-70b-qlora-a100-40gb.ftc.yaml",
+    ),
+    "plan": ("ftc plan recipes/llama3-8b-qlora-t4.ftc.yaml | grep '#'",),
+}
+"""What the README shows of the command line: block → commands."""
 NOTE = "<!-- Written by docs/generate.py. -->\n"
 
 
@@ -50,26 +61,46 @@ def _code(page: Page) -> str:
     return f"\n## {page.code}: {page.title}\n\n{page.level.capitalize()}. {page.text}\n{examples}"
 
 
+def readme(across: tuple[Column, ...]) -> str:
+    """README.md with its generated blocks as they are now."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = _filled(text, "matrix", markdown_values(across))
+    for name, commands in COMMANDS.items():
+        text = _filled(text, name, "```text\n" + "\n".join(f"$ {line}\n{_output(line)}" for line in commands) + "```\n")
+    return text
+
+
+def _filled(text: str, name: str, content: str) -> str:
+    block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    return block.sub(lambda found: found[1] + content + found[2], text)
+
+
+def _output(line: str) -> str:
+    """What a command prints; after `|`, only its lines with that word."""
+    command, _, word = line.partition(" | grep ")
+    arguments = [*FTC, *shlex.split(command)[1:]]
+    printed = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    return "".join(row for row in printed.splitlines(keepends=True) if word.strip("'") in row)
+
+
 def generated() -> Iterator[tuple[Path, str]]:
     """Every generated file, and what it should say."""
     across = columns()
     yield ROOT / "docs" / "targets.md", targets_page(across)
     yield ROOT / "docs" / "codes.md", codes_page()
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = markdown_values(across)
-    yield ROOT / "README.md", MARKERS.sub(lambda found: found[1] + table + found[2], readme)
+    yield ROOT / "README.md", readme(across)
 
 
 def main() -> int:
-    check = "--check" in sys.argv[1:]
-    stale = [path for path, text in generated() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    if check:
+    found = dict(generated())
+    stale = [path for path, text in found.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if "--check" not in sys.argv[1:]:
         for path in stale:
-            print(f"{path.relative_to(ROOT)} is not up to date: run `make docs`", file=sys.stderr)
-        return bool(stale)
-    for path, text in generated():
-        path.write_text(text, encoding="utf-8")
-    return 0
+            path.write_text(found[path], encoding="utf-8")
+        return 0
+    for path in stale:
+        print(f"{path.relative_to(ROOT)} is not up to date: run `make docs`", file=sys.stderr)
+    return bool(stale)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def test_nothing_in_a_recipe_steers_the_terminal() -> None:
 
 def test_a_finding_about_an_option_shows_the_option() -> None:
     text = diagnostics_text([at(2, 3, 2, 4, file="--set")], {"--set": ["a=1", "b=x"]}, PLAIN)
-    assert text == "--set:2:3: error FTC102: wrong\n  2 | b=x\n    |   ^\n"
+    assert text == "--set: error FTC102: wrong\n  2 | b=x\n    |   ^\n"
 
 
 def test_annotations_are_escaped() -> None:

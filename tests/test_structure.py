@@ -11,13 +11,14 @@ from statistics import median
 
 import pytest
 
+from backends.native import SCRIPTS
+
 ROOT = Path(__file__).parents[1]
 ROOMS = ("schemas", "backends", "compiler")
 """Each may import from itself and from those before it."""
 EMITTED = ROOT / "backends" / "native"
 HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "accelerate", "bitsandbytes")
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-EMITTED_SCRIPTS = {"train.py", "settings.py", "model.py", "data.py", "rows.py", "report.py"}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -31,7 +32,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 def emitted(path: Path) -> bool:
     """Whether it is copied into artifacts, and so no part of ftc at run time."""
-    return path.parent == EMITTED and path.name in EMITTED_SCRIPTS
+    return path.parent == EMITTED and path.name in SCRIPTS
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
