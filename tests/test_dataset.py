@@ -44,9 +44,25 @@ def test_files_of_a_source(tmp_path: Path) -> None:
     assert expand("a.jsonl", tmp_path) == (tmp_path / "a.jsonl",)
     assert [file.name for file in expand("*.jsonl", tmp_path)] == ["a.jsonl", "b.jsonl"]
     assert [file.name for file in expand("**/*.jsonl", tmp_path)] == ["a.jsonl", "b.jsonl", "d.jsonl"]
+    assert [file.name for file in expand("d*/*.jsonl", tmp_path)] == ["d.jsonl"]
+    assert [file.name for file in expand("**/deep/**/[a-d].jsonl", tmp_path)] == ["d.jsonl"]
+    assert [file.name for file in expand("./?.csv", tmp_path)] == ["c.csv"]
     assert expand(str(tmp_path / "c.csv"), Path("/elsewhere")) == (tmp_path / "c.csv",)
     for missing in ("none.jsonl", "deep", "*.txt", "~nobody-of-that-name/x.jsonl", "a\0b.jsonl", "[.jsonl"):
         assert expand(missing, tmp_path) == ()
+
+
+def test_hidden_files_are_named_and_never_matched(tmp_path: Path) -> None:
+    (tmp_path / ".a.jsonl").write_text("{}")
+    assert expand("*.jsonl", tmp_path) == ()
+    assert len(expand(".*.jsonl", tmp_path)) == len(expand(".a.jsonl", tmp_path)) == 1
+
+
+def test_a_pattern_for_the_whole_disk_is_given_up(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(tmp_path)
+    assert expand("**/*.none", tmp_path) == ()
+    assert expand("/**/*.no-such-suffix-anywhere", tmp_path) == ()
 
 
 ROWS = {
