@@ -198,7 +198,7 @@ def _checkpointing(plan: Plan) -> dict[str, object]:
     kind = plan.training.gradient_checkpointing
     return {
         "gradient_checkpointing_kwargs": {"use_reentrant": False} if kind else None,
-        "selective_checkpointing": True if kind == "selective" else None,
+        "selective_checkpointing": {"save": ["attention"]} if kind == "selective" else None,
         "activation_offloading": "hidden_states" if kind == "offload" else None,
     }
 

@@ -24,7 +24,7 @@ SCRIPT: Final = "train.py"
 COMMAND: Final = ("python", SCRIPT)
 
 BACKENDS: Final = Path(__file__).parent.parent
-BESIDE: Final = ("data.py", "rows.py")
+BESIDE: Final = ("data.py", "rows.py", "formats.py")
 """Files of the native target that the script reads its rows with: the same tokens are trained."""
 
 
