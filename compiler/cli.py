@@ -76,10 +76,9 @@ def _guarded(call: Callable[[], object]) -> int:
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone (`ftc plan … | head`). Python would complain once more when it flushes.
-        sys.stdout = None
-        return 0
+    except OSError as error:
+        _say(f"cannot read or write: {error}", None)
+        return USAGE
     except Exception:
         return _bug()
     return code if isinstance(code, int) else 0

@@ -6,6 +6,7 @@ The child has a session of its own, so that Ctrl-C at a terminal reaches it once
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -48,17 +49,17 @@ class Ended(Struct, frozen=True):
     tail: tuple[str, ...]
 
 
-def command(artifact: Artifact) -> list[str]:
+def command(artifact: Artifact, folder: Path) -> list[str]:
     """What to execute in the artifact's folder; `FtcError` (missing) where the tool is not installed."""
     program, *arguments = artifact.command
     if program in ("python", "python3"):
         absent = [name for name in NEEDS[artifact.target] if find_spec(name) is None]
         if absent:
-            raise _not_installed(artifact.target, f"{sys.executable} has no {', '.join(absent)}")
+            raise _not_installed(artifact.target, folder, f"{sys.executable} has no {', '.join(absent)}")
         return [sys.executable, _apart(), *arguments]
     found = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
     if found is None:
-        raise _not_installed(artifact.target, f'there is no command "{program}"')
+        raise _not_installed(artifact.target, folder, f'there is no command "{program}"')
     return [found, *arguments]
 
 
@@ -80,9 +81,11 @@ def _apart() -> str:
     return "-P" if sys.version_info >= (3, 11) else "-I"
 
 
-def _not_installed(target: Target, what: str) -> FtcError:
-    how = "pip install 'ftc[native]'" if target == "native" else "pip install -r requirements.txt, in the built folder"
-    return FtcError(f"{target} cannot run here: {what}", how, MISSING)
+def _not_installed(target: Target, folder: Path, what: str) -> FtcError:
+    if target == "native":
+        return FtcError(f"native cannot run here: {what}", "pip install 'ftc[native]'", MISSING)
+    pip = shlex.join(["pip", "install", "-r", str(folder / "requirements.txt")])
+    return FtcError(f"{target} cannot run here: {what}", f"in an environment of its own: {pip}", MISSING)
 
 
 class _Relay:

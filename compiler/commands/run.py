@@ -50,12 +50,11 @@ def command(
     built = build(file, replace(asked, sets=(*sets, *_this_machine(file, asked))))
     if fresh:
         built = _afresh(built, replace(asked, sets=built.sets))
-    arguments = [*built.artifact.command] if dry_run else executable(built.artifact)
     built.write(built.folder, force=False)
     if dry_run:
-        click.echo(f"cd {shlex.quote(str(built.folder))} && {shlex.join(arguments)}")
+        click.echo(f"cd {shlex.quote(str(built.folder))} && {shlex.join(built.artifact.command)}")
         return 0
-    return _run(arguments, built.folder)
+    return _run(executable(built.artifact, built.folder), built.folder)
 
 
 def _this_machine(file: File, asked: Options) -> tuple[str, ...]:
