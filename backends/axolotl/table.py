@@ -106,7 +106,6 @@ TABLE: Final[Table] = {
     "method.train_only": NotImpl("it names what stays trained, by regular expressions", neutral=((),)),
     "method.weights_dtype": Folded("bf16"),
     # The data
-    "data.train": Folded("datasets"),
     **_source_rows("data.train", "datasets"),
     "data.validation": Folded("test_datasets"),
     **_source_rows("data.validation", "test_datasets"),

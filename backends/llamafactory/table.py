@@ -111,7 +111,6 @@ TABLE: Final[Table] = {
     "method.train_only": NotYet("it trains the last layers, not by pattern", neutral=((),)),
     "method.weights_dtype": Folded("pure_bf16"),
     # The data
-    "data.train": Folded(DATASETS),
     **{f"data.train[].{name}": answer for name, answer in _SOURCE_ROWS.items()},
     "data.validation": Folded("eval_dataset"),
     **{f"data.validation[].{name}": answer for name, answer in _SOURCE_ROWS.items()},

@@ -86,7 +86,6 @@ TABLE: Final[Table] = {
     "method.train_only": NotImpl("freezing by pattern is not written for this target", neutral=((),)),
     "method.weights_dtype": Folded("float32_mixed_precision"),
     # The data
-    "data.train": Folded("TRAIN"),
     **_sources("data.train", "TRAIN"),
     "data.validation": Folded("VALIDATION"),
     **_sources("data.validation", "VALIDATION"),

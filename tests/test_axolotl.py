@@ -1,0 +1,184 @@
+"""The Axolotl target: what stands in its config, and what is refused because Axolotl would quietly do otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from tool_plans import FULL, lora, plan, source
+
+from backends import axolotl
+from schemas.method_plan import QuantizationPlan
+from schemas.recipe import Fields
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    """The config of a plan, as Axolotl reads it."""
+    return yaml.safe_load(axolotl.emit(plan(**changes), None, ()).files["config.yaml"])
+
+
+def refused(**changes: Any) -> set[tuple[str, str]]:
+    """Code and path of every loss."""
+    return {(item.code, item.path) for item in axolotl.losses(plan(**changes))}
+
+
+DRIFTING = {
+    "learning_rate": 2e-4,
+    "lr_scheduler": "cosine",
+    "warmup_ratio": 0.1,
+    "optimizer": "adamw_torch_fused",
+    "weight_decay": 0.0,
+    "max_grad_norm": 1.0,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "micro_batch_size": 2,
+    "gradient_accumulation_steps": 8,
+    "num_epochs": 2,
+    "sequence_len": 2048,
+    "excess_length_strategy": "drop",
+    "sample_packing": True,
+    "train_on_inputs": False,
+    "bf16": True,
+    "fp16": False,
+    "tf32": False,
+    "gradient_checkpointing": True,
+    "gradient_checkpointing_kwargs": {"use_reentrant": False},
+    "lora_r": 16,
+    "lora_alpha": 32,
+    "lora_dropout": 0.0,
+    "load_in_4bit": True,
+    "attn_implementation": "sdpa",
+    "save_strategy": "epoch",
+    "save_total_limit": 2,
+    "logging_steps": 10,
+    "seed": 42,
+    "val_set_size": 0.0,
+    "dataloader_num_workers": 0,
+    "lora_mlp_kernel": False,
+    "lora_qkv_kernel": False,
+    "lora_o_kernel": False,
+    "output_dir": "/runs/support",
+    "auto_resume_from_checkpoints": True,
+}
+
+
+def test_every_default_that_drifts_between_tools_is_written() -> None:
+    written = config()
+    assert {key: written.get(key) for key in DRIFTING} == DRIFTING
+    assert len(written["lora_target_modules"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("kind", "adapter", "four_bit", "dora"),
+    [
+        ("lora", "lora", False, False),
+        ("qlora", "qlora", True, False),
+        ("dora", "lora", False, True),
+        ("qdora", "qlora", True, True),
+    ],
+)
+def test_four_bit_weights_need_the_adapter_of_their_own(kind: str, adapter: str, four_bit: bool, dora: bool) -> None:
+    written = config(method=lora(kind))
+    assert (written["adapter"], written["load_in_4bit"], written["peft_use_dora"]) == (adapter, four_bit, dora)
+    assert ("bnb_config_kwargs" in written) == four_bit
+
+
+def test_eight_bit_weights_go_with_plain_lora() -> None:
+    written = config(method=lora("qlora", quantization=QuantizationPlan(8, None, None, "bfloat16")))
+    assert (written["adapter"], written["load_in_8bit"], written["load_in_4bit"]) == ("lora", True, False)
+    assert "bnb_config_kwargs" not in written
+
+
+def test_full_has_no_adapter_keys() -> None:
+    written = config(method=FULL)
+    assert not [key for key in written if key.startswith(("lora", "peft", "adapter", "load_in"))]
+
+
+def test_conversations_are_found_by_their_columns() -> None:
+    found = config(data__train=(source(format="sharegpt", fields=Fields(messages="turns", role="who")),))["datasets"][0]
+    assert found["type"] == "chat_template"
+    assert found["field_messages"] == "turns"
+    assert found["message_property_mappings"] == {"role": "who", "content": "value"}
+    assert "gpt" in found["roles"]["assistant"]
+    assert (found["roles_to_train"], found["train_on_eos"]) == (["assistant"], "turn")
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("/data/a.jsonl", {"path": "/data/a.jsonl", "ds_type": "json"}),
+        ("/data/a.csv.gz", {"path": "/data/a.csv.gz", "ds_type": "csv"}),
+        ("/data/a.parquet", {"path": "/data/a.parquet", "ds_type": "parquet"}),
+        ("/data/*/a.jsonl", {"path": "/data", "data_files": ["/data/*/a.jsonl"], "ds_type": "json"}),
+    ],
+)
+def test_files_are_opened_by_their_kind(path: str, wanted: dict[str, object]) -> None:
+    found = config(data__train=(source(path),))["datasets"][0]
+    assert {key: found.get(key) for key in ("path", "data_files", "ds_type")} == {"data_files": None, **wanted}
+
+
+def test_only_the_first_rows() -> None:
+    assert config(data__train=(source(limit=100),))["datasets"][0]["split"] == "train[:100]"
+
+
+def test_a_dataset_of_the_hub() -> None:
+    hub = source("org/chats", local=False, subset="en", revision="abc", split="train_sft")
+    found = config(data__train=(hub,))["datasets"][0]
+    assert {key: found[key] for key in ("path", "name", "revision", "split")} == {
+        "path": "org/chats",
+        "name": "en",
+        "revision": "abc",
+        "split": "train_sft",
+    }
+    assert "ds_type" not in found
+
+
+def test_parted_rows_are_read_from_the_artifact() -> None:
+    artifact = axolotl.emit(plan(data__validation=0.1), None, ())
+    written = yaml.safe_load(artifact.files["config.yaml"])
+    assert [split.train for split in artifact.splits] == ["data/train.jsonl"]
+    assert written["datasets"][0]["path"] == "data/train.jsonl"
+    assert written["test_datasets"][0]["path"] == "data/validation.jsonl"
+
+
+def test_a_tracker_is_on_only_where_it_is_asked_for() -> None:
+    quiet, loud = config(), config(logging__to=("wandb",), logging__project="chats")
+    assert "wandb_project" not in quiet  # the key alone would switch it on
+    assert (quiet["use_wandb"], loud["use_wandb"], loud["wandb_project"]) == (False, True, "chats")
+
+
+def test_several_cards_are_launched() -> None:
+    wanted = plan(hardware__count=4, hardware__strategy="ddp")
+    assert axolotl.emit(wanted, None, ()).command[-1] == "--nproc_per_node=4"
+    assert config(hardware__count=4)["gradient_accumulation_steps"] == 2
+
+
+def test_a_template_of_ours_is_written_out() -> None:
+    written = config(model__chat_template="chatml")
+    assert written["chat_template"] == "jinja"
+    assert "<|im_start|>" in written["chat_template_jinja"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"method": FULL, "model__dtype": "float16"}, "method.weights_dtype"),
+        ({"method": lora(adapter_dtype="bfloat16"), "model__dtype": "float16"}, "method.adapter_dtype"),
+        ({"data__train": (source(format="text"),)}, "data.overlong"),
+        ({"data__train": (source(format="prompt_completion"),)}, "data.train[0].format"),
+        ({"data__train": (source(limit=0.5),)}, "data.train[0].limit"),
+        ({"data__train": (source(split="test"),)}, "data.train[0].split"),
+        ({"data__loss_on": "completion"}, "data.loss_on"),
+        ({"checkpoint__best": True}, "checkpoint.best"),
+        ({"logging__project": "chats"}, "logging.project"),
+        ({"model__chat_template": "/nowhere/chat.jinja"}, "model.chat_template"),
+    ],
+)
+def test_combinations_that_would_be_dropped_in_silence(changes: dict[str, Any], path: str) -> None:
+    assert ("FTC404", path) in refused(**changes)
+
+
+def test_nothing_is_lost_of_an_ordinary_plan() -> None:
+    assert refused() == set()

@@ -1,0 +1,155 @@
+"""What the tool targets write alike: YAML that any reader reads back, headers, rows parted for validation."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from tool_plans import plan, source
+
+from backends import load
+from backends.alike import differs, lost, rows
+from backends.cadence import Cadence, cadence, scheduler, unsayable, warmup_steps
+from backends.emission import yaml_document
+from schemas.artifact import Target
+from schemas.recipe import Fields
+
+TOOLS: tuple[Target, ...] = ("axolotl", "llamafactory", "unsloth")
+
+
+class Yaml12(yaml.SafeLoader):
+    """Reads numbers as YAML 1.2 and OmegaConf do: `1e-4` is one."""
+
+
+Yaml12.yaml_implicit_resolvers = {
+    key: [(tag, found) for tag, found in resolvers if not tag.endswith(("float", "int", "bool"))]
+    for key, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Yaml12.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|false)$", re.IGNORECASE), list("tTfF"))
+Yaml12.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?([0-9]+|0o[0-7]+)$"), list("-+0123456789"))
+Yaml12.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf)|\.nan)$"),
+    list("-+0123456789."),
+)
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(),
+    st.sampled_from(
+        ["no", "on", "Yes", "~", "null", "012", "1e-4", "1_000", "12:30", "0x1f", ".5", "-", "a: b", "# x"]
+    ),
+)
+VALUES = st.one_of(SCALARS, st.lists(SCALARS), st.dictionaries(st.sampled_from("abc"), SCALARS))
+
+
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, Yaml12])
+@given(value=VALUES)
+def test_readers_of_both_versions_see_the_same(loader: Any, value: object) -> None:
+    text = yaml_document("# head\n", (("What it is", ("key",)),), {"key": value})
+    read = yaml.load(text, loader)["key"]  # noqa: S506 - both loaders are safe ones
+    assert repr(read) == repr(value)
+
+
+def test_small_numbers_are_written_for_old_readers() -> None:
+    text = yaml_document("", (("Rates", ("rate", "epsilon")),), {"rate": 2e-5, "epsilon": 1e-8})
+    assert "rate: 2.0e-05\nepsilon: 1.0e-08\n" in text
+
+
+def test_a_key_without_a_chapter_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no chapter for lost"):
+        yaml_document("", (("Known", ("known",)),), {"known": 1, "lost": 2})
+
+
+@pytest.mark.parametrize("target", TOOLS)
+def test_header_says_what_is_lost(target: Target) -> None:
+    backend, wanted = load(target), plan(training__loss="full")
+    clean = backend.emit(wanted, None, ())
+    lossy = backend.emit(wanted, None, (lost("data.system", "it has none"),))
+    near = backend.emit(wanted, None, (differs("data.overlong", "shortened"),))
+    assert "NOT EQUIVALENT" not in clean.files[clean.body]
+    assert "NOT EQUIVALENT" in lossy.files[lossy.body]
+    assert "data.system cannot be kept beside the rest: it has none" in lossy.files[lossy.body]
+    assert "NOT EQUIVALENT" not in near.files[near.body]
+    assert "data.overlong: shortened" in near.files[near.body]
+    assert "it has none" in lossy.files["README.md"]
+
+
+@pytest.mark.parametrize("target", TOOLS)
+def test_artifact_names_its_command_and_pins_its_tool(target: Target) -> None:
+    backend = load(target)
+    artifact = backend.emit(plan(), None, ())
+    assert backend.VERSION in artifact.files["requirements.txt"].splitlines()
+    assert all(re.fullmatch(r"[\w-]+==[\w.]+", line) for line in artifact.files["requirements.txt"].splitlines())
+    assert " ".join(artifact.command) in artifact.files["README.md"]
+    assert artifact.body in artifact.files
+
+
+def test_a_share_of_the_rows_is_parted_by_ftc() -> None:
+    wanted = plan(data__train=(source(limit=10), source("/data/more.jsonl")), data__validation=0.1)
+    split = rows(wanted).split
+    assert split
+    assert split.sources == wanted.data.train
+    assert (split.share, split.seed, split.train, split.validation) == (
+        0.1,
+        42,
+        "data/train.jsonl",
+        "data/validation.jsonl",
+    )
+    assert rows(plan()).split is None
+
+
+@pytest.mark.parametrize("target", ["axolotl", "llamafactory"])
+def test_what_cannot_be_parted_is_refused_at_its_line(target: Target) -> None:
+    other = source("/data/more.jsonl", fields=Fields(messages="turns"))
+    hub = source("org/chats", local=False)
+    found = load(target).losses(plan(data__train=(source(), other, hub), data__validation=0.1))
+    wanted = {("FTC401", "data.train[1].format"), ("FTC401", "data.train[2].path")}
+    assert wanted <= {(item.code, item.path) for item in found}
+
+
+# --- when things happen
+
+
+def test_a_share_of_an_epoch_is_told_as_one_of_the_run() -> None:
+    assert cadence(0.25, plan(training__epochs=2)) == Cadence("steps", 0.125)
+    assert cadence(50, plan()) == Cadence("steps", 50)
+    assert cadence("epoch", plan()) == Cadence("epoch")
+    assert cadence(None, plan()) == Cadence("no")
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"evaluation__every": 0.5, "training__epochs": None, "training__max_steps": 10}, "evaluation.every"),
+        ({"checkpoint__every": 0.5, "training__epochs": 0.5}, "checkpoint.every"),
+        ({"checkpoint__best": True, "evaluation__every": 20, "checkpoint__every": 30}, "checkpoint.best"),
+        ({"checkpoint__best": True, "evaluation__every": None}, "checkpoint.best"),
+    ],
+)
+def test_cadences_that_no_trainer_keeps_are_refused(changes: dict[str, Any], path: str) -> None:
+    assert [(item.code, item.path) for item in unsayable(plan(**changes))] == [("FTC404", path)]
+
+
+def test_checkpoints_at_every_second_evaluation_can_be_compared() -> None:
+    assert not unsayable(plan(checkpoint__best=True, evaluation__every=20, checkpoint__every=40))
+
+
+def test_schedulers_end_where_the_recipe_says() -> None:
+    assert scheduler(plan()) == ("cosine", None)
+    assert scheduler(plan(training__min_lr_ratio=0.1)) == ("cosine_with_min_lr", {"min_lr_rate": 0.1})
+    polynomial = plan(training__scheduler="polynomial", training__learning_rate=1e-3, training__min_lr_ratio=0.5)
+    assert scheduler(polynomial) == ("polynomial", {"lr_end": 5e-4, "power": 1.0})
+
+
+def test_warm_up_is_a_share_until_the_steps_are_known() -> None:
+    assert warmup_steps(plan(training__warmup=0.1)) == 0.1
+    assert warmup_steps(plan(training__warmup=0.1, training__max_steps=25, training__epochs=None)) == 3
+    assert warmup_steps(plan(training__warmup=0.0)) == 0

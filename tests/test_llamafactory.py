@@ -1,0 +1,169 @@
+"""The LLaMA-Factory target: its config, `dataset_info.json`, and what is refused or done a little differently."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from tool_plans import FACTS, FULL, lora, plan, source
+
+from backends import llamafactory
+from schemas.method_plan import FullPlan
+from schemas.plan import Decision
+from schemas.recipe import Fields
+
+SHORTENS = {"data__overlong": "truncate"}
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    """The config of a plan, as it is read."""
+    return yaml.safe_load(llamafactory.emit(plan(**changes), None, ()).files["config.yaml"])
+
+
+def datasets(**changes: Any) -> dict[str, Any]:
+    """The entries of `dataset_info.json`."""
+    return json.loads(llamafactory.emit(plan(**changes), None, ()).files["dataset_info.json"])
+
+
+def findings(**changes: Any) -> set[tuple[str, str]]:
+    """Code and path of every loss and difference."""
+    return {(item.code, item.path) for item in llamafactory.losses(plan(**{**SHORTENS, **changes}))}
+
+
+DRIFTING = {
+    "learning_rate": 2e-4,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 0.1,
+    "optim": "adamw_torch_fused",
+    "weight_decay": 0.0,
+    "max_grad_norm": 1.0,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1e-8,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 8,
+    "num_train_epochs": 2,
+    "max_steps": -1,
+    "cutoff_len": 2048,
+    "packing": True,
+    "neat_packing": True,
+    "train_on_prompt": False,
+    "mask_history": False,
+    "bf16": True,
+    "fp16": False,
+    "pure_bf16": False,
+    "disable_gradient_checkpointing": False,
+    "use_reentrant_gc": False,
+    "lora_rank": 16,
+    "lora_alpha": 32,
+    "lora_dropout": 0.0,
+    "quantization_bit": 4,
+    "quantization_method": "bnb",
+    "quantization_type": "nf4",
+    "double_quantization": True,
+    "flash_attn": "sdpa",
+    "save_strategy": "epoch",
+    "save_total_limit": 2,
+    "logging_steps": 10,
+    "seed": 42,
+    "report_to": "none",
+    "average_tokens_across_devices": True,
+    "dataloader_num_workers": 0,
+    "output_dir": "/runs/support",
+    "overwrite_output_dir": False,
+    "template": "llama3",
+    "mix_strategy": "concat",
+}
+
+
+def test_every_default_that_drifts_between_tools_is_written() -> None:
+    written = config()
+    assert {key: written.get(key) for key in DRIFTING} == DRIFTING
+    assert written["lora_target"] == "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
+
+
+def test_full_trains_in_bfloat16_or_keeps_float32_weights() -> None:
+    pure, mixed = config(method=FULL), config(method=FullPlan("full", (), (), "float32"))
+    assert (pure["pure_bf16"], pure["bf16"]) == (True, False)
+    assert (mixed["pure_bf16"], mixed["bf16"]) == (False, True)
+    assert not [key for key in pure if key.startswith(("lora", "quantization", "additional"))]
+
+
+def test_conversations_never_take_the_shape_that_adds_to_the_system_text() -> None:
+    entry = datasets()["train"]
+    assert entry["formatting"] == "sharegpt"
+    assert entry["columns"] == {"messages": "messages"}
+    assert {key: entry["tags"][key] for key in ("role_tag", "content_tag", "user_tag", "assistant_tag")} == {
+        "role_tag": "role",
+        "content_tag": "content",
+        "user_tag": "user",
+        "assistant_tag": "assistant",
+    }
+
+
+def test_alpaca_rows_name_all_their_columns() -> None:
+    fields = Fields(instruction="task", system="rules")
+    entry = datasets(data__train=(source(format="alpaca", fields=fields),))["train"]
+    assert entry["columns"] == {"prompt": "task", "query": "input", "response": "output", "system": "rules"}
+
+
+def test_files_are_found_from_the_artifact() -> None:
+    artifact = llamafactory.emit(plan(data__validation=50), None, ())
+    entries = json.loads(artifact.files["dataset_info.json"])
+    written = yaml.safe_load(artifact.files["config.yaml"])
+    assert written["dataset_dir"] == "."
+    assert (written["dataset"], written["eval_dataset"]) == ("train", "validation")
+    assert entries["train"]["file_name"] == "data/train.jsonl"
+    assert entries["validation"]["file_name"] == artifact.splits[0].validation
+
+
+def test_several_sources_are_several_entries() -> None:
+    written = {"data__train": (source(), source("/data/more.jsonl"))}
+    assert config(**written)["dataset"] == "train_0,train_1"
+    assert set(datasets(**written)) == {"train_0", "train_1", "validation"}
+
+
+def test_what_only_the_environment_carries_stands_in_the_command() -> None:
+    wanted = plan(hardware__count=2, hardware__strategy="ddp", logging__to=("wandb",), logging__project="chats")
+    command = llamafactory.emit(wanted, None, ()).command
+    assert command[:4] == ("env", "FORCE_TORCHRUN=1", "NPROC_PER_NODE=2", "WANDB_PROJECT=chats")
+    assert llamafactory.emit(plan(), None, ()).command == ("llamafactory-cli", "train", "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "path"),
+    [
+        ({"data__overlong": "drop"}, "FTC404", "data.overlong"),
+        ({"model__chat_template": "/chat.jinja"}, "FTC403", "model.chat_template"),
+        ({"model__chat_template": "unheard-of"}, "FTC404", "model.chat_template"),
+        ({"model__dtype": "float32"}, "FTC404", "model.dtype"),
+        ({"method": lora("qlora", init="pissa")}, "FTC404", "method.init"),
+        ({"method": lora(target_modules="re:.*q_proj")}, "FTC404", "method.target_modules"),
+        ({"model__attention": "flash_attention_2"}, "FTC404", "training.micro_batch_size"),
+        ({"data__train": (source(limit=5),)}, "FTC404", "data.train[0].limit"),
+        ({"data__train": (source("/data/*.jsonl"),)}, "FTC404", "data.train[0].path"),
+        ({"data__train": (source("/data/a.jsonl.gz"),)}, "FTC404", "data.train[0].path"),
+        ({"data__loss_on": "completion"}, "FTC404", "data.loss_on"),
+    ],
+)
+def test_combinations_that_it_cannot_keep(changes: dict[str, Any], code: str, path: str) -> None:
+    assert (code, path) in findings(**changes)
+
+
+def test_a_choice_left_open_is_only_warned_about() -> None:
+    chosen = (Decision("data.overlong", "drop", "a conversation cut in the middle teaches to stop in the middle"),)
+    found = [item for item in llamafactory.losses(plan(decisions=chosen)) if item.path == "data.overlong"]
+    assert [(item.code, item.level) for item in found] == [("FTC405", "warning")]
+
+
+def test_a_type_other_than_the_stored_one_is_kept_apart() -> None:
+    assert ("FTC405", "model.dtype") in findings(model__dtype="float16", method=lora())
+    assert not [path for _, path in findings() if path == "model.dtype"]
+
+
+def test_a_template_of_another_wording_is_warned_about() -> None:
+    assert ("FTC405", "model.chat_template") in findings()
+    assert FACTS.chat_format == "llama3"
+    assert not [path for _, path in findings(model__chat_template="llama3") if path == "model.chat_template"]

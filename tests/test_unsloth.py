@@ -1,0 +1,199 @@
+"""The Unsloth target: the script says everything, parses whatever a plan holds, and has its files beside it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tool_plans import FULL, lora, plan, source
+
+from backends import unsloth
+from backends.unsloth.script import literal
+from schemas.method_plan import FullPlan, QuantizationPlan
+from schemas.recipe import Fields
+
+
+def script(**changes: Any) -> ast.Module:
+    """The script of a plan, parsed."""
+    return ast.parse(unsloth.emit(plan(**changes), None, ()).files["train.py"])
+
+
+def keywords(tree: ast.Module, function: str) -> dict[str, Any]:
+    """The keywords of a call that are literals."""
+    calls = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(function)
+    ]
+    found: dict[str, Any] = {}
+    for item in calls[0].keywords:
+        try:
+            found[str(item.arg)] = ast.literal_eval(item.value)
+        except ValueError:
+            found[str(item.arg)] = ast.unparse(item.value)
+    return found
+
+
+def value(tree: ast.Module, name: str) -> Any:
+    """What is assigned to a name, as a literal or as source."""
+    node = next(x for x in ast.walk(tree) if isinstance(x, ast.Assign) and ast.unparse(x.targets[0]) == name)
+    try:
+        return ast.literal_eval(node.value)
+    except ValueError:
+        return ast.unparse(node.value)
+
+
+def refused(**changes: Any) -> set[tuple[str, str]]:
+    """Code and path of every loss."""
+    return {(item.code, item.path) for item in unsloth.losses(plan(**changes))}
+
+
+LOADED = {
+    "model_name": "meta-llama/Llama-3.2-1B-Instruct",
+    "revision": "main",
+    "load_in_4bit": True,
+    "load_in_8bit": False,
+    "load_in_16bit": False,
+    "full_finetuning": False,
+    "use_exact_model_name": True,
+    "max_seq_length": "MAX_LENGTH",
+    "random_state": "SEED",
+    "use_gradient_checkpointing": True,
+    "dtype": "torch.bfloat16",
+}
+
+DRIFTING = {
+    "learning_rate": 2e-4,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 0.1,
+    "optim": "adamw_torch_fused",
+    "weight_decay": 0.0,
+    "max_grad_norm": 1.0,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 8,
+    "num_train_epochs": 2,
+    "max_steps": -1,
+    "max_length": "MAX_LENGTH",
+    "packing": True,
+    "eval_packing": False,
+    "padding_free": False,
+    "bf16": True,
+    "fp16": False,
+    "gradient_checkpointing": True,
+    "save_strategy": "epoch",
+    "save_total_limit": 2,
+    "logging_steps": 10,
+    "seed": "SEED",
+    "report_to": "none",
+    "average_tokens_across_devices": True,
+}
+
+
+def test_every_default_that_drifts_between_tools_is_written() -> None:
+    tree = script()
+    loaded, trained = keywords(tree, "from_pretrained"), keywords(tree, "SFTConfig")
+    assert {key: loaded.get(key) for key in LOADED} == LOADED
+    assert {key: trained.get(key) for key in DRIFTING} == DRIFTING
+    assert keywords(tree, "get_peft_model")["r"] == 16
+    assert (value(tree, "SEED"), value(tree, "MAX_LENGTH")) == (42, 2048)
+
+
+@pytest.mark.parametrize(
+    ("method", "wanted"),
+    [
+        (lora("lora"), (False, False, True, False)),
+        (lora("qlora"), (True, False, False, False)),
+        (lora("qlora", quantization=QuantizationPlan(8, None, None, "bfloat16")), (False, True, False, False)),
+        (FULL, (False, False, False, True)),
+    ],
+)
+def test_one_way_of_loading(method: Any, wanted: tuple[bool, ...]) -> None:
+    loaded = keywords(script(method=method), "from_pretrained")
+    names = ("load_in_4bit", "load_in_8bit", "load_in_16bit", "full_finetuning")
+    assert tuple(loaded[name] for name in names) == wanted
+
+
+def test_full_has_no_adapter_and_its_type_is_said() -> None:
+    text = unsloth.emit(plan(method=FullPlan("full", (), (), "float32")), None, ()).files["train.py"]
+    assert "get_peft_model" not in text
+    assert keywords(ast.parse(text), "from_pretrained")["float32_mixed_precision"] is True
+    assert keywords(script(method=FULL), "SFTConfig")["bf16"] is False
+
+
+def test_offload_is_unsloths_own_checkpointing() -> None:
+    tree = script(training__gradient_checkpointing="offload")
+    assert keywords(tree, "get_peft_model")["use_gradient_checkpointing"] == "unsloth"
+
+
+def test_sources_say_what_is_unusual_about_them() -> None:
+    found = script(data__train=(source(weight=2.0, limit=10, fields=Fields(messages="turns")),))
+    call = "source(path='/data/train.jsonl', format='messages', weight=2.0, limit=10, messages='turns')"
+    assert value(found, "TRAIN") == f"[{call}]"
+
+
+def test_rows_are_kept_back_as_in_every_target() -> None:
+    share, none = script(data__validation=0.1), script(data__validation=None)
+    assert value(share, "VALIDATION") == 0.1
+    assert "held_out(len(rows), VALIDATION, SEED)" in ast.unparse(share)
+    assert "held_out" not in ast.unparse(none)
+    assert not unsloth.emit(plan(data__validation=0.1), None, ()).splits
+
+
+def test_the_script_finds_what_it_imports() -> None:
+    files = unsloth.emit(plan(), None, ()).files
+    beside = {name.removesuffix(".py") for name in files if name.endswith(".py")}
+    tools = {"unsloth", "torch", "datasets", "transformers", "trl"}
+    for name in beside:
+        nodes = ast.parse(files[f"{name}.py"]).body
+        wanted = {str(node.module).partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
+        wanted |= {
+            alias.name.partition(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names
+        }
+        assert wanted - beside - tools - set(sys.stdlib_module_names) == set(), name
+    assert not re.search(r"\b(compiler|backends|schemas)\b", files["train.py"])
+
+
+PLAIN = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
+    max_leaves=8,
+)
+
+
+@given(PLAIN)
+def test_literals_read_back_as_they_were(plain: object) -> None:
+    assert repr(ast.literal_eval(literal(plain))) == repr(plain)
+
+
+def test_other_types_have_no_literal() -> None:
+    with pytest.raises(TypeError, match="Fields has no literal"):
+        literal([Fields()])
+
+
+@given(st.text(), st.text())
+def test_no_text_of_a_recipe_becomes_code(system: str, project: str) -> None:
+    tree = script(data__system=system, logging__project=project, output__dir=system, logging__to=("wandb",))
+    assert value(tree, "SYSTEM") == system
+    assert value(tree, "OUT") == system
+    assert keywords(tree, "SFTConfig")["project"] == project
+    assert ast.dump(tree).count("Import") == ast.dump(script(logging__to=("wandb",))).count("Import")
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"hardware__gpu": "cpu"}, "data.packing"),
+        ({"method": lora(modules_to_save=("score",))}, "method.modules_to_save"),
+        ({"model__chat_template": "/nowhere/chat.jinja"}, "model.chat_template"),
+        ({"method": FullPlan("full", (), (), "float16")}, "method.weights_dtype"),
+    ],
+)
+def test_combinations_that_it_cannot_keep(changes: dict[str, Any], path: str) -> None:
+    assert ("FTC404", path) in refused(**changes)
+
+
+def test_nothing_is_lost_of_an_ordinary_plan() -> None:
+    assert refused() == set()
