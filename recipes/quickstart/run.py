@@ -85,7 +85,7 @@ def report(task: Task, before: dict[str, Any], after: dict[str, Any]) -> bool:
     print(f"\n{task.name}: exact answers on {after['total']} dates that it never saw")
     print(f"  before training  {before['accuracy']:6.1%}")
     print(f"  after training   {after['accuracy']:6.1%}   (expected: {task.enough})")
-    print(f"  training loss    {first:.3f} -> {last:.3f}")
+    print(f"  training loss    {first:.4f} -> {last:.4f}")
     for row in after["rows"][:3]:
         print(f"  {row['input']!r} -> {row['answer']!r}")
     print(f"\n  adapter      {(task.outputs / 'adapter').relative_to(ROOT)}")
