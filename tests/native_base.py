@@ -53,7 +53,7 @@ def make_tokenizer() -> Any:
         tokenizer_object=inner,
         bos_token=SPECIALS[0],
         eos_token="<|eot_id|>",
-        pad_token="<|pad|>",  # noqa: S106
+        pad_token="<|pad|>",
     )
     tokenizer.chat_template = LLAMA3
     return tokenizer

@@ -1,4 +1,4 @@
-"""The native run, for real: tiny models trained on this machine's CPU, in this process or in a child as `ftc run` does."""
+"""The native run, for real: tiny models trained on a CPU, in this process or in a child as `ftc run` does."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def metrics_of(plan: Plan) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (Path(plan.output.dir) / "metrics.jsonl").read_text().splitlines()]
 
 
-def validation_loss(plan: Plan, model: Any, folder: Path) -> float:
+def validation_loss(model: Any, folder: Path) -> float:
     """What a plain script finds: the loss of the held-out rows' answers, one row at a time."""
     import torch
     from model import load_tokenizer
@@ -285,7 +285,7 @@ def keys_of(value: Any, path: str = "") -> set[tuple[str, str]]:
 
 
 def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path) -> None:
-    """What the compiler writes into `plan.json` has to reach the run: a key that nobody reads would be a silent drop."""
+    """What the compiler writes into `plan.json` has to reach the run: a key that nobody reads is a silent drop."""
     import train
 
     rows = {

@@ -1,4 +1,4 @@
-"""One recipe with twelve mistakes: all twelve are reported in one pass, no others, each at its place, in every format."""
+"""One recipe with twelve mistakes: all are reported in one pass, no others, each at its place, in every format."""
 
 from __future__ import annotations
 

@@ -22,7 +22,17 @@ TITLE: Final = "TRL"
 VERSION: Final = "trl==1.16.0"
 
 HERE: Final = Path(__file__).parent
-SCRIPTS: Final = ("train.py", "settings.py", "model.py", "data.py", "rows.py", "formats.py", "report.py", "result.py")
+SCRIPTS: Final = (
+    "train.py",
+    "trainer.py",
+    "settings.py",
+    "model.py",
+    "data.py",
+    "rows.py",
+    "formats.py",
+    "report.py",
+    "result.py",
+)
 """Copied into an artifact as they stand."""
 
 TEMPLATES: Final = HERE.parent.parent / "schemas" / "catalog" / "chat_templates"
@@ -48,8 +58,8 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | file | what it is |
 | --- | --- |
 | `plan.json` | every setting of the run; change the recipe rather than this |
-| `train.py` | the run, read from the top; everything that is said to TRL is said there |
-| `settings.py` | what each setting is called by TRL |
+| `train.py` | the run, read from the top |
+| `trainer.py`, `settings.py` | the trainer, which is TRL's; what each setting is called by it |
 | `rows.py`, `formats.py`, `data.py` | reading the data; what its columns mean; which tokens are trained |
 | `model.py` | loading the model, putting the adapters on it |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |

@@ -7,9 +7,9 @@
     python train.py --fresh     train from the start
     python train.py --dry-run   load the model and the data, show what would be trained, and stop
 
-Read from the top: data, trainer, the run, the command line. `settings.py` says what each setting is called by TRL,
-`rows.py` and `formats.py` read the data, `data.py` decides which tokens are trained, `model.py` loads the model and
-puts the adapters on it, `report.py` and `result.py` write what happened. TRL itself is called in this file alone.
+Read from the top: data, the run, the command line. `trainer.py` is where TRL is called, `settings.py` says what each
+setting is called by it, `rows.py` and `formats.py` read the data, `data.py` decides which tokens are trained,
+`model.py` loads the model and puts the adapters on it, `report.py` and `result.py` write what happened.
 """
 
 from __future__ import annotations
@@ -41,28 +41,16 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 import datasets
 import torch
 import transformers
-from data import IGNORED, Counts, Rules, Tokens, prepare
+from data import Counts, Rules, Tokens, prepare
 from datasets import Dataset
 from formats import DataError
-from model import (
-    LORA_KINDS,
-    ModelError,
-    Plan,
-    choose_trained,
-    compile_layers,
-    load_base,
-    load_tokenizer,
-    set_adapter_dtype,
-    use_liger,
-)
+from model import ModelError, Plan, load_tokenizer
 from peft.helpers import disable_input_dtype_casting
-from peft.optimizers import create_loraplus_optimizer
 from report import Finisher, Reporter, closing_words, is_main, write_text
 from result import save, summarise
 from rows import held_out, read_rows, weighted
-from settings import SettingError, settings
-from transformers import PrinterCallback, Trainer
-from trl import SFTConfig, SFTTrainer, pack_dataset
+from settings import SettingError
+from trainer import build_trainer, packed
 
 
 class RunError(Exception):
@@ -105,97 +93,7 @@ def load_data(plan: Plan, tokenizer: Any) -> Prepared:
 
 def _dataset(rows: list[Tokens], data: dict[str, Any]) -> Dataset:
     dataset = Dataset.from_dict({"input_ids": [row.ids for row in rows], "labels": [row.labels for row in rows]})
-    return pack_dataset(dataset, data["max_length"], "bfd") if data["packing"] else dataset
-
-
-# --- trainer
-
-
-class CountingTrainer(SFTTrainer):
-    """TRL's trainer, which counts tokens without waiting for the device and takes the loss that the plan names.
-
-    `full`: transformers' own, over all logits. `chunked`: TRL's, or on a CPU, where TRL's kernel is slow, one over the
-    logits of trained positions alone, as long as these are few.
-    """
-
-    loss_kind = "chunked"
-    tokens: torch.Tensor | int = 0
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        if model.training:
-            mask = inputs.get("attention_mask")
-            self.tokens += inputs["input_ids"].numel() if mask is None else mask.sum()
-        if self.loss_kind == "full":
-            return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
-        if self.args.use_cpu and not self.aux_loss_enabled and _few(inputs["labels"], model):
-            return trained_positions_loss(model, inputs, num_items_in_batch)
-        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-
-
-FEW_LOGITS = 1 << 26
-"""A quarter of a GiB in float32."""
-
-
-def _few(labels: torch.Tensor, model: Any) -> bool:
-    return int((labels != IGNORED).sum()) * model.config.vocab_size <= FEW_LOGITS
-
-
-def trained_positions_loss(model: Any, inputs: dict[str, Any], items: torch.Tensor | int | None) -> torch.Tensor:
-    """Cross entropy over `items` tokens, the head applied only where a label is: elsewhere it would be thrown away."""
-    labels = inputs["labels"][:, 1:]
-    wanted = labels != IGNORED
-    head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][:, :-1][wanted],))
-    try:
-        logits = model(**{key: value for key, value in inputs.items() if key != "labels"}, use_cache=False).logits
-    finally:
-        hook.remove()
-    loss = torch.nn.functional.cross_entropy(logits.float(), labels[wanted], reduction="sum")
-    return loss / (wanted.sum() if items is None else items)
-
-
-def build_trainer(plan: Plan, out: Path, device: str, tokenizer: Any, prepared: Prepared) -> CountingTrainer:
-    """The model with its adapters, and the trainer around it."""
-    config = SFTConfig(**settings(plan, out, device, len(prepared.train)))
-    transformers.set_seed(plan["training"]["seed"])
-    base = load_base(plan, device)
-    if plan["training"]["kernels"] == "liger":
-        use_liger(base)
-    model = choose_trained(base, plan)
-    before = {name: item.detach().clone() for name, item in model.named_parameters() if item.requires_grad}
-    trainer = CountingTrainer(
-        model=model,
-        args=config,
-        train_dataset=prepared.train,
-        eval_dataset=prepared.validation,
-        processing_class=tokenizer,
-        callbacks=[Finisher(identity(plan))],
-        optimizers=(_lora_plus(plan, model, config), None),
-    )
-    _restore(trainer.model, before, plan)
-    trainer.loss_kind = plan["training"]["loss"]
-    trainer.remove_callback(PrinterCallback)
-    if plan["training"]["compile"]:
-        compile_layers(trainer.model)
-    return trainer
-
-
-def _restore(model: Any, before: dict[str, torch.Tensor], plan: Plan) -> None:
-    """TRL rounds the adapters of a quantised base to bfloat16; put back what they were before."""
-    for name, parameter in model.named_parameters():
-        if name in before:
-            parameter.data = before[name]
-    if plan["method"]["kind"] in LORA_KINDS:
-        set_adapter_dtype(model, plan)
-
-
-def _lora_plus(plan: Plan, model: Any, config: SFTConfig) -> torch.optim.Optimizer | None:
-    """An optimizer that learns B faster than A, where the method asks for it; None: the trainer's own."""
-    if plan["method"]["kind"] not in LORA_KINDS or plan["method"]["lora_plus_ratio"] is None:
-        return None
-    kind, options = Trainer.get_optimizer_cls_and_kwargs(config, model)
-    ratio = plan["method"]["lora_plus_ratio"]
-    return create_loraplus_optimizer(model, kind, loraplus_lr_ratio=ratio, weight_decay=config.weight_decay, **options)
+    return packed(dataset, data["max_length"]) if data["packing"] else dataset
 
 
 # --- the run
@@ -258,7 +156,9 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     resume = place_to_resume(plan, out, fresh)
     tokenizer = load_tokenizer(plan, folder)
     prepared = load_data(plan, tokenizer)
-    trainer = build_trainer(plan, out, device, tokenizer, prepared)
+    transformers.set_seed(plan["training"]["seed"])
+    trainer = build_trainer(plan, out, device, tokenizer, train=prepared.train, validation=prepared.validation)
+    trainer.add_callback(Finisher(identity(plan)))
     model: Any = trainer.model
     about = {
         "plan": identity(plan),

@@ -1,0 +1,119 @@
+# pyright: basic, reportPrivateImportUsage=false
+# Strict typing stops at transformers and trl, whose arguments are untyped.
+"""The trainer of a run: TRL's, with the model and the plan's settings in it. TRL moves, so it is called here alone.
+
+Copied as it stands into every native artifact, so it imports nothing of the compiler.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from data import IGNORED
+from datasets import Dataset
+from model import LORA_KINDS, Plan, choose_trained, compile_layers, load_base, set_adapter_dtype, use_liger
+from peft.optimizers import create_loraplus_optimizer
+from settings import settings
+from transformers import PrinterCallback, Trainer
+from trl import SFTConfig, SFTTrainer, pack_dataset
+
+
+class CountingTrainer(SFTTrainer):
+    """TRL's trainer, which counts tokens without waiting for the device and takes the loss that the plan names.
+
+    `full`: transformers' own, over all logits. `chunked`: TRL's, or on a CPU, where TRL's kernel is slow, one over the
+    logits of trained positions alone, as long as these are few.
+    """
+
+    loss_kind = "chunked"
+    tokens: torch.Tensor | int = 0
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if model.training:
+            mask = inputs.get("attention_mask")
+            self.tokens += inputs["input_ids"].numel() if mask is None else mask.sum()
+        if self.loss_kind == "full":
+            return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
+        if self.args.use_cpu and not self.aux_loss_enabled and _few(inputs["labels"], model):
+            return trained_positions_loss(model, inputs, num_items_in_batch)
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+
+FEW_LOGITS = 1 << 26
+"""A quarter of a GiB in float32."""
+
+
+def _few(labels: torch.Tensor, model: Any) -> bool:
+    return int((labels != IGNORED).sum()) * model.config.vocab_size <= FEW_LOGITS
+
+
+def trained_positions_loss(model: Any, inputs: dict[str, Any], items: torch.Tensor | int | None) -> torch.Tensor:
+    """Cross entropy over `items` tokens, the head applied only where a label is: elsewhere it would be thrown away."""
+    labels = inputs["labels"][:, 1:]
+    wanted = labels != IGNORED
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][:, :-1][wanted],))
+    try:
+        logits = model(**{key: value for key, value in inputs.items() if key != "labels"}, use_cache=False).logits
+    finally:
+        hook.remove()
+    loss = torch.nn.functional.cross_entropy(logits.float(), labels[wanted], reduction="sum")
+    return loss / (wanted.sum() if items is None else items)
+
+
+def packed(rows: Dataset, max_length: int) -> Dataset:
+    """Short rows laid end to end in rows of `max_length` tokens, best fit first; positions say where each begins."""
+    return pack_dataset(rows, max_length, "bfd")
+
+
+def build_trainer(
+    plan: Plan, out: Path, device: str, tokenizer: Any, *, train: Dataset, validation: Dataset | None
+) -> CountingTrainer:
+    """The model with its adapters, and the trainer around it. The caller has set the seed."""
+    config = SFTConfig(**settings(plan, out, device, len(train)))
+    base = load_base(plan, device)
+    if plan["training"]["kernels"] == "liger":
+        use_liger(base)
+    model = choose_trained(base, plan)
+    before = _adapters(model, plan)
+    trainer = CountingTrainer(
+        model=model,
+        args=config,
+        train_dataset=train,
+        eval_dataset=validation,
+        processing_class=tokenizer,
+        optimizers=(_lora_plus(plan, model, config), None),
+    )
+    _restore(trainer.model, before, plan)
+    trainer.loss_kind = plan["training"]["loss"]
+    trainer.remove_callback(PrinterCallback)
+    if plan["training"]["compile"]:
+        compile_layers(trainer.model)
+    return trainer
+
+
+def _adapters(model: Any, plan: Plan) -> dict[str, torch.Tensor]:
+    """A copy of the adapters; nothing where all weights are trained, which would be copied in vain."""
+    if plan["method"]["kind"] not in LORA_KINDS:
+        return {}
+    return {name: item.detach().clone() for name, item in model.named_parameters() if item.requires_grad}
+
+
+def _restore(model: Any, before: dict[str, torch.Tensor], plan: Plan) -> None:
+    """TRL rounds the adapters of a quantised base to bfloat16; put back what they were before."""
+    for name, parameter in model.named_parameters():
+        if name in before:
+            parameter.data = before[name]
+    if plan["method"]["kind"] in LORA_KINDS:
+        set_adapter_dtype(model, plan)
+
+
+def _lora_plus(plan: Plan, model: Any, config: SFTConfig) -> torch.optim.Optimizer | None:
+    """An optimizer that learns B faster than A, where the method asks for it; None: the trainer's own."""
+    if plan["method"]["kind"] not in LORA_KINDS or plan["method"]["lora_plus_ratio"] is None:
+        return None
+    kind, options = Trainer.get_optimizer_cls_and_kwargs(config, model)
+    ratio = plan["method"]["lora_plus_ratio"]
+    return create_loraplus_optimizer(model, kind, loraplus_lr_ratio=ratio, weight_decay=config.weight_decay, **options)
