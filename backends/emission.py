@@ -133,6 +133,9 @@ def _cards(plan: Plan) -> str:
     )
 
 
-def requirements(target: Target) -> str:
-    """The tested versions, one requirement a line."""
-    return (Path(__file__).parent / "requirements" / f"{target}.txt").read_text(encoding="utf-8")
+def requirements(target: Target, words: Sequence[str]) -> str:
+    """The tested versions, one requirement a line, and what the plan needs beyond them: trackers, kernels."""
+    from backends.native import EXTRAS
+
+    pinned = (Path(__file__).parent / "requirements" / f"{target}.txt").read_text(encoding="utf-8")
+    return pinned + "".join(f"{EXTRAS[word]}\n" for word in words if word in EXTRAS)

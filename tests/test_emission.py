@@ -92,6 +92,19 @@ def test_artifact_names_its_command_and_pins_its_tool(target: Target) -> None:
     assert artifact.body in artifact.files
 
 
+@pytest.mark.parametrize("target", TOOLS)
+def test_a_tracker_is_required_where_it_is_used(target: Target) -> None:
+    artifact = load(target).emit(plan(logging__to=("mlflow",)), None, ())
+    assert "mlflow" in artifact.files["requirements.txt"]
+    assert "mlflow" not in load(target).emit(plan(), None, ()).files["requirements.txt"]
+
+
+def test_kernels_are_required_where_the_tool_does_not_bring_them() -> None:
+    wanted = plan(training__kernels="liger")
+    assert "liger-kernel==" in load("llamafactory").emit(wanted, None, ()).files["requirements.txt"]
+    assert "liger" not in load("axolotl").emit(wanted, None, ()).files["requirements.txt"]
+
+
 def test_a_share_of_the_rows_is_parted_by_ftc() -> None:
     wanted = plan(data__train=(source(limit=10), source("/data/more.jsonl")), data__validation=0.1)
     split = rows(wanted).split

@@ -37,7 +37,7 @@ def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> 
     config = yaml_document(comment(head_lines(TOOL, plan, lost, command)), CHAPTERS, keys)
     files = {
         CONFIG: config,
-        "requirements.txt": requirements("axolotl"),
+        "requirements.txt": requirements("axolotl", plan.logging.to),
         "README.md": readme(TOOL, plan, footprint, lost, command),
     }
     split = rows(plan).split

@@ -29,7 +29,7 @@ def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> 
     files = {
         CONFIG: yaml_document(comment(head_lines(TOOL, plan, lost, command)), CHAPTERS, keys),
         DATASETS: json.dumps(_dataset_info(rows(plan)), indent=2, ensure_ascii=False) + "\n",
-        "requirements.txt": requirements("llamafactory"),
+        "requirements.txt": requirements("llamafactory", (*plan.logging.to, plan.training.kernels)),
         "README.md": readme(TOOL, plan, footprint, lost, command),
     }
     split = rows(plan).split

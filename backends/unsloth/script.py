@@ -36,7 +36,7 @@ def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> 
         SCRIPT: script,
         **{name: (BACKENDS / "native" / name).read_text(encoding="utf-8") for name in BESIDE},
         **template_files(plan),
-        "requirements.txt": requirements("unsloth"),
+        "requirements.txt": requirements("unsloth", plan.logging.to),
         "README.md": readme(TOOL, plan, footprint, lost, COMMAND),
     }
     return Artifact("unsloth", SCRIPT, files, COMMAND)
