@@ -122,7 +122,7 @@ def test_methods_learn_and_what_is_saved_is_what_was_trained(
     assert summary["loss"]["last"] < summary["loss"]["first"] - 0.5
     assert summary["loss"]["last_validation"] < summary["loss"]["first_validation"]
     # Packed rows and padded ones are weighed differently in a mean over batches of several rows, not in one batch.
-    found = validation_loss(made, reloaded(made), tmp_path / "artifact")
+    found = validation_loss(reloaded(made), tmp_path / "artifact")
     assert math.isclose(found, summary["loss"]["last_validation"], abs_tol=2e-3)
 
 
@@ -139,7 +139,7 @@ def test_qlora_trains_on_a_cpu(plan: Callable[..., Plan], tmp_path: Path) -> Non
 
     merged = AutoModelForCausalLM.from_pretrained(out / "merged").eval()
     assert not hasattr(merged.config, "quantization_config")
-    found = validation_loss(made, merged, tmp_path / "artifact")
+    found = validation_loss(merged, tmp_path / "artifact")
     assert math.isclose(found, summary["loss"]["last_validation"], abs_tol=0.1)
 
 
