@@ -16,7 +16,7 @@ from peft import PeftModel
 from report import Reporter, measured_memory, versions, write_folder
 
 
-def save(plan: Plan, model: Any, tokenizer: Any, out: Path, device: str) -> None:
+def save(plan: Plan, model: Any, tokenizer: Any, out: Path) -> None:
     """What was trained, and beside it the merged model where the plan asks for one."""
 
     # PEFT looks on the hub whether the embeddings were resized, unless it is told that they were not.
@@ -29,12 +29,15 @@ def save(plan: Plan, model: Any, tokenizer: Any, out: Path, device: str) -> None
     result = result_folder(plan, out)
     write_folder(result, write)
     if plan["output"]["merge"] and isinstance(model, PeftModel):
-        merge(plan, result, tokenizer, out / "merged", device)
+        merge(plan, result, tokenizer, out / "merged")
 
 
-def merge(plan: Plan, adapter: Path, tokenizer: Any, target: Path, device: str) -> None:
-    """The adapter merged into a base loaded without quantisation: into 4 bit it would not survive."""
-    merged = PeftModel.from_pretrained(load_base(plan, device, quantized=False), str(adapter)).merge_and_unload()
+def merge(plan: Plan, adapter: Path, tokenizer: Any, target: Path) -> None:
+    """The adapter merged into a base loaded without quantisation: into 4 bit it would not survive.
+
+    In main memory: on the card it would stand beside the model that was trained, which the plan did not allow for.
+    """
+    merged = PeftModel.from_pretrained(load_base(plan, "cpu", quantized=False), str(adapter)).merge_and_unload()
 
     def write(folder: Path) -> None:
         merged.save_pretrained(folder)

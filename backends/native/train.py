@@ -178,7 +178,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
         reporter.close()
     summary = summarise(plan, trainer.state, reporter, device) | about
     if is_main():
-        save(plan, model, tokenizer, out, device)
+        save(plan, model, tokenizer, out)
         write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 

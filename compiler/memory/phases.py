@@ -141,15 +141,6 @@ def evaluate(run: Run) -> Moment:
     return _moment(run, activations=passing, logits=logits, workspace=_dequantised(run))
 
 
-def merge(run: Run) -> Moment:
-    """A merge on the card loads the base in 16 bit beside the run, and writes out one update at a time."""
-    plan = run.plan
-    if not (plan.output.merge and run.adapters and run.stack.merges_on_card):
-        return Moment()
-    second = plan.facts.params * run.precision.base + run.adapters
-    return Moment(run.weights + second, run.adapters, optimizer=run.optimizer, workspace=4 * run.base.largest)
-
-
 def host_ram(run: Run) -> int:
     """Bytes of main memory on one node: processes, the checkpoint's pages, what is offloaded, and a merge."""
     plan = run.plan
@@ -162,7 +153,7 @@ def host_ram(run: Run) -> int:
         total += int((_state(plan, run.groups, run.layout) * plan.devices + sum(g.size for g in run.groups)) * share)
     if plan.training.gradient_checkpointing == "offload":
         total += int(plan.facts.layers * run.kept.boundary * run.work.tokens) * plan.hardware.count
-    return total + (files if plan.output.merge and not run.stack.merges_on_card else 0)
+    return total + (files if plan.output.merge else 0)
 
 
 def _moment(run: Run, *, gradients: int = 0, activations: int = 0, logits: int = 0, workspace: int = 0) -> Moment:

@@ -39,7 +39,7 @@ class Profile(Struct, frozen=True):
     input. `foreach`: the optimizer step makes a temporary the size of all trained weights. `holds_outputs`: the loop
     keeps the logits until the next step. `losses`: those it has, the default first. `packed`: packed rows
     stay rows, each with a mask; or are laid end to end, with the lengths of documents or under one mask over all.
-    `merges_on_card`: a merge loads the base a second time, onto the card. `sources`: where each fact is from.
+    `sources`: where each fact is from.
     """
 
     stack: Stack
@@ -53,7 +53,6 @@ class Profile(Struct, frozen=True):
     losses: tuple[Loss, ...]
     tile: Tile
     packed: Literal["rows", "flat", "flat_masked"]
-    merges_on_card: bool
     expandable_segments: bool
     sources: dict[str, str]
 
@@ -85,7 +84,6 @@ def profile(stack: Stack) -> Profile:
         losses=tuple(value["losses"]),
         tile=Tile(**value["tile"]),
         packed=value["packed"],
-        merges_on_card=value["merges_on_card"],
         expandable_segments=value["expandable_segments"],
         sources={name: fact["source"] for name, fact in facts.items()},
     )
