@@ -52,7 +52,7 @@ def make_tokenizer() -> Any:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inner,
         bos_token=SPECIALS[0],
-        eos_token="<|eot_id|>",
+        eos_token=SPECIALS[3],
         pad_token="<|pad|>",
     )
     tokenizer.chat_template = LLAMA3

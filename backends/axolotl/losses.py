@@ -83,6 +83,8 @@ def _lost_of_run(plan: Plan) -> list[Finding]:
         found.append(
             differs("training.warmup", f"it comes to one step of {plan.training.max_steps}, and one is made two")
         )
+    if plan.devices > 1:
+        found.append(differs("hardware.count", "each card averages over its own trained tokens, not over all cards'"))
     if plan.logging.project != plan.name and not set(plan.logging.to) & TRACKERS.keys():
         found.append(lost("logging.project", f"only {', '.join(TRACKERS)} have projects, and none is in logging.to"))
     return found

@@ -62,6 +62,7 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `trainer.py`, `settings.py` | the trainer, which is TRL's; what each setting is called by it |
 | `rows.py`, `formats.py`, `data.py` | reading the data; what its columns mean; which tokens are trained |
 | `model.py` | loading the model, putting the adapters on it |
+| `resume.py` | where a run that was stopped goes on |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |
 
 Results go to `{out}`: `{result}/`, `summary.json`, `metrics.jsonl`, `checkpoints/`. Started again, a run that was

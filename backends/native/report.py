@@ -176,18 +176,6 @@ class Reporter(TrainerCallback):
         return [line[key] for line in self.history if key in line]
 
 
-class Finisher(TrainerCallback):
-    """Marks a checkpoint as complete, and as one of this plan, once all of it is on disk."""
-
-    def __init__(self, identity: str) -> None:
-        self.identity = identity
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if state.is_world_process_zero and folder.is_dir():
-            write_text(folder / "complete.json", json.dumps({"plan": self.identity, "step": state.global_step}))
-
-
 def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),

@@ -15,7 +15,6 @@ setting is called by it, `rows.py` and `formats.py` read the data, `data.py` dec
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import logging
 import os
@@ -46,8 +45,9 @@ from datasets import Dataset
 from formats import DataError
 from model import ModelError, Plan, load_tokenizer
 from peft.helpers import disable_input_dtype_casting
-from report import Finisher, Reporter, closing_words, is_main, write_text
+from report import Reporter, closing_words, is_main, write_text
 from result import save, summarise
+from resume import Finisher, ResumeError, finished, identity, place_to_resume, step_of
 from rows import held_out, read_rows, weighted
 from settings import SettingError
 from trainer import build_trainer, packed
@@ -99,27 +99,6 @@ def _dataset(rows: list[Tokens], data: dict[str, Any]) -> Dataset:
 # --- the run
 
 
-def identity(plan: Plan) -> str:
-    """A hash of all that decides what is computed; where results go and what is reported do not."""
-    parts = {key: plan[key] for key in ("name", "model", "method", "data", "training", "hardware")}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def place_to_resume(plan: Plan, out: Path, fresh: bool) -> str | None:
-    """The checkpoint to go on from: the plan's, or the newest complete one of this very plan."""
-    checkpoint = plan["checkpoint"]
-    resume = checkpoint["resume"]
-    if fresh or resume == "never" or (resume == "auto" and checkpoint["weights_only"]):
-        return None
-    if resume != "auto":
-        if not (Path(resume) / "trainer_state.json").is_file():
-            raise RunError(f'checkpoint.resume = "{resume}" is no checkpoint')
-        return resume
-    marks = [(json.loads(mark.read_text()), mark.parent) for mark in out.glob("checkpoints/*/complete.json")]
-    own = [(mark["step"], str(folder)) for mark, folder in marks if mark["plan"] == identity(plan)]
-    return max(own)[1] if own else None
-
-
 def choose_device(plan: Plan) -> str:
     """Where this process trains. Raises `RunError` where the plan wants something that is not here."""
     wanted, training = plan["derived"]["cpu"], plan["training"]
@@ -139,15 +118,6 @@ def choose_device(plan: Plan) -> str:
     return device
 
 
-def finished(plan: Plan, out: Path, fresh: bool) -> dict[str, Any] | None:
-    """The summary of an earlier run of this very plan that came to its end."""
-    path = out / "summary.json"
-    if fresh or plan["checkpoint"]["resume"] != "auto" or not path.is_file():
-        return None
-    summary = json.loads(path.read_text("utf-8"))
-    return summary if summary["plan"] == identity(plan) and Path(summary["result"]).is_dir() else None
-
-
 def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> dict[str, Any]:
     """Train, and give the summary. `folder` holds the files beside the plan."""
     out = Path(plan["output"]["dir"])
@@ -162,7 +132,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     model: Any = trainer.model
     about = {
         "plan": identity(plan),
-        "resumed_at": _step(resume) if resume else None,
+        "resumed_at": step_of(resume) if resume else None,
         "rows": prepared.counts,
         "packed_rows": len(prepared.train) if plan["data"]["packing"] else None,
         "trained_parameters": sum(item.numel() for item in model.parameters() if item.requires_grad),
@@ -181,10 +151,6 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
         save(plan, model, tokenizer, out)
         write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
-
-
-def _step(checkpoint: str) -> int:
-    return json.loads((Path(checkpoint) / "trainer_state.json").read_text("utf-8"))["global_step"]
 
 
 # --- the command line
@@ -223,7 +189,7 @@ def _told(path: Path, fresh: bool, dry: bool) -> str:
     return closing_words(summary) + ("\n  it was finished already; --fresh trains again\n" if before else "\n")
 
 
-EXPECTED = (DataError, ModelError, RunError, SettingError, ImportError, OSError, json.JSONDecodeError)
+EXPECTED = (DataError, ModelError, ResumeError, RunError, SettingError, ImportError, OSError, json.JSONDecodeError)
 """Errors whose own words say what is wrong."""
 
 
