@@ -30,6 +30,7 @@ SCRIPTS: Final = (
     "data.py",
     "rows.py",
     "formats.py",
+    "resume.py",
     "report.py",
     "result.py",
 )
