@@ -84,7 +84,7 @@ def test_template_that_rewrites_the_past_is_refused(tokenizer: Any) -> None:
 
 def test_raw_text_ends_and_its_prompt_is_not_trained(tokenizer: Any) -> None:
     assert trained(tokenizer, Row("here", 1.0, prompt="car 1?", text=" green")) == " green<|eot_id|>"
-    assert trained(tokenizer, Row("here", 1.0, text="The car"), "all") == "he car<|eot_id|>"  # nothing precedes the T
+    assert trained(tokenizer, Row("here", 1.0, text="<|begin_of_text|>The car"), "all") == "The car<|eot_id|>"
 
 
 @pytest.mark.parametrize("name", chat_templates())
