@@ -36,8 +36,11 @@ class CountingTrainer(SFTTrainer):
             self.tokens += inputs["input_ids"].numel() if mask is None else mask.sum()
         if self.loss_kind == "full":
             return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
-        if self.args.use_cpu and not self.aux_loss_enabled and _few(inputs["labels"], model):
-            return trained_positions_loss(model, inputs, num_items_in_batch)
+        bare = self.accelerator.unwrap_model(model)
+        if self.args.use_cpu and not self.aux_loss_enabled and _few(inputs["labels"], bare.config.vocab_size):
+            loss = trained_positions_loss(model, bare.get_output_embeddings(), inputs, num_items_in_batch)
+            # `num_items_in_batch` counts the tokens of all processes, whose gradients are averaged.
+            return loss if num_items_in_batch is None else loss * self.accelerator.num_processes
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
 
@@ -45,15 +48,16 @@ FEW_LOGITS = 1 << 26
 """A quarter of a GiB in float32."""
 
 
-def _few(labels: torch.Tensor, model: Any) -> bool:
-    return int((labels != IGNORED).sum()) * model.config.vocab_size <= FEW_LOGITS
+def _few(labels: torch.Tensor, vocabulary: int) -> bool:
+    return int((labels != IGNORED).sum()) * vocabulary <= FEW_LOGITS
 
 
-def trained_positions_loss(model: Any, inputs: dict[str, Any], items: torch.Tensor | int | None) -> torch.Tensor:
+def trained_positions_loss(
+    model: Any, head: torch.nn.Module, inputs: dict[str, Any], items: torch.Tensor | int | None
+) -> torch.Tensor:
     """Cross entropy over `items` tokens, the head applied only where a label is: elsewhere it would be thrown away."""
     labels = inputs["labels"][:, 1:]
     wanted = labels != IGNORED
-    head = model.get_output_embeddings()
     hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][:, :-1][wanted],))
     try:
         logits = model(**{key: value for key, value in inputs.items() if key != "labels"}, use_cache=False).logits
