@@ -42,17 +42,17 @@ LATER: Final[Table] = {
     "output.merge": NotImpl("merging is a command of its own there, and not written yet", neutral=(False,)),
     "hardware.nodes": NotImpl("several machines are not written for this target", neutral=(1,)),
     "hardware.offload": NotImpl("sharding is not written for this target", neutral=("none",)),
-    "targets.axolotl": NotImpl("raw keys are not written yet", neutral=({},)),
-    "targets.llamafactory": NotImpl("raw keys are not written yet", neutral=({},)),
+    "targets.axolotl": NotImpl("raw keys under targets.axolotl are not written yet", neutral=({},)),
+    "targets.llamafactory": NotImpl("raw keys under targets.llamafactory are not written yet", neutral=({},)),
 }
 
 DIFFERS: Final = "FTC405"
 """The code of warnings that say: the target does it, a little differently."""
 
 
-def lost(path: str, why: str) -> Finding:
+def lost(path: str, why: str, hint: str | None = None) -> Finding:
     """This value cannot be had beside the others."""
-    return Finding("FTC404", path, f"{path} cannot be kept beside the rest: {why}")
+    return Finding("FTC404", path, f"{path} cannot be kept beside the rest: {why}", hint)
 
 
 def later(path: str, why: str) -> Finding:

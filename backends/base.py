@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol, cast
 
 from msgspec import Struct
 
@@ -33,6 +33,10 @@ class Backend(Protocol):
         """What of this plan is lost although each leaf alone can be said: combinations."""
         ...
 
+    def largest_micro(self, plan: Plan) -> int | None:
+        """The largest micro batch that the target can do, None where it has no limit of its own."""
+        ...
+
     def emit(self, plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> Artifact:
         """The files and the command of this plan. `lost` is written into the header of the config or script."""
         ...
@@ -56,7 +60,14 @@ def apply(table: Table, plan: Plan) -> Applied:
             findings.append(finding(path, value, refusal))
         elif isinstance(answer, Key) and value is not None:
             keys[answer.key] = answer.via(value)
-    return Applied(keys, tuple(findings))
+    return Applied(keys, _once(findings))
+
+
+def _once(findings: list[Finding]) -> tuple[Finding, ...]:
+    """A refused objective is said once: its preferences are filled in by the compiler, and go with it."""
+    if all(item.path != "training.objective" for item in findings):
+        return tuple(findings)
+    return tuple(item for item in findings if not item.path.startswith("training.preference"))
 
 
 def pattern(path: str) -> str:
@@ -76,11 +87,18 @@ def refused(answer: Answer, value: object) -> Refusal | None:
 def finding(path: str, value: object, refusal: Refusal) -> Finding:
     """A refusal, at the leaf's line."""
     leaf = path.rsplit(".", 1)[-1]
-    return Finding(CODES[type(refusal)], path, f"{leaf} cannot be {spelled(value)}: {refusal.why}")
+    raw = path.startswith("targets.")
+    said = refusal.why if raw else f"{leaf} cannot be {spelled(value)}: {refusal.why}"
+    return Finding(CODES[type(refusal)], path, said)
 
 
 def spelled(value: object) -> str:
-    """A value as a recipe spells it."""
+    """A value as a recipe spells it, lists and sections on one line."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(spelled, cast(Sequence[object], value)))}]"
+    if isinstance(value, dict):
+        items = cast(dict[str, object], value).items()
+        return f"{{{', '.join(f'{name}: {spelled(item)}' for name, item in items)}}}"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 from tool_plans import FACTS, FULL, lora, plan, source
 
 from backends import llamafactory
@@ -71,7 +72,6 @@ DRIFTING = {
     "report_to": "none",
     "average_tokens_across_devices": True,
     "dataloader_num_workers": 0,
-    "output_dir": "/runs/support",
     "overwrite_output_dir": False,
     "template": "llama3",
     "mix_strategy": "concat",
@@ -161,6 +161,31 @@ def test_a_choice_left_open_is_only_warned_about() -> None:
 def test_a_type_other_than_the_stored_one_is_kept_apart() -> None:
     assert ("FTC405", "model.dtype") in findings(model__dtype="float16", method=lora())
     assert not [path for _, path in findings() if path == "model.dtype"]
+
+
+def test_packed_rows_under_flash_attention_go_one_at_a_time() -> None:
+    flash = {"model__attention": "flash_attention_2"}
+    assert llamafactory.largest_micro(plan(**flash)) == 1
+    assert llamafactory.largest_micro(plan(**flash, data__packing=False)) is None
+    assert llamafactory.largest_micro(plan()) is None
+    found = {item.path: item for item in llamafactory.losses(plan(**flash))}["training.micro_batch_size"]
+    assert found.hint == "write 1 or auto; or data.packing: false"
+    assert "training.micro_batch_size" not in {path for _, path in findings(**flash, training__micro_batch_size=1)}
+
+
+@pytest.mark.parametrize(
+    ("name", "hub_id", "dated"),
+    [
+        ("llama-3.1-8b-instruct", "meta-llama/Llama-3.1-8B-Instruct", True),
+        ("llama-3.3-70b-instruct", "unsloth/Llama-3.3-70B-Instruct", True),
+        ("llama-3-8b-instruct", "meta-llama/Meta-Llama-3-8B-Instruct", False),
+        ("base", None, False),
+    ],
+)
+def test_only_bases_whose_template_writes_a_date_are_warned_about(name: str, hub_id: str | None, dated: bool) -> None:
+    facts = replace(FACTS, name=name, hub_id=hub_id)
+    assert (("FTC405", "model.chat_template") in findings(facts=facts)) == dated
+    assert config(facts=facts)["template"] == "llama3"
 
 
 def test_a_template_of_another_wording_is_warned_about() -> None:

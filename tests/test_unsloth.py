@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tool_plans import FULL, lora, plan, source
+from msgspec.structs import replace
+from tool_plans import FACTS, FULL, lora, plan, source
 
 from backends import unsloth
 from backends.unsloth.script import literal
@@ -177,7 +178,7 @@ def test_other_types_have_no_literal() -> None:
 def test_no_text_of_a_recipe_becomes_code(system: str, project: str) -> None:
     tree = script(data__system=system, logging__project=project, output__dir=system, logging__to=("wandb",))
     assert value(tree, "SYSTEM") == system
-    assert value(tree, "OUT") == system
+    assert value(tree, "OUT").rpartition("/unsloth-")[0] == system
     assert keywords(tree, "SFTConfig")["project"] == project
     assert ast.dump(tree).count("Import") == ast.dump(script(logging__to=("wandb",))).count("Import")
 
@@ -193,6 +194,15 @@ def test_no_text_of_a_recipe_becomes_code(system: str, project: str) -> None:
 )
 def test_combinations_that_it_cannot_keep(changes: dict[str, Any], path: str) -> None:
     assert ("FTC404", path) in refused(**changes)
+
+
+@pytest.mark.parametrize(
+    ("softcap", "attention", "kept"),
+    [(False, "sdpa", True), (False, "eager", False), (True, "eager", True), (True, "sdpa", False)],
+)
+def test_attention_is_the_one_that_unsloth_brings(softcap: bool, attention: str, kept: bool) -> None:
+    found = refused(facts=replace(FACTS, softcap=softcap), model__attention=attention)
+    assert found == (set() if kept else {("FTC404", "model.attention")})
 
 
 def test_nothing_is_lost_of_an_ordinary_plan() -> None:

@@ -10,6 +10,11 @@ from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan, SourcePlan
 
 
+def largest_micro(plan: Plan) -> int | None:  # noqa: ARG001 - the signature is that of every target
+    """None: Axolotl has no limit of its own."""
+    return None
+
+
 def losses(plan: Plan) -> tuple[Finding, ...]:
     """Combinations that Axolotl cannot do, or would quietly do otherwise."""
     return (
@@ -79,12 +84,11 @@ def _lost_of_run(plan: Plan) -> list[Finding]:
         found.append(
             lost("checkpoint.best", "the best checkpoint is only looked for at steps; write a number of steps")
         )
-    if plan.training.warmup != 1 and warmup_steps(plan) == 1:
-        found.append(
-            differs("training.warmup", f"it comes to one step of {plan.training.max_steps}, and one is made two")
-        )
+    if warmup_steps(plan) == 1:
+        found.append(differs("training.warmup", "a warm-up of one step is made one of two"))
     if plan.devices > 1:
         found.append(differs("hardware.count", "each card averages over its own trained tokens, not over all cards'"))
     if plan.logging.project != plan.name and not set(plan.logging.to) & TRACKERS.keys():
-        found.append(lost("logging.project", f"only {', '.join(TRACKERS)} have projects, and none is in logging.to"))
+        unused = f"unused, as logging.to has none of {', '.join(TRACKERS)}, which have projects"
+        found.append(differs("logging.project", unused))
     return found

@@ -27,6 +27,11 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
     )
 
 
+def largest_micro(plan: Plan) -> int | None:
+    """1 where rows are packed under flash attention 2: it stops at more (llamafactory/hparams/parser.py)."""
+    return 1 if plan.data.packing and plan.model.attention == "flash_attention_2" else None
+
+
 def _lost_of_model(plan: Plan) -> list[Finding]:
     """It loads a base in the type it is stored in, whatever it computes in (llamafactory/model/loader.py)."""
     stored, dtype = plan.facts.dtype, plan.model.dtype
@@ -83,10 +88,11 @@ def _lost_of_data(plan: Plan) -> list[Finding]:
 
 def _lost_of_length(plan: Plan) -> list[Finding]:
     """It shortens and never drops. Where the recipe left the choice open, that is only worth a warning."""
-    packed = plan.data.packing and plan.model.attention == "flash_attention_2"
     found: list[Finding] = []
-    if packed and plan.training.micro_batch_size != 1:
-        found.append(lost("training.micro_batch_size", "packed rows under flash attention 2 go one at a time"))
+    largest = largest_micro(plan)
+    if largest and plan.training.micro_batch_size > largest:
+        why = "packed rows under flash attention 2 go one at a time"
+        found.append(lost("training.micro_batch_size", why, "write 1 or auto; or data.packing: false"))
     chosen = any(decision.path == "data.overlong" for decision in plan.decisions)
     if plan.data.overlong == "drop" and not chosen:
         found.append(lost("data.overlong", f"{SHORTENED}; write truncate"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from msgspec import Struct
@@ -18,7 +19,10 @@ class Template(Struct, frozen=True):
     differs: str | None = None
 
 
-DATE: Final = "where the tokenizer's own adds a system turn with a date (Llama 3.1 and later), it writes none"
+DATE: Final = "where the tokenizer's own adds a system turn with a date, it writes none"
+DATED: Final = re.compile(r"llama[-_ ]?3\.[123]", re.IGNORECASE)
+"""Bases whose own chat template writes the date: Llama 3.1 and later, which share Llama 3's chat format."""
+
 THOUGHT: Final = "it writes an empty thought before every answer, not only the last, and trains it"
 CLOSE: Final = "it writes no space before [/INST]"
 
@@ -27,7 +31,7 @@ TEMPLATES: Final[dict[str, Template]] = {
     "gemma": Template("gemma", NEWLINE),
     "gemma3": Template("gemma3", NEWLINE),
     "llama2": Template("llama2"),
-    "llama3": Template("llama3", DATE),
+    "llama3": Template("llama3"),
     "mistral": Template("mistral", CLOSE),
     "phi3": Template("phi", f"{NEWLINE}, and no end-of-text token after the last"),
     "phi4": Template("phi4"),
@@ -64,5 +68,7 @@ def chat_format(plan: Plan) -> str | None:
 
 def template(plan: Plan) -> Template | None:
     """The template for this plan; None where none writes its format."""
-    known = TEMPLATES if plan.model.chat_template == "tokenizer" else OURS
-    return known.get(chat_format(plan) or "")
+    if plan.model.chat_template != "tokenizer":
+        return OURS.get(chat_format(plan) or "")
+    dated = chat_format(plan) == "llama3" and DATED.search(plan.facts.hub_id or plan.facts.name)
+    return Template("llama3", DATE) if dated else TEMPLATES.get(chat_format(plan) or "")

@@ -16,7 +16,7 @@ from schemas.plan import Plan, SourcePlan, is_sources, leaves
 from schemas.recipe import Fields
 from schemas.support import Key
 
-__all__ = ["TABLE", "TITLE", "VERSION", "chat_templates", "emit", "losses"]
+__all__ = ["TABLE", "TITLE", "VERSION", "chat_templates", "emit", "largest_micro", "losses"]
 
 TITLE: Final = "TRL"
 VERSION: Final = "trl==1.16.0"
@@ -74,6 +74,11 @@ stopped goes on from its newest checkpoint; `--fresh` starts anew, `--dry-run` l
 def chat_templates() -> tuple[str, ...]:
     """The names that `model.chat_template` may have."""
     return tuple(sorted(path.stem for path in TEMPLATES.glob("*.jinja")))
+
+
+def largest_micro(plan: Plan) -> int | None:  # noqa: ARG001 - the signature is that of every target
+    """None: the native run has no limit of its own."""
+    return None
 
 
 def losses(plan: Plan) -> tuple[Finding, ...]:

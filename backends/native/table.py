@@ -10,7 +10,6 @@ OWN_METHODS = NotImpl("the native run trains lora, qlora, dora, qdora and full s
 OTHER_METHODS = ("ia3", "prefix_tuning", "prompt_tuning", "p_tuning", "adapter")
 COMPARING = NotImpl("the native run trains sft and pretrain so far")
 SHARDED = NotImpl("the native run trains on one device, or with ddp, so far")
-RAW = NotImpl("raw keys are for that target alone")
 NODES = NotImpl("the native run is started on one machine so far")
 NEW_TOKENS = NotImpl("the native run does not add tokens so far")
 PREFERENCES = NotImpl("the native run does not compare answers so far")
@@ -171,8 +170,8 @@ AROUND: Table = _same(
     "hardware.nodes": NotImpl(NODES.why, (1,)),
     "hardware.strategy": Key("hardware.strategy", refused=dict.fromkeys(("fsdp", "zero2", "zero3"), SHARDED)),
     "hardware.offload": NotImpl(SHARDED.why, ("none",)),
-    "targets.axolotl": NotImpl(RAW.why, ({},)),
-    "targets.llamafactory": NotImpl(RAW.why, ({},)),
+    "targets.axolotl": NotImpl("raw keys under targets.axolotl are for Axolotl alone", ({},)),
+    "targets.llamafactory": NotImpl("raw keys under targets.llamafactory are for LLaMA-Factory alone", ({},)),
 }
 
 CONSUMED: Table = {

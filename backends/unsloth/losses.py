@@ -15,9 +15,29 @@ NEVER_PACKED: Final = ("gemma2", "gpt_oss")
 """Families whose packing Unsloth turns off (unsloth/trainer.py)."""
 
 
+def largest_micro(plan: Plan) -> int | None:  # noqa: ARG001 - the signature is that of every target
+    """None: Unsloth has no limit of its own."""
+    return None
+
+
 def losses(plan: Plan) -> tuple[Finding, ...]:
     """What of this plan Unsloth would refuse, or quietly do otherwise."""
-    return (*unsayable(plan), *unreadable_template(plan), *_lost_of_method(plan), *_lost_of_packing(plan))
+    return (
+        *unsayable(plan),
+        *unreadable_template(plan),
+        *_lost_of_attention(plan),
+        *_lost_of_method(plan),
+        *_lost_of_packing(plan),
+    )
+
+
+def _lost_of_attention(plan: Plan) -> list[Finding]:
+    """Its attention is eager where the model caps its attention logits, and sdpa or faster elsewhere."""
+    asked, own = plan.model.attention, "eager" if plan.facts.softcap else "sdpa"
+    if asked == own or asked not in ("eager", "sdpa"):
+        return []
+    why = f"it brings its own attention, which stands for {own} with this model"
+    return [lost("model.attention", why, "write auto")]
 
 
 def _lost_of_method(plan: Plan) -> list[Finding]:
