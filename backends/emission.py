@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from os.path import relpath
 from pathlib import Path
 from shlex import join
 from typing import Final, cast
@@ -16,10 +19,12 @@ from schemas.artifact import Target
 from schemas.diagnostic import Finding
 from schemas.facts import GIB
 from schemas.footprint import Footprint
-from schemas.plan import Plan
+from schemas.plan import Plan, leaves
 from schemas.version import VERSION
 
 LOOKS_LIKE_A_NUMBER: Final = re.compile(r"[-+.]?[0-9]|[-+]?\.(inf|nan)", re.IGNORECASE)
+ODD_BREAKS: Final = frozenset("\x85\u2028\u2029")
+"""Line breaks of YAML 1.1 that stay as they are only between double quotes."""
 Chapter = tuple[str, Sequence[str]]
 """The title of a part of a config, and the keys that stand in it."""
 
@@ -41,7 +46,8 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(_: yaml.SafeDumper, value: str) -> yaml.Node:
     """PyYAML quotes what YAML 1.1 takes for a number, and leaves `1e-4`, which others take for one."""
-    style = "|" if "\n" in value else '"' if LOOKS_LIKE_A_NUMBER.match(value) else None
+    odd = not ODD_BREAKS.isdisjoint(value)
+    style = "|" if "\n" in value and not odd else '"' if odd or LOOKS_LIKE_A_NUMBER.match(value) else None
     return yaml.ScalarNode("tag:yaml.org,2002:str", value, style=style)
 
 
@@ -106,14 +112,49 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def readme(tool: Tool, plan: Plan, footprint: Footprint | None, lost: Sequence[Finding], command: Sequence[str]) -> str:
-    """The README beside the config."""
+DECIDING: Final = ("model.", "method.", "data.", "training.", "hardware.count", "hardware.strategy")
+"""Leaves that decide what is learned: a checkpoint of other values of theirs is one of another run."""
+
+PLACES: Final = ("base", "tokenizer", "chat_template", "path")
+"""Leaves that may hold an absolute path."""
+
+
+def out_folder(target: Target, plan: Plan) -> str:
+    """Where this tool puts this plan's results. The tools resume whatever checkpoint they find in their folder, so
+    each has one of its own for each plan: a changed learning rate starts anew, the same plan goes on."""
+    return f"{plan.output.dir}/{target}-{fingerprint(plan)}"
+
+
+def fingerprint(plan: Plan) -> str:
+    """Eight hexadecimal digits that stand for what is learned, wherever the project's folder lies."""
+    deciding = {path: _portable(path, value, plan) for path, value in leaves(plan).items() if path.startswith(DECIDING)}
+    return sha256(json.dumps(plain(deciding), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _portable(path: str, value: object, plan: Plan) -> object:
+    """Paths as seen from the output folder, which lies beside the recipe: they stay the same in another checkout."""
+    named = path.rsplit(".", 1)[-1] in PLACES and isinstance(value, str) and Path(value).is_absolute()
+    return Path(relpath(str(value), plan.output.dir)).as_posix() if named else value
+
+
+def readme(
+    tool: Tool,
+    plan: Plan,
+    footprint: Footprint | None,
+    lost: Sequence[Finding],
+    command: Sequence[str],
+    *,
+    remarks: Sequence[str] = (),
+) -> str:
+    """The README beside the config. `remarks`: what a reader of it should know, a paragraph each."""
     note = "".join(f"- {_one_line(item.message)}\n" for item in lost)
     return (
         f"# {plan.name}, for {tool.title}\n\n"
         f"Written by ftc for {tool.version}. In this folder, in an environment of its own:\n\n"
         f"```\npython -m pip install -r requirements.txt\n{join(command)}\n```\n\n"
-        f"Results go to `{plan.output.dir}`.\n"
+        f"Results go to `{out_folder(tool.target, plan)}`. The name holds a checksum of the model, method, data and "
+        "training: with any of them changed, a run starts anew.\n"
+        + "".join(f"\n{remark}\n" for remark in remarks)
         + (f"\nWhat differs from the recipe:\n\n{note}" if note else "")
         + (f"\nMemory: {_memory(footprint)}.\n" if footprint else "")
         + (f"\n{_cards(plan)}\n" if plan.hardware.gpu != "cpu" else "")

@@ -9,6 +9,7 @@ import yaml
 from tool_plans import FULL, lora, plan, source
 
 from backends import axolotl
+from backends.base import apply
 from schemas.method_plan import QuantizationPlan
 from schemas.recipe import Fields
 
@@ -59,7 +60,6 @@ DRIFTING = {
     "lora_mlp_kernel": False,
     "lora_qkv_kernel": False,
     "lora_o_kernel": False,
-    "output_dir": "/runs/support",
     "auto_resume_from_checkpoints": True,
 }
 
@@ -172,12 +172,41 @@ def test_a_template_of_ours_is_written_out() -> None:
         ({"data__train": (source(split="test"),)}, "data.train[0].split"),
         ({"data__loss_on": "completion"}, "data.loss_on"),
         ({"checkpoint__best": True}, "checkpoint.best"),
-        ({"logging__project": "chats"}, "logging.project"),
         ({"model__chat_template": "/nowhere/chat.jinja"}, "model.chat_template"),
     ],
 )
 def test_combinations_that_would_be_dropped_in_silence(changes: dict[str, Any], path: str) -> None:
     assert ("FTC404", path) in refused(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"logging__project": "chats"}, "logging.project"),
+        ({"training__warmup": 1}, "training.warmup"),
+        ({"training__warmup": 0.1, "training__max_steps": 10, "training__epochs": None}, "training.warmup"),
+    ],
+)
+def test_what_changes_no_result_or_little_is_only_warned_about(changes: dict[str, Any], path: str) -> None:
+    found = [(item.code, item.path, item.level) for item in axolotl.losses(plan(**changes))]
+    assert found == [("FTC405", path, "warning")]
+    assert not apply(axolotl.TABLE, plan(**changes)).findings
+
+
+def test_a_project_that_a_tracker_uses_is_not_warned_about() -> None:
+    assert refused(logging__project="chats", logging__to=("wandb",)) == set()
+
+
+def test_a_share_of_known_steps_is_rounded_up_by_ftc() -> None:
+    written = config(training__warmup=0.05, training__max_steps=30, training__epochs=None)
+    assert (written["warmup_steps"], "warmup_ratio" in written) == (2, False)
+
+
+def test_the_readme_says_how_axolotl_rounds_a_share() -> None:
+    in_epochs = axolotl.emit(plan(), None, ()).files["README.md"]
+    in_steps = axolotl.emit(plan(training__max_steps=30, training__epochs=None), None, ()).files["README.md"]
+    assert "rounds a share of warm-up steps down" in in_epochs
+    assert "warm-up" not in in_steps
 
 
 def test_nothing_is_lost_of_an_ordinary_plan() -> None:

@@ -13,9 +13,11 @@ from tool_plans import plan, source
 
 from backends import load
 from backends.alike import differs, lost, rows
+from backends.base import apply, spelled
 from backends.cadence import Cadence, cadence, scheduler, unsayable, warmup_steps
-from backends.emission import yaml_document
+from backends.emission import fingerprint, out_folder, yaml_document
 from schemas.artifact import Target
+from schemas.plan import PreferencePlan
 from schemas.recipe import Fields
 
 TOOLS: tuple[Target, ...] = ("axolotl", "llamafactory", "unsloth")
@@ -44,7 +46,7 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(),
     st.sampled_from(
-        ["no", "on", "Yes", "~", "null", "012", "1e-4", "1_000", "12:30", "0x1f", ".5", "-", "a: b", "# x"]
+        ["no", "on", "Yes", "~", "null", "012", "1e-4", "1_000", "12:30", "0x1f", ".5", "-", "a: b", "# x", "\x85"]
     ),
 )
 VALUES = st.one_of(SCALARS, st.lists(SCALARS), st.dictionaries(st.sampled_from("abc"), SCALARS))
@@ -126,6 +128,76 @@ def test_what_cannot_be_parted_is_refused_at_its_line(target: Target) -> None:
     found = load(target).losses(plan(data__train=(source(), other, hub), data__validation=0.1))
     wanted = {("FTC401", "data.train[1].format"), ("FTC401", "data.train[2].path")}
     assert wanted <= {(item.code, item.path) for item in found}
+
+
+# --- where results go
+
+
+@pytest.mark.parametrize("target", TOOLS)
+def test_results_go_to_a_folder_of_the_tool_and_the_plan(target: Target) -> None:
+    wanted, backend = plan(), load(target)
+    folder = out_folder(target, wanted)
+    assert re.fullmatch(rf"/runs/support/{target}-[0-9a-f]{{8}}", folder)
+    files = backend.emit(wanted, None, ()).files
+    assert folder in files[backend.emit(wanted, None, ()).body]
+    assert f"`{folder}`" in files["README.md"]
+    assert "/runs/support" not in "".join(files.values()).replace(folder, "")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training__learning_rate": 1e-4},
+        {"model__revision": "abc"},
+        {"method__rank": 8},
+        {"data__max_length": 1024},
+        {"data__train": (source("/data/other.jsonl"),)},
+        {"hardware__count": 2},
+    ],
+)
+def test_another_plan_has_another_folder(changes: dict[str, Any]) -> None:
+    assert out_folder("axolotl", plan(**changes)) != out_folder("axolotl", plan())
+
+
+@pytest.mark.parametrize("changes", [{"logging__every": 5}, {"checkpoint__keep": 9}, {"hardware__gpu": "a100-80gb"}])
+def test_what_is_learned_alike_goes_on_in_the_same_folder(changes: dict[str, Any]) -> None:
+    assert out_folder("axolotl", plan(**changes)) == out_folder("axolotl", plan())
+
+
+def test_the_same_plan_in_another_checkout_has_the_same_checksum() -> None:
+    moved = plan(
+        output__dir="/home/me/runs/support",
+        data__train=(source("/home/me/data/train.jsonl"),),
+        data__validation=(source("/home/me/data/validation.jsonl"),),
+    )
+    assert fingerprint(moved) == fingerprint(plan())
+
+
+# --- how refusals are worded
+
+
+@pytest.mark.parametrize("target", TOOLS)
+def test_a_refused_objective_is_said_once(target: Target) -> None:
+    wanted = plan(
+        training__loss="chunked" if target == "unsloth" else "full",
+        training__objective="dpo",
+        training__preference=PreferencePlan(0.1, "sigmoid"),
+        data__train=(source(format="preference"),),
+    )
+    found = [item.path for item in apply(load(target).TABLE, wanted).findings]
+    assert sorted(found) == ["data.train[0].format", "training.objective"]
+
+
+@pytest.mark.parametrize("target", TOOLS)
+def test_values_are_spelled_as_in_a_recipe(target: Target) -> None:
+    wanted = plan(model__tokens__add=("<x>", "<y>"), targets__axolotl={"qat": {"on": True}})
+    messages = {item.path: item.message for item in apply(load(target).TABLE, wanted).findings}
+    assert messages["model.tokens.add"] == "add cannot be [<x>, <y>]: added tokens are not written for this target"
+    assert messages["targets.axolotl"] == "raw keys under targets.axolotl are not written yet"
+
+
+def test_sections_are_spelled_on_one_line() -> None:
+    assert spelled({"a": (1, None), "b": {"c": False}}) == "{a: [1, null], b: {c: false}}"
 
 
 # --- when things happen

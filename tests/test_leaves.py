@@ -22,7 +22,7 @@ from leaf_values import Leaf, recipe_leaves, values
 from backends import TARGETS, load
 from backends.base import OURS, pattern
 from compiler.build import Compiled, Options, compile_recipe
-from schemas.artifact import Target
+from schemas.artifact import Artifact, Target
 from schemas.plan import leaves
 from schemas.support import Folded
 
@@ -48,6 +48,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "hardware.offload": {"hardware.strategy": "fsdp", "hardware.count": 2},
     "hardware.strategy": {"hardware.count": 2},
     "training.max_steps": {"training.epochs": None},
+    "logging.project": {"logging.to": ["wandb"]},
 }
 """Leaves that mean something only beside another value."""
 
@@ -127,10 +128,15 @@ def compile_data(recipe: dict[str, Any], target: Target) -> Compiled:
     return compile_recipe("leaf.yaml", json.dumps(recipe, indent=1), FOLDER, options)
 
 
+def text_of(artifact: Artifact) -> str:
+    """The config or script without the plan's checksum, which changes with every leaf and tells a tool nothing."""
+    return re.sub(rf"/{artifact.target}-[0-9a-f]{{8}}\b", "", artifact.files[artifact.body])
+
+
 def body(result: Compiled) -> object:
     """The config or script without header and comments."""
     assert result.artifact is not None
-    text = result.artifact.files[result.artifact.body]
+    text = text_of(result.artifact)
     if not result.artifact.body.endswith(".py"):
         extra = {name: file for name, file in result.artifact.files.items() if name.endswith("dataset_info.json")}
         return yaml.safe_load(text), extra, result.artifact.splits
@@ -145,7 +151,7 @@ def named(result: Compiled, key: str) -> object:
     assert result.artifact is not None
     if key in result.artifact.files:
         return result.artifact.files[key], result.artifact.splits
-    text = result.artifact.files[result.artifact.body]
+    text = text_of(result.artifact)
     if result.artifact.body.endswith(".py"):
         return _named_in_script(ast.parse(text), key), result.artifact.splits
     tree = yaml.safe_load(text)

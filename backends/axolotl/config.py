@@ -9,7 +9,7 @@ from backends.alike import Rows, column, own_template, rows
 from backends.axolotl.table import CHAPTERS, TABLE, TRACKERS
 from backends.base import apply
 from backends.cadence import Cadence, cadence, evaluation, scheduler, warmup_steps
-from backends.emission import Tool, comment, head_lines, readme, requirements, yaml_document
+from backends.emission import Tool, comment, head_lines, out_folder, readme, requirements, yaml_document
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.footprint import Footprint
@@ -38,10 +38,17 @@ def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> 
     files = {
         CONFIG: config,
         "requirements.txt": requirements("axolotl", plan.logging.to),
-        "README.md": readme(TOOL, plan, footprint, lost, command),
+        "README.md": readme(TOOL, plan, footprint, lost, command, remarks=_remarks(plan)),
     }
     split = rows(plan).split
     return Artifact("axolotl", CONFIG, files, command, (split,) if split else ())
+
+
+def _remarks(plan: Plan) -> tuple[str, ...]:
+    """What is too small for a finding. Steps are counted by Axolotl where the plan only has epochs."""
+    if isinstance(warmup_steps(plan), int):
+        return ()
+    return ("Axolotl rounds a share of warm-up steps down, and makes one step two; the other targets round it up.",)
 
 
 def _command(plan: Plan) -> tuple[str, ...]:
@@ -207,6 +214,7 @@ def _run(plan: Plan) -> dict[str, object]:
     seen, saved = evaluation(plan), cadence(plan.checkpoint.every, plan)
     resume = plan.checkpoint.resume
     return {
+        "output_dir": out_folder("axolotl", plan),
         **_cadence("eval", seen),
         **_cadence("save", saved),
         "load_best_model_at_end": plan.checkpoint.best and seen.strategy != "no",

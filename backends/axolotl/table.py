@@ -125,7 +125,7 @@ TABLE: Final[Table] = {
     "training.learning_rate": Key("learning_rate"),
     "training.scheduler": Folded("lr_scheduler"),
     "training.min_lr_ratio": Folded("lr_scheduler_kwargs"),
-    "training.warmup": Key("warmup_ratio", refused={1: NotYet("a warm-up of one step becomes one of two")}),
+    "training.warmup": Folded("warmup_ratio"),
     "training.optimizer": Key(
         "optimizer",
         lambda value: OPTIMIZERS[str(value)],
@@ -155,7 +155,7 @@ TABLE: Final[Table] = {
     "logging.every": Key("logging_steps"),
     "logging.to": Key("use_tensorboard"),
     "logging.project": Folded("wandb_project"),
-    "output.dir": Key("output_dir"),
+    "output.dir": Folded("output_dir"),
     "hardware.count": Folded("gradient_accumulation_steps"),
     "hardware.strategy": NotImpl("sharding is not written for this target", neutral=("single", "ddp")),
 }

@@ -8,7 +8,7 @@ from typing import Final
 from backends.alike import Rows, column, rows
 from backends.base import apply
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
-from backends.emission import Tool, comment, head_lines, readme, requirements, yaml_document
+from backends.emission import Tool, comment, head_lines, out_folder, readme, requirements, yaml_document
 from backends.llamafactory.table import CHAPTERS, DATASETS, TABLE
 from backends.llamafactory.templates import template
 from schemas.artifact import Artifact
@@ -180,6 +180,7 @@ def _run(plan: Plan) -> dict[str, object]:
     best = plan.checkpoint.best and seen.strategy != "no"
     resume = plan.checkpoint.resume
     return {
+        "output_dir": out_folder("llamafactory", plan),
         "resume_from_checkpoint": None if resume in ("auto", "never") else resume,
         "eval_strategy": seen.strategy,
         "eval_steps": seen.steps,

@@ -162,7 +162,7 @@ TABLE: Final[Table] = {
     "logging.every": Key("logging_steps"),
     "logging.to": Folded("report_to"),
     "logging.project": Key("project"),
-    "output.dir": Key("output_dir"),
+    "output.dir": Folded("output_dir"),
     "hardware.count": Folded("gradient_accumulation_steps"),
     "hardware.strategy": NotImpl("sharding is not written for this target", neutral=("single", "ddp")),
 }

@@ -10,7 +10,7 @@ from typing import Final, cast
 from backends.alike import TEMPLATE_FILE, own_template, template_files
 from backends.base import apply
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
-from backends.emission import Tool, comment, head_lines, readme, requirements
+from backends.emission import Tool, comment, head_lines, out_folder, readme, requirements
 from backends.unsloth.table import ARGUMENTS, LOAD, PEFT, TABLE
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
@@ -74,6 +74,7 @@ def _values(plan: Plan) -> dict[str, object]:
     keys = {**apply(TABLE, plan).keys, **_model(plan), **_training(plan), **_run(plan)}
     return {
         "plan": plan,
+        "out": out_folder("unsloth", plan),
         "full": isinstance(plan.method, FullPlan),
         "load": _picked(keys, LOAD),
         "peft": _picked(keys, PEFT),
