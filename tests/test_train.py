@@ -316,3 +316,24 @@ def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path) -> None:
         wanted |= keys_of(config)
         train.run(watch(config, "", seen), folder, dry=method.kind != "dora")
     assert sorted(".".join(found) for found in wanted - seen) == []
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(ground: Ground, tmp_path: Path) -> None:
+    """Two processes see the same rows a step as one does, so the losses are the same."""
+    found: dict[int, list[float]] = {}
+    for count in (1, 2):
+        made = make_plan(
+            ground.base,
+            source(ground.rows),
+            tmp_path / f"out{count}",
+            hardware={"count": count, "strategy": "single" if count == 1 else "ddp"},
+            data={"shuffle": False},
+            training={"max_steps": 8},
+        )
+        folder = write_artifact(made, tmp_path / f"artifact{count}")
+        start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+        ended = subprocess.run([*start, str(folder / "train.py")], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        found[count] = [line["loss"] for line in metrics_of(made) if "loss" in line]
+    assert found[2] == pytest.approx(found[1], abs=1e-4)
