@@ -14,6 +14,7 @@ from compiler.check import Checked, check
 from compiler.hardware import find_gpu
 from compiler.locate import locate
 from compiler.memory import weigh
+from compiler.memory.verdict import misfit
 from compiler.models import ModelNotFound, find_model
 from compiler.overrides import override
 from compiler.resolve import resolve
@@ -49,7 +50,11 @@ class Options(Struct, frozen=True):
 
 
 class Compiled(Struct, frozen=True):
-    """How far a recipe came. `missing`: a model was not found, so that little else could be said."""
+    """How far a recipe came. `missing`: a model was not found, so that little else could be said.
+
+    `misfit`: the memory verdict as a finding, where it is does_not_fit or tight: for reports that show findings alone.
+    It is none of `diagnostics`, as a recipe that does not fit is valid.
+    """
 
     file: str
     recipe: Recipe | None
@@ -58,6 +63,7 @@ class Compiled(Struct, frozen=True):
     artifact: Artifact | None
     diagnostics: tuple[Diagnostic, ...]
     missing: bool = False
+    misfit: Diagnostic | None = None
 
     @property
     def valid(self) -> bool:
@@ -92,13 +98,15 @@ def _compile_known(
     wrong = _errors((*source.diagnostics, *findings))
     stack = options.stack or ground.target
     plan = draft.plan if wrong else solve(draft.plan, draft.open, stack, _strategies(options))
-    said = _lost(plan, checked, options) if options.target else ()
+    said = _lost(plan, checked, options) if options.target else _raw(plan)
     lost = tuple(item for item in said if item.path not in wrong)
     findings += lost
     clean = not wrong and not _errors(lost)
     footprint = weigh(plan, stack) if clean else None
     artifact = _emit(plan, footprint, lost, options) if footprint else None
-    return Compiled(source.file, checked.recipe, plan, footprint, artifact, _placed(source, findings))
+    found = footprint and misfit(footprint, plan)
+    about = locate(found, source) if found else None
+    return Compiled(source.file, checked.recipe, plan, footprint, artifact, _placed(source, findings), misfit=about)
 
 
 def _emit(plan: Plan, footprint: Footprint, lost: tuple[Finding, ...], options: Options) -> Artifact | None:
@@ -116,6 +124,16 @@ def _lost(plan: Plan, checked: Checked, options: Options) -> tuple[Finding, ...]
     said = (replace(item, level=level) if item.code in LOSSY else item for item in found)
     named = (_as_written(item, backend.TITLE, checked.written) for item in said)
     return tuple(_untouched(named, checked))
+
+
+def _raw(plan: Plan) -> tuple[Finding, ...]:
+    """Raw keys are refused whatever the target: no target takes them yet."""
+    raw = {"targets.axolotl": plan.targets.axolotl, "targets.llamafactory": plan.targets.llamafactory}
+    return tuple(
+        Finding("FTC401", path, f"raw keys under {path} are not written yet", at="key")
+        for path, keys in raw.items()
+        if keys
+    )
 
 
 def _as_written(item: Finding, title: str, written: frozenset[str]) -> Finding:

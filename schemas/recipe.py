@@ -149,7 +149,7 @@ class Preference(Section):
 class Training(Section):
     objective: Objective = Field(default="sft", description="What is optimised.")
     epochs: Annotated[float, Field(gt=0)] = Field(
-        default=1, description="Passes over the training data.", examples=[1, 3]
+        default=1.0, description="Passes over the training data.", examples=[1, 3]
     )
     max_steps: Positive | None = Field(default=None, description="Optimizer steps, instead of epochs.", examples=[1000])
     global_batch_size: Positive = Field(

@@ -213,10 +213,10 @@ def test_the_reserve_is_taken_from_the_capacity() -> None:
     assert kept == A100_80.memory - GIB
 
 
-def test_a_cpu_has_no_context_and_float32_weights() -> None:
+def test_a_cpu_counts_the_process_and_has_float32_weights() -> None:
     plan = a_plan("Qwen/Qwen2.5-0.5B", "lora", gpu=CPU, dtype="float32", length=512)
     footprint = weigh(plan, "native")
-    assert footprint.parts.context == 0
+    assert footprint.parts.context == GIB // 2
     assert footprint.parts.weights == 4 * facts("Qwen/Qwen2.5-0.5B").params
     assert footprint.verdict == "fits"
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from report import write_text
+from rows import local_files
 from transformers import TrainerCallback
 
 Plan = dict[str, Any]
@@ -23,9 +25,25 @@ class ResumeError(Exception):
 
 
 def identity(plan: Plan) -> str:
-    """A hash of all that decides what is computed; where results go and what is reported do not."""
-    parts = {key: plan[key] for key in ("name", "model", "method", "data", "training", "hardware")}
+    """A hash of all that decides what is computed, local rows too; where results go and what is reported do not."""
+    parts: dict[str, Any] = {key: plan[key] for key in ("name", "model", "method", "data", "training", "hardware")}
+    parts["rows"] = [digest(file) for source in _sources(plan["data"]) for file in local_files(source["path"])]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _sources(data: dict[str, Any]) -> list[dict[str, Any]]:
+    own = data["validation"] if isinstance(data["validation"], list) else []
+    return [source for source in (*data["train"], *own) if source["local"]]
+
+
+@cache
+def digest(file: Path) -> str:
+    """A hash of a file's content."""
+    content = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            content.update(block)
+    return content.hexdigest()
 
 
 def place_to_resume(plan: Plan, out: Path, fresh: bool) -> str | None:

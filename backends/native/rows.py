@@ -70,7 +70,7 @@ def _records(source: Mapping[str, Any]) -> Iterator[tuple[str, Record]]:
     if not source["local"]:
         yield from _hub_records(source)
         return
-    for path in _files(source["path"]):
+    for path in local_files(source["path"]):
         yield from _file_records(path)
 
 
@@ -86,7 +86,8 @@ def _hub_records(source: Mapping[str, Any]) -> Iterator[tuple[str, Record]]:
         yield f"{path}, row {number}", dict(record)
 
 
-def _files(pattern: str) -> list[Path]:
+def local_files(pattern: str) -> list[Path]:
+    """The files that a path or glob names, in the order in which they are read."""
     path = Path(pattern)
     found = [path] if path.is_file() else [Path(name) for name in sorted(glob(pattern, recursive=True))]  # noqa: PTH207 (absolute patterns)
     if not found:

@@ -81,6 +81,8 @@ def load_data(plan: Plan, tokenizer: Any) -> Prepared:
     else:
         numbers = held_out(len(rows), share, seed) if share is not None else frozenset()
         kept = [row for number, row in enumerate(rows) if number in numbers]
+        if len(numbers) == len(rows):
+            raise DataError(f"data.validation = {share} keeps back all {len(rows)} rows, and none is left to train on")
         rows = [row for number, row in enumerate(rows) if number not in numbers]
     train, counts = prepare(weighted(rows, seed), tokenizer, rules)
     validation, watched = prepare(kept, tokenizer, rules) if kept else (None, Counts())

@@ -79,6 +79,8 @@ def command(
 
     Config or script, data files, pinned requirements, and a README with the command that runs it.
     """
+    if stdout and out:
+        raise click.UsageError("--stdout writes nothing: leave out --out")
     asked = Options(target=target, sets=sets, allow_lossy=allow_lossy, ignore_memory=ignore_memory, emit=True)
     built = build(open_file(recipe), asked, err=stdout)
     if stdout:

@@ -7,6 +7,7 @@ from typing import Final, get_args
 import click
 
 from backends import TARGETS
+from compiler.hardware import GpuProblem, find_gpu
 from schemas.footprint import Stack
 
 TARGET_OR_ALL: Final = click.Choice([*TARGETS, "all"])
@@ -14,7 +15,22 @@ STACK_OR_ALL: Final = click.Choice([*get_args(Stack), "all"])
 
 recipe = click.argument("recipe")
 recipes = click.argument("recipes", metavar="RECIPE...", nargs=-1, required=True)
-gpu = click.option("--gpu", metavar="GPU", help="Weigh for this card instead of the recipe's; see `ftc gpus`.")
+
+
+def known_gpu(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A card of the catalog, as it was written."""
+    del ctx
+    if value is None:
+        return value
+    found = find_gpu(value)
+    if isinstance(found, GpuProblem):
+        raise click.BadParameter(f"{found.message}; {found.hint}" if found.hint else found.message, param=param)
+    return value
+
+
+gpu = click.option(
+    "--gpu", metavar="GPU", callback=known_gpu, help="Weigh for this card instead of the recipe's; see `ftc gpus`."
+)
 sets = click.option(
     "--set",
     "sets",

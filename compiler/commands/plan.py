@@ -29,10 +29,19 @@ class _Asked(Struct, frozen=True):
     gpus: tuple[str | None, ...]
 
 
+def _known_or_all(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    return value if value == "all" else options.known_gpu(ctx, param, value)
+
+
 @click.command()
 @options.recipe
 @click.option("--target", type=click.Choice(TARGETS), help="Plan for this target; native if not given.")
-@click.option("--gpu", metavar="GPU|all", help="Weigh for this card instead of the recipe's; all: compare all cards.")
+@click.option(
+    "--gpu",
+    metavar="GPU|all",
+    callback=_known_or_all,
+    help="Weigh for this card instead of the recipe's; all: compare all cards.",
+)
 @click.option("--stack", type=options.STACK_OR_ALL, help="Whose training code is weighed; all: compare them.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 @options.sets

@@ -31,6 +31,7 @@ class Judged(Struct, frozen=True):
     sets: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
     footprints: tuple[Footprint, ...]
+    misfits: tuple[Diagnostic, ...]
     plan: Plan | None
 
     @property
@@ -62,11 +63,13 @@ def command(
     targets = TARGETS if target == "all" else (cast(Target | None, target),)
     asked = Options(gpu=gpu, sets=sets, allow_lossy=allow_lossy)
     found = [_judge(name, targets, asked) for name in recipes]
-    judged = [item for item in found if isinstance(item, Judged)]
     for error in found:
         if isinstance(error, FtcError):
             click.echo(f"{click.style('error', fg='red', bold=True)}: {error.message}", err=True)
-    _print(judged, form)
+    if form == "json":
+        click.echo(_json(recipes, found), nl=False)
+    else:
+        _print([item for item in found if isinstance(item, Judged)], form)
     return first(item.code if isinstance(item, Judged) else item.exit_code for item in found)
 
 
@@ -78,7 +81,8 @@ def _judge(name: str, targets: Sequence[Target | None], asked: Options) -> Judge
         return error
     compiled = [file.compile(replace(asked, target=target)) for target in targets]
     footprints = tuple(item.footprint for item in compiled if item.footprint)
-    return Judged(file, asked.sets, _merged(compiled), footprints, compiled[0].plan)
+    misfits = tuple(dict.fromkeys(item.misfit for item in compiled if item.misfit))
+    return Judged(file, asked.sets, _merged(compiled), footprints, misfits, compiled[0].plan)
 
 
 def _merged(compiled: Sequence[Compiled]) -> tuple[Diagnostic, ...]:
@@ -89,19 +93,18 @@ def _merged(compiled: Sequence[Compiled]) -> tuple[Diagnostic, ...]:
 
 def _print(judged: Sequence[Judged], form: Format) -> None:
     found = [item for one in judged for item in one.diagnostics]
+    misfits = [item for one in judged for item in one.misfits]
     if form == "text":
         paint = painter()
         click.echo(_text(judged, found, paint), nl=False, color=paint.on)
-    elif form == "json":
-        click.echo(_json(judged), nl=False)
     elif form == "sarif":
         from compiler.report.sarif import sarif
 
-        click.echo(sarif(found), nl=False)
+        click.echo(sarif([*found, *misfits]), nl=False)
     else:
         from compiler.report.github import github
 
-        click.echo(github(found), nl=False)
+        click.echo(github([*found, *misfits]), nl=False)
 
 
 def _text(judged: Sequence[Judged], found: Sequence[Diagnostic], paint: Paint) -> str:
@@ -137,11 +140,17 @@ def _remedies(plan: Plan | None, footprint: Footprint, paint: Paint) -> str:
     return fixes_text(fixes(plan, footprint.stack), paint)
 
 
-def _json(judged: Sequence[Judged]) -> str:
-    from compiler.report.machine import as_json, summed, validation_data
+def _json(names: Sequence[str], found: Sequence[Judged | FtcError]) -> str:
+    from compiler.report.machine import as_json, summed, unreadable_data
 
     results = [
-        validation_data(one.file.name, one.diagnostics, next(iter(one.footprints), None), one.footprints[1:])
-        for one in judged
+        unreadable_data(name, one.message) if isinstance(one, FtcError) else _data(one)
+        for name, one in zip(names, found, strict=True)
     ]
     return as_json(results[0] if len(results) == 1 else summed(results))
+
+
+def _data(one: Judged) -> dict[str, object]:
+    from compiler.report.machine import validation_data
+
+    return validation_data(one.file.name, one.diagnostics, next(iter(one.footprints), None), one.footprints[1:])

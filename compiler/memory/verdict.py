@@ -6,7 +6,9 @@ from typing import Final
 
 from compiler.memory.loss import computed_loss
 from compiler.memory.stacks import Profile
-from schemas.footprint import Confidence, Verdict
+from schemas.diagnostic import Finding
+from schemas.facts import GIB
+from schemas.footprint import Confidence, Footprint, Verdict
 from schemas.plan import Plan
 
 CHECKED_FAMILIES: Final = frozenset(
@@ -32,10 +34,22 @@ def verdict(capacity: int | None, least: int, high: int) -> Verdict:
     return "tight" if least <= capacity else "does_not_fit"
 
 
+def misfit(footprint: Footprint, plan: Plan) -> Finding | None:
+    """What there is to say about a plan that does not fit, or may not."""
+    if footprint.verdict not in ("does_not_fit", "tight") or footprint.capacity is None:
+        return None
+    fits_not = footprint.verdict == "does_not_fit"
+    card = plan.hardware.gpu or "the card"
+    low, high, room = (f"{size / GIB:.1f}" for size in (footprint.low, footprint.high, footprint.capacity))
+    message = f"{'does not fit' if fits_not else 'may not fit'} {card}: needs {low} to {high} GiB of {room} GiB"
+    level = "error" if fits_not else "warning"
+    return Finding("FTC301" if fits_not else "FTC302", "hardware.gpu", message, "`ftc plan` shows what helps", level)
+
+
 def capacity(plan: Plan, stack: Profile) -> int | None:
-    """Bytes of one card that the run may use; None where no card is named, or raw keys may change anything."""
+    """Bytes of one card that the run may use; None where it is not known, or raw keys may change anything."""
     raw = {"axolotl": plan.targets.axolotl, "llamafactory": plan.targets.llamafactory}.get(stack.stack)
-    if plan.hardware.gpu is None or plan.hardware.memory is None or raw:
+    if plan.hardware.memory is None or raw:
         return None
     return max(plan.hardware.memory - plan.hardware.reserve, 0)
 

@@ -22,7 +22,7 @@ def as_json(value: object) -> str:
 
 
 def as_data(value: object) -> object:
-    """Dataclasses, models and tuples as what JSON has."""
+    """Structs, models and tuples as what JSON has."""
     if isinstance(value, Struct):
         return {name: as_data(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, BaseModel):
@@ -97,6 +97,12 @@ def validation_data(
     }
     others = [memory_data(item) for item in more]
     return {**data, "alternatives": others} if others else data
+
+
+def unreadable_data(file: str, why: str) -> dict[str, object]:
+    """A file that could not be read: not valid, and nothing to point at in it."""
+    counts: dict[str, object] = {"valid": False, "error_count": 1, "warning_count": 0}
+    return {"format_version": FORMAT_VERSION, "file": file, **counts, "diagnostics": [], "memory": None, "error": why}
 
 
 def summed(results: Sequence[dict[str, object]]) -> dict[str, object]:

@@ -33,9 +33,7 @@ def as_sources(sources: Source | tuple[Source, ...]) -> tuple[Source, ...]:
 
 
 def _sources(ground: Ground, sources: Source | tuple[Source, ...], path: str) -> tuple[SourcePlan, ...]:
-    numbered = enumerate(as_sources(sources))
-    single = not isinstance(sources, tuple)
-    return tuple(_source(ground, item, path if single else f"{path}[{index}]") for index, item in numbered)
+    return tuple(_source(ground, item, f"{path}[{index}]") for index, item in enumerate(as_sources(sources)))
 
 
 def _source(ground: Ground, source: Source, path: str) -> SourcePlan:
