@@ -17,7 +17,7 @@ from compiler.memory import weigh
 from compiler.memory.verdict import misfit
 from compiler.models import ModelNotFound, find_model
 from compiler.overrides import override
-from compiler.resolve import resolve
+from compiler.resolve import Draft, resolve
 from compiler.resolve.ground import Ground
 from compiler.rules import Context, run_rules
 from compiler.solve import solve
@@ -97,7 +97,7 @@ def _compile_known(
     draft = resolve(ground)
     wrong = _errors((*source.diagnostics, *findings))
     stack = options.stack or ground.target
-    plan = draft.plan if wrong else solve(draft.plan, draft.open, stack, _strategies(options))
+    plan = draft.plan if wrong else _solved(draft, stack, options)
     said = _lost(plan, checked, options) if options.target else _raw(plan)
     lost = tuple(item for item in said if item.path not in wrong)
     findings += lost
@@ -107,6 +107,11 @@ def _compile_known(
     found = footprint and misfit(footprint, plan)
     about = locate(found, source) if found else None
     return Compiled(source.file, checked.recipe, plan, footprint, artifact, _placed(source, findings), misfit=about)
+
+
+def _solved(draft: Draft, stack: Stack, options: Options) -> Plan:
+    limit = load(_target(options)).largest_micro(draft.plan)
+    return solve(draft.plan, draft.open, stack, _strategies(options), limit)
 
 
 def _emit(plan: Plan, footprint: Footprint, lost: tuple[Finding, ...], options: Options) -> Artifact | None:

@@ -41,15 +41,28 @@ class Trial(Struct, frozen=True):
         return self.footprint.verdict == "fits"
 
 
+class Freedom(Struct, frozen=True):
+    """What may be chosen: the open leaves, the strategies in the order in which they are tried, the micro batch."""
+
+    open: frozenset[str]
+    strategies: tuple[Strategy, ...]
+    largest_micro: int | None
+
+
 Weigh = Callable[[Plan], Trial]
 
 
 def solve(
-    plan: Plan, open_leaves: frozenset[str], stack: Stack, strategies: Sequence[Strategy] = ("ddp", "fsdp")
+    plan: Plan,
+    open_leaves: frozenset[str],
+    stack: Stack,
+    strategies: Sequence[Strategy] = ("ddp", "fsdp"),
+    largest_micro: int | None = None,
 ) -> Plan:
     """Fill the open leaves. Without a known capacity they keep their fallback, and the decision says so.
 
-    `strategies`: those that an `auto` strategy may become, in the order in which they are tried.
+    `strategies`: those that an `auto` strategy may become, in the order in which they are tried. `largest_micro`: rows
+    of a forward pass that the target can do at most, None where it has no limit of its own.
     """
     if not open_leaves:
         return plan
@@ -58,26 +71,27 @@ def solve(
         return Trial(candidate, weigh(candidate, stack))
 
     start = trial(plan)
+    able = tuple(strategies) if STRATEGY in open_leaves else (plan.hardware.strategy,)
+    freedom = Freedom(open_leaves, able, largest_micro)
     if start.footprint.capacity is None:
-        return _unsolved(plan, open_leaves)
-    best = _search(start, open_leaves, strategies if STRATEGY in open_leaves else (plan.hardware.strategy,), trial)
-    return _decided(best, open_leaves, trial)
+        return _unsolved(plan, freedom)
+    return _decided(_search(start, freedom, trial), freedom, trial)
 
 
-def _search(start: Trial, open_leaves: frozenset[str], strategies: Sequence[Strategy], trial: Weigh) -> Trial:
+def _search(start: Trial, freedom: Freedom, trial: Weigh) -> Trial:
     """The first that fits, in the order of speed: replicas before shards, nothing recomputed before recomputing."""
     slow: Trial | None = None
-    for strategy in strategies:
-        for checkpointing in _checkpointings(start.plan, open_leaves):
+    for strategy in freedom.strategies:
+        for checkpointing in _checkpointings(start.plan, freedom):
             base = _with(start.plan, checkpointing=checkpointing, strategy=strategy)
-            sizes = _micros(base, open_leaves, start.footprint.stack)
-            found = _largest(base, sizes, open_leaves, trial)
+            sizes = _micros(base, freedom, start.footprint.stack)
+            found = _largest(base, sizes, freedom, trial)
             if found and (checkpointing is not False or _busy(found.plan, sizes)):
                 return _larger(found, slow)
             slow = slow or found
         if slow:
             return slow
-    last = _with(start.plan, strategy=strategies[-1])
+    last = _with(start.plan, strategy=freedom.strategies[-1])
     return start if last == start.plan else trial(last)
 
 
@@ -94,13 +108,13 @@ def _larger(found: Trial, other: Trial | None) -> Trial:
     return found
 
 
-def _largest(plan: Plan, micros: Sequence[int], open_leaves: frozenset[str], trial: Weigh) -> Trial | None:
+def _largest(plan: Plan, micros: Sequence[int], freedom: Freedom, trial: Weigh) -> Trial | None:
     """The largest micro batch that fits, by bisection: a larger one never needs less."""
     best: Trial | None = None
     low, high = 0, len(micros)
     while low < high:
         middle = (low + high) // 2 if best else low
-        found = trial(_with_micro(plan, micros[middle], open_leaves))
+        found = trial(_with_micro(plan, micros[middle], freedom))
         if not found.fits:
             high = middle
             if best is None:
@@ -110,19 +124,20 @@ def _largest(plan: Plan, micros: Sequence[int], open_leaves: frozenset[str], tri
     return best
 
 
-def _checkpointings(plan: Plan, open_leaves: frozenset[str]) -> tuple[Checkpointing, ...]:
-    return (False, True) if CHECKPOINTING in open_leaves else (plan.training.gradient_checkpointing,)
+def _checkpointings(plan: Plan, freedom: Freedom) -> tuple[Checkpointing, ...]:
+    return (False, True) if CHECKPOINTING in freedom.open else (plan.training.gradient_checkpointing,)
 
 
-def _micros(plan: Plan, open_leaves: frozenset[str], stack: Stack) -> tuple[int, ...]:
+def _micros(plan: Plan, freedom: Freedom, stack: Stack) -> tuple[int, ...]:
     """Micro batches that divide a device's share of the global batch, up to where larger ones gain nothing.
 
     KTO needs two rows: it compares a row with the batch's others.
     """
-    if MICRO not in open_leaves:
+    if MICRO not in freedom.open:
         return (plan.training.micro_batch_size,)
     share = max(plan.training.global_batch_size // plan.devices, 1)
     most = max(_enough(plan, stack) // plan.data.max_length, 1)
+    most = min(most, freedom.largest_micro or most)
     least = 2 if plan.training.objective == "kto" and share % 2 == 0 else 1
     sizes = tuple(size for size in range(1, min(share, most) + 1) if share % size == 0 and size >= least)
     return sizes or (least,)
@@ -143,42 +158,42 @@ def _with(plan: Plan, *, checkpointing: Checkpointing | None = None, strategy: S
     return replace(plan, training=training, hardware=hardware)
 
 
-def _with_micro(plan: Plan, micro: int, open_leaves: frozenset[str]) -> Plan:
+def _with_micro(plan: Plan, micro: int, freedom: Freedom) -> Plan:
     """The plan with this micro batch, and evaluation as large where that was left open too."""
-    evaluation = replace(plan.evaluation, batch_size=micro) if EVALUATION in open_leaves else plan.evaluation
+    evaluation = replace(plan.evaluation, batch_size=micro) if EVALUATION in freedom.open else plan.evaluation
     return replace(plan, training=replace(plan.training, micro_batch_size=micro), evaluation=evaluation)
 
 
-def _unsolved(plan: Plan, open_leaves: frozenset[str]) -> Plan:
+def _unsolved(plan: Plan, freedom: Freedom) -> Plan:
     """Note the fallbacks: without a capacity nothing can be weighed against it."""
     why = "no GPU is named, so this is the careful choice; `ftc run` decides anew for the card it finds"
     if plan.hardware.gpu is not None:
         why = "how much memory there is, is not known, so this is the careful choice"
-    return _noted(plan, dict.fromkeys(sorted(open_leaves), why))
+    return _noted(plan, dict.fromkeys(sorted(freedom.open), why))
 
 
-def _decided(best: Trial, open_leaves: frozenset[str], trial: Weigh) -> Plan:
+def _decided(best: Trial, freedom: Freedom, trial: Weigh) -> Plan:
     """Note what was chosen for each open leaf, with the numbers that decided."""
     reasons: dict[str, str] = {}
-    if STRATEGY in open_leaves:
+    if STRATEGY in freedom.open:
         reasons[STRATEGY] = _because_strategy(best, trial)
-    if CHECKPOINTING in open_leaves:
+    if CHECKPOINTING in freedom.open:
         reasons[CHECKPOINTING] = _because_checkpointing(best, trial)
-    if MICRO in open_leaves:
-        reasons[MICRO] = _because_micro(best, open_leaves, trial)
-    if EVALUATION in open_leaves:
+    if MICRO in freedom.open:
+        reasons[MICRO] = _because_micro(best, freedom, trial)
+    if EVALUATION in freedom.open:
         reasons[EVALUATION] = "as in training"
     return _noted(best.plan, reasons)
 
 
-def _because_micro(best: Trial, open_leaves: frozenset[str], trial: Weigh) -> str:
+def _because_micro(best: Trial, freedom: Freedom, trial: Weigh) -> str:
     if not best.fits:
         return f"the smallest there is, and even that {_needs(best)}"
-    sizes = _micros(best.plan, open_leaves, best.footprint.stack)
+    sizes = _micros(best.plan, freedom, best.footprint.stack)
     chosen = best.plan.training.micro_batch_size
     larger = next((size for size in sizes if size > chosen), None)
     if larger is not None:
-        more = trial(_with_micro(best.plan, larger, open_leaves))
+        more = trial(_with_micro(best.plan, larger, freedom))
         return f"{_needs(best)}; {larger} would need {_gib(more.footprint.high)}"
     share = best.plan.training.global_batch_size // best.plan.devices
     if chosen == share:
