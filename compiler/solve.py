@@ -195,6 +195,8 @@ def _because_micro(best: Trial, freedom: Freedom, trial: Weigh) -> str:
     if larger is not None:
         more = trial(_with_micro(best.plan, larger, freedom))
         return f"{_needs(best)}; {larger} would need {_gib(more.footprint.high)}"
+    if chosen == freedom.largest_micro:
+        return f"the target takes no more at once here: {_needs(best)}"
     share = best.plan.training.global_batch_size // best.plan.devices
     if chosen == share:
         return f"the whole global batch at once: {_needs(best)}"
@@ -210,6 +212,8 @@ def _because_checkpointing(best: Trial, trial: Weigh) -> str:
 
 
 def _because_strategy(best: Trial, trial: Weigh) -> str:
+    if best.plan.hardware.strategy == "ddp" and not best.fits:
+        return f"the target does not take shards, and a whole copy on each card {_needs(best)}"
     if best.plan.hardware.strategy == "ddp":
         return "each card can hold everything, and nothing is faster than that"
     replicas = trial(_with(best.plan, strategy="ddp"))
