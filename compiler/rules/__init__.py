@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import Final
 
 from compiler.check import touches
-from compiler.rules import data, files, hardware, method, quantization, training
+from compiler.rules import data, files, hardware, method, patterns, quantization, training
 from compiler.rules.context import Context, Rule
 from schemas.diagnostic import Finding
 
 __all__ = ["RULES", "Context", "Rule", "run_rules"]
 
-RULES: Final = (*method.RULES, *quantization.RULES, *data.RULES, *training.RULES, *hardware.RULES, *files.RULES)
+RULES: Final = (
+    *method.RULES,
+    *patterns.RULES,
+    *quantization.RULES,
+    *data.RULES,
+    *training.RULES,
+    *hardware.RULES,
+    *files.RULES,
+)
 
 
 def run_rules(context: Context) -> list[Finding]:

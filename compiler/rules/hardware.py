@@ -45,9 +45,13 @@ def _bfloat16_leaves(context: Context) -> Iterator[str]:
 
 def half_on_cpu(context: Context) -> Iterator[Finding]:
     asked = context.recipe.model.dtype
-    if context.gpu is not None and context.gpu.is_cpu and asked in ("bfloat16", "float16"):
-        message = f"most CPUs compute {asked} tens of times slower than float32"
+    if context.gpu is None or not context.gpu.is_cpu:
+        return
+    if asked == "bfloat16":
+        message = "most CPUs compute bfloat16 tens of times slower than float32"
         yield Finding("FTC270", "model.dtype", message, "write float32, or auto", "warning")
+    if asked == "float16":
+        yield Finding("FTC282", "model.dtype", "a CPU cannot train in float16", "write float32, or auto")
 
 
 def flash_attention(context: Context) -> Iterator[Finding]:
@@ -59,6 +63,20 @@ def flash_attention(context: Context) -> Iterator[Finding]:
         yield Finding(
             "FTC272", "model.attention", f"{asked} needs {needs}, and this is {gpu.title}", "write sdpa, or auto"
         )
+
+
+def flash_attention_in_32_bit(context: Context) -> Iterator[Finding]:
+    model, gpu = context.recipe.model, context.gpu
+    flash = model.attention in ("flash_attention_2", "flash_attention_3")
+    if flash and model.dtype == "float32" and not (gpu and _flash_needs(model.attention, gpu)):
+        message = f"{model.attention} computes in 16 bit only, and dtype is float32"
+        yield Finding("FTC280", "model.attention", message, "write sdpa, or another dtype")
+
+
+def flex_on_cpu(context: Context) -> Iterator[Finding]:
+    if context.gpu is not None and context.gpu.is_cpu and context.recipe.model.attention == "flex":
+        message = "flex has no backward pass on a CPU: nothing could be trained"
+        yield Finding("FTC272", "model.attention", message, "write sdpa, or auto")
 
 
 def _flash_needs(asked: str, gpu: Gpu) -> str | None:
@@ -94,12 +112,17 @@ def offload_unsharded(context: Context) -> Iterator[Finding]:
 
 
 def strategy_for_devices(context: Context) -> Iterator[Finding]:
-    strategy, devices = context.recipe.hardware.strategy, context.devices
+    """A tool may offload what one card cannot hold, and names that by the strategy."""
+    hardware, devices = context.recipe.hardware, context.devices
+    strategy = hardware.strategy
     if strategy == "single" and devices > 1:
         message = f"single uses one device, and there are {devices}"
         yield Finding("FTC275", "hardware.strategy", message, "write ddp, or auto")
     if strategy == "ddp" and devices == 1:
         message = "ddp spreads rows over several devices, and there is one"
+        yield Finding("FTC275", "hardware.strategy", message, "write single, or auto; or set hardware.count")
+    if strategy in SHARDED and devices == 1 and hardware.offload == "none":
+        message = f"{strategy} shards over several devices, and there is one"
         yield Finding("FTC275", "hardware.strategy", message, "write single, or auto; or set hardware.count")
 
 
@@ -133,10 +156,12 @@ RULES: Final = (
     Rule(("hardware.gpu", "model.dtype", "method.quantization"), bfloat16_unsupported),
     Rule(("hardware.gpu", "model.dtype"), half_on_cpu),
     Rule(("hardware.gpu", "model.attention"), flash_attention),
+    Rule(("hardware.gpu", "model.attention", "model.dtype"), flash_attention_in_32_bit),
+    Rule(("hardware.gpu", "model.attention"), flex_on_cpu),
     Rule(("hardware.gpu", "training.kernels"), kernels_on_cpu),
     Rule(("model.base", "model.attention"), softcap_in_sdpa),
     Rule(("hardware.offload", "hardware.strategy"), offload_unsharded),
-    Rule(("hardware.strategy", "hardware.count", "hardware.nodes"), strategy_for_devices),
+    Rule(("hardware.strategy", "hardware.offload", "hardware.count", "hardware.nodes"), strategy_for_devices),
     Rule(("hardware.gpu", "hardware.count", "hardware.nodes"), several_cpus),
     Rule(("hardware.gpu", "hardware.memory", "hardware.reserve"), reserve_over_memory),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final
 
 from compiler.rules.context import Context, Rule
@@ -15,14 +15,16 @@ from schemas.section import Dtype
 WORDS: Final = ("all-linear", "attention", "mlp", "experts")
 """Words of `target_modules` that stand for groups of modules."""
 
+OUTER_MODULES: Final = ("lm_head", "embed_tokens", "embed_positions", "embed_out", "wte", "wpe", "score")
+"""Modules beside the layers' linear ones that an adapter can sit on; the facts list the layers' alone."""
+
 OTHER_MODULES: Final = frozenset(
     (
-        *("lm_head", "embed_tokens", "embed_positions", "embed_out", "wte", "wpe", "score", "gate", "router"),
-        *("norm", "final_layernorm", "ln_f", "input_layernorm", "q_norm", "k_norm"),
+        *(*OUTER_MODULES, "gate", "router", "norm", "final_layernorm", "ln_f", "input_layernorm", "q_norm", "k_norm"),
         *("post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"),
     )
 )
-"""Modules outside the linear ones that families of transformers share; the facts list linear modules only."""
+"""Modules beside the linear ones that families of transformers share, and that can be trained whole."""
 
 _TRAINED_TYPES: Final = ("method.kind", "method.weights_dtype", "method.adapter_dtype")
 MERGEABLE: Final = ("lora", "qlora", "dora", "qdora", "ia3")
@@ -145,8 +147,16 @@ def unknown_modules(context: Context) -> Iterator[Finding]:
     for path, name in _targets(context):
         if name.startswith("re:"):
             yield from expression_findings(path, name[3:], facts)
-        elif name not in WORDS and not _known(name, facts):
+        elif name not in WORDS and not _known(name, facts, OUTER_MODULES):
             yield _no_module(path, name, facts, WORDS)
+
+
+def empty_targets(context: Context) -> Iterator[Finding]:
+    method = context.recipe.method
+    if isinstance(method, LoraMethod | Ia3Method) and method.target_modules == ():
+        message = "target_modules is empty: nothing would be trained"
+        word = "auto" if isinstance(method, Ia3Method) else "all-linear"
+        yield Finding("FTC217", "method.target_modules", message, f"write {word}, or leave it out")
 
 
 def unknown_saved_modules(context: Context) -> Iterator[Finding]:
@@ -154,7 +164,7 @@ def unknown_saved_modules(context: Context) -> Iterator[Finding]:
     if facts is None or not isinstance(method, LoraMethod):
         return
     for index, name in enumerate(method.modules_to_save):
-        if not _known(name, facts):
+        if not _known(name, facts, OTHER_MODULES):
             yield _no_module(f"method.modules_to_save[{index}]", name, facts, ())
 
 
@@ -172,16 +182,20 @@ def _targets(context: Context) -> Iterator[tuple[str, str]]:
             yield f"method.feedforward_modules[{index}]", name
 
 
-def _known(name: str, facts: ModelFacts) -> bool:
+def _known(name: str, facts: ModelFacts, others: Container[str]) -> bool:
     last = name.rpartition(".")[2]
-    return last in facts.modules or last in OTHER_MODULES
+    return last in facts.modules or last in others
 
 
 def _no_module(path: str, name: str, facts: ModelFacts, words: tuple[str, ...]) -> Finding:
     from compiler.hints import closest  # only where something is wrong
 
     modules = sorted(facts.modules)
-    meant = closest(name, (*modules, *sorted(OTHER_MODULES), *words))
+    if words and name.rpartition(".")[2] in OTHER_MODULES:
+        message = f'"{name}" is no linear module, and adapters sit on those'
+        return Finding("FTC206", path, message, f"it has {', '.join(modules)}")
+    others = OUTER_MODULES if words else sorted(OTHER_MODULES)
+    meant = closest(name, (*modules, *others, *words))
     hint = f'did you mean "{meant}"?' if meant else f"it has {', '.join(modules)}"
     return Finding("FTC206", path, f'{facts.name} has no module "{name}"', hint)
 
@@ -200,5 +214,6 @@ RULES: Final = (
     Rule(("method.kind", "output.merge"), merging),
     Rule(("method.kind", "method.target_modules", "model.base"), experts_of_dense_model),
     Rule(("method.kind", "method.target_modules", "method.feedforward_modules", "model.base"), unknown_modules),
+    Rule(("method.kind", "method.target_modules"), empty_targets),
     Rule(("method.kind", "method.modules_to_save", "model.base"), unknown_saved_modules),
 )

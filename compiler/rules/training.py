@@ -24,7 +24,11 @@ def batch_divides(context: Context) -> Iterator[Finding]:
     below, above = asked // step * step, (asked // step + 1) * step
     product = f"micro_batch_size {micro} x " if micro > 1 else ""
     message = f"global_batch_size {asked} is not a multiple of {step} ({product}{context.devices} devices)"
-    yield Finding("FTC250", "training.global_batch_size", message, f"write {f'{below} or ' if below else ''}{above}")
+    hint = f"write {f'{below} or ' if below else ''}{above}"
+    path = "training.global_batch_size"
+    if path not in context.written and "training.micro_batch_size" in context.written:
+        path, hint = "training.micro_batch_size", f"write another, or global_batch_size: {below or above}"
+    yield Finding("FTC250", path, message, hint)
 
 
 def epochs_and_steps(context: Context) -> Iterator[Finding]:
