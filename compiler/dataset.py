@@ -29,11 +29,13 @@ class FirstRow(Struct, frozen=True):
     """What the first row of a file shows. `format` is None where it fits none, or cannot be looked at.
 
     `columns`: its keys. `problem`: why the file cannot be right, in words; None where nothing speaks against it.
+    `speakers`: the roles of its turns, as written; empty for other rows.
     """
 
     format: DataFormat | None
     columns: tuple[str, ...] = ()
     problem: str | None = None
+    speakers: tuple[str, ...] = ()
 
 
 def is_local(path: str) -> bool:
@@ -48,7 +50,7 @@ def expand(pattern: str, folder: Path) -> tuple[Path, ...]:
     """
     try:
         full = folder / Path(pattern).expanduser()
-        if not _MAGIC.search(pattern):
+        if full.is_file() or not _MAGIC.search(pattern):
             return (full,) if full.is_file() else ()
         parts = list(full.parts)
         return tuple(sorted(set(_matching(Path(parts[0]), parts[1:], iter(range(MOST_ENTRIES))))))
@@ -176,7 +178,16 @@ def _of_row(row: object, fields: Fields) -> FirstRow:
     if not isinstance(row, dict):
         return FirstRow(None, problem='a row must be a mapping of columns, as {"messages": […]}')
     columns = cast("dict[str, object]", row)
-    return FirstRow(_format(columns, fields), tuple(columns))
+    found = _format(columns, fields)
+    speakers = _speakers(columns, fields) if found in ("messages", "sharegpt") else ()
+    return FirstRow(found, tuple(columns), speakers=speakers)
+
+
+def _speakers(row: dict[str, object], fields: Fields) -> tuple[str, ...]:
+    turns = cast("list[object]", row.get(fields.messages or "messages", row.get("conversations")))
+    keys = (fields.role,) if fields.role else ("role", "from")
+    spoken = (cast("dict[str, object]", turn).get(key) for turn in turns if isinstance(turn, dict) for key in keys)
+    return tuple(said for said in spoken if isinstance(said, str))
 
 
 def _format(row: dict[str, object], fields: Fields) -> DataFormat | None:

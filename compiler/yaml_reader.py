@@ -152,7 +152,7 @@ class Reader:
         if isinstance(root, dict):
             return cast("dict[str, object]", root)
         found = "nothing" if root is None else "a list" if isinstance(root, list) else "a single value"
-        hint = "begin with `version: 1`; `ftc init` writes a first recipe"
+        hint = "begin with `version: 1`, and put each section on a line of its own"
         raise StopError("FTC007", f"a recipe is a mapping of sections, found {found}", None, hint)
 
     def _document(self, event: Event) -> None:

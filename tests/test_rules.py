@@ -120,7 +120,7 @@ def test_breaking_a_leaf_adds_one_mistake_and_no_other(file: Path) -> None:
         ("FTC206", 'did you mean "v_proj"?'),
         ("FTC239", "chatml"),
         ("FTC277", "a100-40gb"),
-        ("FTC501", 'did you mean "train.jsonl"?'),
+        ("FTC501", 'did you mean "data/train.jsonl"?'),
         ("FTC104", "remove it, or choose another kind than ia3"),
         ("quantization_of_lora", "write `kind: qlora`"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
@@ -14,11 +15,15 @@ from schemas.diagnostic import Finding
 from schemas.facts import Gpu, ModelFacts
 from schemas.recipe import DataFormat, Recipe, Source, Sources
 
+MOST_FILES: Final = 50
+"""How many files of a pattern are looked at."""
+
 
 class Seen(Struct, frozen=True):
     """A source of the recipe and what can be seen of it here. `path`: its dotted path in the recipe.
 
     `files` and `row` are empty for a hub dataset, which is not looked at. `clear`: neither format nor fields is broken.
+    `others`: first rows of the files after the first, as far as they are looked at.
     """
 
     path: str
@@ -27,6 +32,12 @@ class Seen(Struct, frozen=True):
     files: tuple[Path, ...]
     row: FirstRow
     clear: bool
+    others: tuple[FirstRow, ...] = ()
+
+    @property
+    def rows(self) -> tuple[tuple[Path, FirstRow], ...]:
+        """Each file that was looked at, with its first row."""
+        return tuple(zip(self.files, (self.row, *self.others), strict=False))
 
     @property
     def format(self) -> DataFormat | None:
@@ -85,4 +96,5 @@ def _look(path: str, source: Source, context: Context) -> Seen:
     files = expand(source.path, context.folder) if local else ()
     row = first_row(files[0], source.fields) if files else FirstRow(None)
     clear = not any(touches(f"{path}.{leaf}", context.broken) for leaf in ("format", "fields"))
-    return Seen(path, source, local, files, row, clear)
+    others = tuple(first_row(file, source.fields) for file in files[1:MOST_FILES])
+    return Seen(path, source, local, files, row, clear, others)

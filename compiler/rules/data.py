@@ -21,6 +21,9 @@ TRAINABLE: Final[dict[DataFormat, tuple[LossOn, ...]]] = {
 }
 """What `loss_on` can find in rows of a format."""
 
+ANSWERS: Final = frozenset(("assistant", "gpt", "chatgpt", "model", "function_call"))
+"""Words for the speaker that is trained, as the native run reads them."""
+
 _TURNS: Final = ("messages", "role", "content", "thinking", "tools", "system")
 COLUMNS: Final[dict[DataFormat, tuple[str, ...]]] = {
     "messages": _TURNS,
@@ -72,6 +75,19 @@ def nothing_to_train(context: Context) -> Iterator[Finding]:
             message = f"{seen.format} rows have no {asked} tokens: nothing of {seen.path} would be trained"
             yield Finding("FTC233", "data.loss_on", message, f"write {found[0]}, or auto")
             return
+
+
+def no_answer(context: Context) -> Iterator[Finding]:
+    """Conversations in which the model does not speak: every label of such a row is -100."""
+    recipe = context.recipe
+    if recipe.data.loss_on in ("all", "completion") or recipe.training.objective != "sft":
+        return
+    for seen in context.sources:
+        speakers = seen.row.speakers
+        if seen.format in ("messages", "sharegpt") and speakers and not ANSWERS.intersection(speakers):
+            message = f"nothing to learn in the first row of {seen.files[0].name}: it has no assistant turn"
+            hint = f"its turns are by {', '.join(dict.fromkeys(speakers))}; loss_on: all trains on every turn"
+            yield Finding("FTC243", f"{seen.path}.path", message, hint, "warning")
 
 
 def loss_on_preferences(context: Context) -> Iterator[Finding]:
@@ -179,6 +195,7 @@ RULES: Final = (
     Rule(("data.packing", "training.objective"), packed_preferences),
     Rule(("data.packing", "method.kind"), packed_virtual_tokens),
     Rule(("data.loss_on", "training.objective", *SOURCES), nothing_to_train),
+    Rule(("data.loss_on", "training.objective"), no_answer),
     Rule(("data.loss_on", "training.objective"), loss_on_preferences),
     Rule((), split_is_a_name),
     Rule(("data.max_length", "model.base"), over_context),

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 import schemas
-from compiler.dataset import SUFFIXES
+from compiler.dataset import SUFFIXES, FirstRow
 from compiler.rules.context import Context, Rule, Seen
+from compiler.rules.data import COLUMNS as LEAVES_OF
 from schemas.diagnostic import Finding
 from schemas.recipe import DataFormat
 
@@ -21,6 +22,15 @@ COLUMNS: Final[dict[DataFormat, tuple[str, ...]]] = {
 }
 """The columns that a row of a format must have; conversations are told by their turns."""
 
+COLUMN_LEAVES: Final = (
+    *("messages", "instruction", "output", "prompt", "completion"),
+    *("chosen", "rejected", "label", "text"),
+)
+"""The leaves of `fields` that name a column which every row has."""
+
+CLOSE: Final = 0.7
+"""How alike two names must be (difflib's ratio) for one to be meant by the other."""
+
 TEMPLATES: Final = Path(schemas.__file__).parent / "catalog" / "chat_templates"
 
 
@@ -31,35 +41,48 @@ def missing_files(context: Context) -> Iterator[Finding]:
         path = seen.source.path
         where = context.folder / Path(path)
         if any(mark in path for mark in "*?["):
-            yield Finding("FTC502", f"{seen.path}.path", f'no file matches "{path}"', _missing_hint(where.parent))
+            yield Finding("FTC502", f"{seen.path}.path", f'no file matches "{path}"', f"looked in {where.parent}")
         elif where.is_dir():
             hint = f"write {path.rstrip('/')}/*.jsonl"
             yield Finding("FTC502", f"{seen.path}.path", f'"{path}" is a folder', hint)
         else:
-            yield Finding("FTC501", f"{seen.path}.path", f'no file "{path}"', _missing_hint(where))
+            yield Finding("FTC501", f"{seen.path}.path", f'no file "{path}"', _missing_hint(context, path))
 
 
-def _missing_hint(where: Path) -> str:
+def _missing_hint(context: Context, path: str) -> str:
     from compiler.hints import closest  # only where something is wrong
 
-    folder = where.parent
+    where = context.folder / Path(path)
     try:
-        near = closest(where.name, [item.name for item in folder.iterdir() if item.suffix[1:] in SUFFIXES][:200])
+        near = closest(where.name, [item.name for item in where.parent.iterdir() if item.suffix[1:] in SUFFIXES][:200])
     except (OSError, ValueError):
-        return f"looked in {folder}; paths are relative to the recipe"
-    return f'did you mean "{near}"?' if near else f"looked in {folder}; paths are relative to the recipe"
+        near = None
+    if near and _alike(near, where.name):
+        return f'did you mean "{path.removesuffix(where.name)}{near}"?'
+    return f"looked in {where.parent}; paths are relative to the recipe"
+
+
+def _alike(name: str, other: str) -> bool:
+    """Whether the names are close without their ending, which files of one folder share."""
+    from difflib import SequenceMatcher  # only where something is wrong
+
+    stem, meant = (word.lower().partition(".")[0] for word in (name, other))
+    return SequenceMatcher(None, stem, meant).ratio() >= CLOSE
 
 
 def unreadable_rows(context: Context) -> Iterator[Finding]:
     for seen in context.sources:
-        if seen.row.problem:
-            message = f"{seen.files[0].name}: {seen.row.problem}"
-            yield Finding("FTC503", f"{seen.path}.path", message, "`ftc data` shows what is read")
+        broken = next(((file, row) for file, row in seen.rows if row.problem), None)
+        if broken:
+            message = f"{broken[0].name}: {broken[1].problem}"
+            yield Finding("FTC503", f"{seen.path}.path", message, "mend the file, or name another")
 
 
 def unknown_rows(context: Context) -> Iterator[Finding]:
     for seen in context.sources:
         if not (seen.clear and seen.files) or seen.row.problem or seen.source.format != "auto" or seen.row.format:
+            continue
+        if _misnamed(seen):
             continue
         columns = ", ".join(seen.row.columns[:8])
         saw = f"its first row has {columns}" if columns else "its first row cannot be looked at here"
@@ -68,28 +91,67 @@ def unknown_rows(context: Context) -> Iterator[Finding]:
         yield Finding("FTC504", f"{seen.path}.path", message, hint)
 
 
-def other_rows(context: Context) -> Iterator[Finding]:
-    """A stated format that the first row does not have."""
+def _misnamed(seen: Seen) -> tuple[str, ...]:
+    """The leaves of `fields` that name a column which is not there."""
+    columns, fields = seen.row.columns, seen.source.fields
+    if not seen.clear or not columns:
+        return ()
+    own = COLUMN_LEAVES if seen.format is None else LEAVES_OF[seen.format]
+    named = ((leaf, getattr(fields, leaf)) for leaf in COLUMN_LEAVES if leaf in own)
+    return tuple(leaf for leaf, name in named if name and name not in columns)
+
+
+def rows_of_two_formats(context: Context) -> Iterator[Finding]:
+    """The files of a pattern are read as one set of rows."""
     for seen in context.sources:
-        missing = _missing_columns(seen)
-        if not missing:
+        first = seen.row.format
+        if not seen.clear or seen.source.format != "auto" or first is None:
             continue
-        columns = ", ".join(seen.row.columns[:8])
-        message = f"{seen.files[0].name} has no column {' and no '.join(missing)}; its first row has {columns}"
-        hint = f"write format: {seen.row.format}" if seen.row.format else f"write fields: {{{missing[0]}: its name}}"
-        yield Finding("FTC505", f"{seen.path}.format", message, hint)
+        other = next(((file, row) for file, row in seen.rows if row.format != first and row.columns), None)
+        if other:
+            columns = ", ".join(other[1].columns[:8])
+            message = f"{other[0].name} is not like {seen.files[0].name} ({first}): its first row has {columns}"
+            yield Finding("FTC504", f"{seen.path}.path", message, "name files of one format in each source")
 
 
-def _missing_columns(seen: Seen) -> tuple[str, ...]:
+def other_rows(context: Context) -> Iterator[Finding]:
+    """A stated format that the first row of a file does not have."""
+    for seen in context.sources:
+        wrong = next(((file, row) for file, row in seen.rows if _missing_columns(seen, row)), None)
+        if wrong is None or _misnamed(seen):
+            continue
+        file, row = wrong
+        missing = _missing_columns(seen, row)
+        columns = ", ".join(row.columns[:8])
+        message = f"{file.name} has no column {' and no '.join(missing)}; its first row has {columns}"
+        leaf = "format" if file == seen.files[0] else "path"
+        hint = f"write format: {row.format}" if row.format else f"write fields: {{{missing[0]}: its name}}"
+        yield Finding("FTC505", f"{seen.path}.{leaf}", message, hint)
+
+
+def columns_of_fields(context: Context) -> Iterator[Finding]:
+    """A column that `fields` names, and the first row does not have."""
+    for seen in context.sources:
+        for leaf in _misnamed(seen):
+            from compiler.hints import closest  # only where something is wrong
+
+            name = str(getattr(seen.source.fields, leaf))
+            meant = closest(name, seen.row.columns)
+            hint = f'did you mean "{meant}"?' if meant else f"its first row has {', '.join(seen.row.columns[:8])}"
+            message = f'{seen.files[0].name} has no column "{name}"'
+            yield Finding("FTC505", f"{seen.path}.fields.{leaf}", message, hint)
+
+
+def _missing_columns(seen: Seen, row: FirstRow) -> tuple[str, ...]:
     stated = seen.source.format
-    if not seen.clear or stated in ("auto", seen.row.format) or not seen.row.columns:
+    if not seen.clear or stated in ("auto", row.format) or not row.columns:
         return ()
     fields = seen.source.fields
     if stated in ("messages", "sharegpt"):
         turns = fields.messages or ("conversations" if stated == "sharegpt" else "messages")
-        return () if {turns, "messages", "conversations"} & set(seen.row.columns) else (turns,)
+        return () if {turns, "messages", "conversations"} & set(row.columns) else (turns,)
     names = [getattr(fields, name) or name for name in COLUMNS[stated]]
-    return tuple(str(name) for name in names if name not in seen.row.columns)
+    return tuple(str(name) for name in names if name not in row.columns)
 
 
 def hub_leaves_of_files(context: Context) -> Iterator[Finding]:
@@ -157,7 +219,9 @@ RULES: Final = (
     Rule((), missing_files),
     Rule((), unreadable_rows),
     Rule((), unknown_rows),
+    Rule((), rows_of_two_formats),
     Rule((), other_rows),
+    Rule((), columns_of_fields),
     Rule((), hub_leaves_of_files),
     Rule(("model.chat_template",), chat_template),
     Rule(("model.tokenizer",), tokenizer_folder),
