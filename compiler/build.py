@@ -43,7 +43,6 @@ class Options(Struct, frozen=True):
     gpu: str | None = None
     sets: tuple[str, ...] = ()
     allow_lossy: bool = False
-    drop_raw: bool = False
     ignore_memory: bool = False
     stack: Stack | None = None
     emit: bool = False
