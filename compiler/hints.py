@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, cast
 
-from compiler.shape import Member, form_of, leaf_places
+from compiler.shape import Member, describe, form_of, leaf_places
 
 FOREIGN: Final = {
     "base_model": "model.base",
@@ -130,6 +131,8 @@ _FOREIGN_WORDS: Final = {
     "fp32": "float32",
     "fa2": "flash_attention_2",
     "fa3": "flash_attention_3",
+    "flash": "flash_attention_2",
+    "flash_attn": "flash_attention_2",
     "flash_attention": "flash_attention_2",
     "flex_attention": "flex",
     "adamw_torch": "adamw",
@@ -142,6 +145,9 @@ _FOREIGN_WORDS: Final = {
     "full_finetuning": "full",
     "never": "null",
 }
+
+
+_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?)i?b?")
 
 
 def for_value(value: object, found: tuple[Member, ...]) -> str | None:
@@ -160,10 +166,9 @@ def for_value(value: object, found: tuple[Member, ...]) -> str | None:
 def _for_text(value: str, choices: list[str], found: tuple[Member, ...]) -> str | None:
     types = {member.type for member in found}
     folded = value.lower()
-    if bool in types and folded in _YES_NO:
-        return f"write {_YES_NO[folded]}"
-    if types & {int, float} and _is_number(value):
-        return "write the number without quotes"
+    spelled = _spelled(folded, set(choices), found)
+    if spelled:
+        return spelled
     if _FOREIGN_WORDS.get(folded) in choices or (folded == "never" and type(None) in types):
         return f'this is called "{_FOREIGN_WORDS[folded]}" here'
     meant = closest(value, choices)
@@ -172,6 +177,18 @@ def _for_text(value: str, choices: list[str], found: tuple[Member, ...]) -> str 
     if any(member.section for member in found):
         return f"write `path: {value}` on a line of its own below, indented"
     return f"write it as a list: [{value}]" if any(member.form == "list" for member in found) else None
+
+
+def _spelled(folded: str, choices: set[str], found: tuple[Member, ...]) -> str | None:
+    """How a yes, a number or a size is written."""
+    types = {member.type for member in found}
+    size = _SIZE.fullmatch(folded)
+    if size and any("GiB" in describe((member,)) for member in found):
+        return f"write {size[1]}{(size[2] or 'g').upper()}iB"
+    if bool in types and folded in _YES_NO:
+        return f"write {_YES_NO[folded]}"
+    number = types & {int, float} or folded in choices
+    return "write the number without quotes" if number and _is_number(folded) else None
 
 
 def _is_number(text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from msgspec.structs import replace
 
-from compiler.shape import admitted, copied, fields_of, section_at
+from compiler.shape import admitted, at, copied, fields_of, section_at
 from compiler.source import Place, Source, parse
 from schemas.diagnostic import Diagnostic, Path, Span, dotted
 
@@ -37,11 +37,14 @@ class _Changes:
         self.data = cast("dict[str, object]", copied(source.data))
         self.marks = dict(source.marks)
         self.places: dict[str, Place] = {}
+        self.removed: dict[str, Place] = {}
         self.diagnostics: list[Diagnostic] = []
 
     def result(self) -> Source:
         said = (*self.source.diagnostics, *self.diagnostics)
-        return replace(self.source, data=self.data, marks=self.marks, overrides=self.places, diagnostics=said)
+        return replace(
+            self.source, data=self.data, marks=self.marks, overrides=self.places, diagnostics=said, removed=self.removed
+        )
 
     def apply(self, option: str, number: int) -> None:
         removes = option.startswith("~")
@@ -63,18 +66,25 @@ class _Changes:
         if read.data is None or read.diagnostics or set(read.data) != {"value"}:
             self._report(name, f"the value of {name} is not readable as YAML", place.value, "put it in quotes")
             return
+        value = self._typed(path, read.data["value"], text)
         parent = self._parent(path, place)
         key = path[-1]
         self._forget(name)
         if isinstance(parent, dict) and isinstance(key, str):
-            parent[key] = read.data["value"]
+            parent[key] = value
         elif isinstance(parent, list) and isinstance(key, int) and key <= len(parent):
-            parent[key : key + 1] = [read.data["value"]]
+            parent[key : key + 1] = [value]
         else:
             self._report(name, f"there is no {name} in this recipe", place.key or place.value, self._shape_hint(path))
             return
         inside = Place(FILE, None, place.value)
-        self.places |= dict.fromkeys(_paths(name, read.data["value"]), inside) | {name: place}
+        self.places |= dict.fromkeys(_paths(name, value), inside) | {name: place}
+
+    def _typed(self, path: Path, value: object, text: str) -> object:
+        """Where the language admits text and no number, `123` and `1e5` are text."""
+        types = {member.type for member in admitted(self.data, path)}
+        scalar = isinstance(value, bool | int | float)
+        return text.strip() if scalar and str in types and not types & {bool, int, float} else value
 
     def _parent(self, path: Path, place: Place) -> dict[str, object] | list[object] | None:
         """What holds the last part of a path. Sections that are not there yet are made on the way."""
@@ -95,7 +105,8 @@ class _Changes:
 
     def _remove(self, path: Path, name: str, span: Span) -> None:
         """What the language knows and the recipe has not is fine: its default stands either way."""
-        if not admitted(self.data, path):
+        present = at(self.data, path) is not None
+        if not (present or admitted(self.data, path) or admitted(self.source.data, path)):
             self._report(name, f"there is no {name} to remove", span, self._known_hint(path))
             return
         *above, key = path
@@ -109,6 +120,8 @@ class _Changes:
         elif isinstance(parent, list) and isinstance(key, int):
             del cast("list[object]", parent)[key : key + 1]
         self._forget(name)
+        if present:
+            self.removed[name] = Place(FILE, span, span)
 
     def _forget(self, name: str) -> None:
         below = (f"{name}.", f"{name}[")

@@ -32,6 +32,7 @@ class Source(Struct, frozen=True):
     """A recipe as read. `data` is None when the text is no YAML mapping: nothing more can be said of it then.
 
     `marks`: dotted path → marks of everything that was written. `overrides`: places of what `--set` wrote.
+    `removed`: places of the options that took something back.
     `broken`: dotted paths of what a diagnostic left out of `data` or left there in doubt.
     """
 
@@ -42,6 +43,7 @@ class Source(Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...] = ()
     overrides: Mapping[str, Place] = field(default_factory=dict[str, Place])
     broken: frozenset[str] = frozenset()
+    removed: Mapping[str, Place] = field(default_factory=dict[str, Place])
 
     @property
     def written(self) -> frozenset[str]:
@@ -49,12 +51,12 @@ class Source(Struct, frozen=True):
         return frozenset(self.marks).union(self.overrides)
 
     def place(self, path: str) -> Place | None:
-        """Where this path was written; None if it was not."""
+        """Where this path was written, or taken back by `--set`; None if neither."""
         if path in self.overrides:
             return self.overrides[path]
         marks = self.marks.get(path)
         if marks is None:
-            return None
+            return self.removed.get(path)
         key, start, end = marks
         return Place(self.file, span_of(key, key) if key else None, span_of(start, end))
 

@@ -34,7 +34,8 @@ Offload = Literal["none", "optimizer", "all"]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 Every = Literal["epoch"] | Positive | Share | None
-Size = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)? ?([KMGT]i?)?B$")] | Positive
+SizeText = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)? ?([KMGT]i?)?B$")]
+Size = SizeText | Positive
 
 
 class Tokens(Section):
@@ -253,7 +254,7 @@ class Hardware(Section):
     nodes: Positive = Field(default=1, description="Machines.", examples=[1])
     strategy: Auto | Strategy = Field(default="auto", description="How work is spread over GPUs; auto: single, or ddp.")
     offload: Offload = Field(default="none", description="fsdp, zero2, zero3: what is kept in CPU memory.")
-    reserve: Auto | Size = Field(
+    reserve: Auto | SizeText | Annotated[int, Field(ge=0)] = Field(
         default="auto", description="Memory left free for others; auto: none.", examples=["1GiB"]
     )
 

@@ -257,6 +257,42 @@ def test_options_remove_and_the_default_stands() -> None:
     assert recipe.training.epochs == 1
 
 
+def test_options_remove_what_another_method_has_not() -> None:
+    text = MINIMAL.replace("{kind: lora}", "{kind: lora, rank: 8}")
+    for options in (("method.kind=full", "~method.rank"), ("~method.rank", "method.kind=full")):
+        assert said(text, *options) == []
+
+
+def test_a_finding_that_a_removal_causes_stands_in_the_option() -> None:
+    [found] = said(MINIMAL, "~data.train")
+    assert (found.code, found.path, found.file) == ("FTC101", "data.train", "--set")
+
+
+def test_options_for_text_are_text() -> None:
+    recipe = checked(MINIMAL, "data.system=123", "model.revision=1e5").recipe
+    assert recipe
+    assert (recipe.data.system, recipe.model.revision) == ("123", "1e5")
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ('version="1"', "write the number without quotes"),
+        ('hardware.memory="22"', "write 22GiB"),
+        ("hardware.memory=22gib", "write 22GiB"),
+        ("hardware.memory=22G", "write 22GiB"),
+        ("model.attention=flash", 'this is called "flash_attention_2" here'),
+    ],
+)
+def test_hints_for_values(option: str, hint: str) -> None:
+    [found] = said(MINIMAL, option)
+    assert (found.code, found.hint) == ("FTC103", hint)
+
+
+def test_nothing_may_be_reserved() -> None:
+    assert said(MINIMAL, "hardware.reserve=0") == []
+
+
 def test_options_reach_into_lists() -> None:
     text = MINIMAL.replace("{path: data/train.jsonl}", "[{path: a.jsonl}, {path: b.jsonl}]")
     recipe = checked(text, "data.train[1].path=c.jsonl", "~data.train[0]").recipe

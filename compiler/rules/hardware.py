@@ -11,6 +11,9 @@ from schemas.diagnostic import Finding
 from schemas.facts import Gpu
 from schemas.method import LoraMethod
 
+SMALLEST: Final = 100 << 20
+"""Bytes below which a plain number for a card's memory was not meant in bytes."""
+
 SHARDED: Final = ("fsdp", "zero2", "zero3")
 
 
@@ -137,6 +140,10 @@ def reserve_over_memory(context: Context) -> Iterator[Finding]:
     hardware = context.recipe.hardware
     if hardware.memory is not None and parse_size(hardware.memory) == 0:
         yield Finding("FTC281", "hardware.memory", "a card without memory holds nothing", "write its size, as 22GiB")
+        return
+    if isinstance(hardware.memory, int) and hardware.memory < SMALLEST:
+        message = f"memory: {hardware.memory} means {hardware.memory} bytes"
+        yield Finding("FTC281", "hardware.memory", message, f"write {hardware.memory}GiB")
         return
     capacity = _capacity(context)
     if capacity and hardware.reserve != "auto" and parse_size(hardware.reserve) >= capacity:
