@@ -161,6 +161,7 @@ def exercise_scores(model: Model, tokenizer: Tokenizer, corpus: str) -> dict[str
 
 def save(model: Model, tokenizer: Tokenizer, folder: Path) -> None:
     tokenizer.padding_side = "right"
+    tokenizer.backend_tokenizer.no_padding()  # or the left padding of `exercise_scores` would be written
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
