@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
+from plans import TRAINING
 
 from backends.native import emit
 from schemas.facts import Gpu, ModelFacts
@@ -24,7 +25,6 @@ from schemas.plan import (
     SourcePlan,
     TargetsPlan,
     TokensPlan,
-    TrainingPlan,
 )
 from schemas.recipe import Fields
 
@@ -125,28 +125,14 @@ def make_plan(base: Path, train: SourcePlan, out: Path, **sections: Any) -> Plan
         ),
         method=lora(),
         data=DataPlan((train,), 16, None, 64, "drop", False, "assistant", True),
-        training=TrainingPlan(
-            objective="sft",
+        training=replace(
+            TRAINING,
             epochs=None,
             max_steps=12,
-            global_batch_size=16,
             micro_batch_size=8,
             learning_rate=1e-2,
-            scheduler="cosine",
-            min_lr_ratio=0.0,
-            warmup=0.1,
-            optimizer="adamw",
-            weight_decay=0.0,
-            betas=(0.9, 0.999),
-            epsilon=1e-8,
-            max_grad_norm=1.0,
             gradient_checkpointing=False,
             loss="chunked",
-            compile=False,
-            kernels="none",
-            neftune_alpha=None,
-            seed=42,
-            preference=None,
         ),
         evaluation=EvaluationPlan(6, 16),
         checkpoint=CheckpointPlan(6, 2, False, False, "auto"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from compiler.models import find_model
 from schemas.facts import GIB, Gpu, ModelFacts
 from schemas.method_plan import FullPlan, LoraPlan, MethodPlan, QuantizationPlan
@@ -22,6 +24,35 @@ from schemas.plan import (
 )
 
 NF4 = QuantizationPlan(4, "nf4", True, "bfloat16")
+
+
+MODEL = ModelPlan(
+    "meta-llama/Llama-3.1-8B", "main", "bfloat16", "sdpa", False, None, "tokenizer", TokensPlan(None, None, None, ())
+)
+
+TRAINING = TrainingPlan(
+    objective="sft",
+    epochs=1,
+    max_steps=None,
+    global_batch_size=16,
+    micro_batch_size=2,
+    learning_rate=2e-4,
+    scheduler="cosine",
+    min_lr_ratio=0.0,
+    warmup=0.1,
+    optimizer="adamw",
+    weight_decay=0.0,
+    betas=(0.9, 0.999),
+    epsilon=1e-8,
+    max_grad_norm=1.0,
+    gradient_checkpointing=True,
+    loss="full",
+    compile=False,
+    kernels="none",
+    neftune_alpha=None,
+    seed=42,
+    preference=None,
+)
 
 
 def facts(model: str) -> ModelFacts:
@@ -96,40 +127,18 @@ def a_plan(
     return Plan(
         version=1,
         name="test",
-        model=ModelPlan(
-            model,
-            "main",
-            dtype,
-            attention,
-            False,
-            None,
-            "tokenizer",
-            TokensPlan(None, None, None, ()),  # type: ignore[arg-type]
-        ),
+        model=replace(MODEL, base=model, dtype=dtype, attention=attention),
         method=method,
         data=DataPlan((), validation, None, length, "drop", packing, "assistant", True),
-        training=TrainingPlan(
-            objective=objective,  # type: ignore[arg-type]
-            epochs=1,
-            max_steps=None,
+        training=replace(
+            TRAINING,
+            objective=objective,
             global_batch_size=micro * accumulation * count,
             micro_batch_size=micro,
-            learning_rate=2e-4,
-            scheduler="cosine",
-            min_lr_ratio=0.0,
-            warmup=0.1,
-            optimizer=optimizer,  # type: ignore[arg-type]
-            weight_decay=0.0,
-            betas=(0.9, 0.999),
-            epsilon=1e-8,
-            max_grad_norm=1.0,
-            gradient_checkpointing=checkpointing,  # type: ignore[arg-type]
-            loss=loss,  # type: ignore[arg-type]
-            compile=False,
-            kernels=kernels,  # type: ignore[arg-type]
-            neftune_alpha=None,
-            seed=42,
-            preference=None,
+            optimizer=optimizer,
+            gradient_checkpointing=checkpointing,
+            loss=loss,
+            kernels=kernels,
         ),
         evaluation=EvaluationPlan("epoch", evaluation),
         checkpoint=CheckpointPlan("epoch", 2, False, False, "auto"),

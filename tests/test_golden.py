@@ -11,7 +11,7 @@ from compiler.build import Compiled, Options, compile_recipe
 from schemas.artifact import Target
 
 ROOT = Path(__file__).parents[1]
-RECIPES = sorted((ROOT / "recipes").glob("**/*.ftc.yaml"))
+RECIPES = sorted((ROOT / "recipes").glob("**/[!.]*.ftc.yaml"))
 GOLDEN = Path(__file__).parent / "golden"
 VERBATIM = {path.read_text() for path in (ROOT / "backends").rglob("*") if path.suffix in (".py", ".txt")}
 """Files that artifacts hold as they stand in the package: the same for every recipe."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec.structs import replace
+from plans import TRAINING
 
 from schemas.facts import Linear, ModelFacts
 from schemas.method_plan import FullPlan, LoraPlan, QuantizationPlan
@@ -20,7 +21,6 @@ from schemas.plan import (
     SourcePlan,
     TargetsPlan,
     TokensPlan,
-    TrainingPlan,
 )
 from schemas.recipe import Fields
 
@@ -92,29 +92,7 @@ def plan(**changes: Any) -> Plan:
         ),
         method=lora("qlora"),
         data=DataPlan((source(),), (source("/data/validation.jsonl"),), None, 2048, "drop", True, "assistant", True),
-        training=TrainingPlan(
-            objective="sft",
-            epochs=2,
-            max_steps=None,
-            global_batch_size=16,
-            micro_batch_size=2,
-            learning_rate=2e-4,
-            scheduler="cosine",
-            min_lr_ratio=0.0,
-            warmup=0.1,
-            optimizer="adamw",
-            weight_decay=0.0,
-            betas=(0.9, 0.999),
-            epsilon=1e-8,
-            max_grad_norm=1.0,
-            gradient_checkpointing=True,
-            loss="full",
-            compile=False,
-            kernels="none",
-            neftune_alpha=None,
-            seed=42,
-            preference=None,
-        ),
+        training=replace(TRAINING, epochs=2),
         evaluation=EvaluationPlan("epoch", 2),
         checkpoint=CheckpointPlan("epoch", 2, False, False, "auto"),
         logging=LoggingPlan(10, (), "support"),
