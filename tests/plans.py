@@ -96,6 +96,11 @@ def full(**changes: object) -> FullPlan:
     return FullPlan(**{**values, **changes})  # type: ignore[arg-type]
 
 
+def _hardware(gpu: Gpu | None, count: int, strategy: str, offload: str, reserve: int) -> HardwarePlan:
+    name, memory = (gpu.name, gpu.memory) if gpu else (None, None)
+    return HardwarePlan(name, count, memory, 1, strategy, offload, reserve)  # type: ignore[arg-type]
+
+
 def a_plan(
     model: str = "meta-llama/Llama-3.1-8B",
     method: MethodPlan | str = "lora",
@@ -144,15 +149,7 @@ def a_plan(
         checkpoint=CheckpointPlan("epoch", 2, False, False, "auto"),
         logging=LoggingPlan(10, (), "test"),
         output=OutputPlan("/tmp/test", merge),  # noqa: S108
-        hardware=HardwarePlan(
-            gpu=gpu.name if gpu else None,
-            count=count,
-            memory=gpu.memory if gpu else None,
-            nodes=1,
-            strategy=strategy,  # type: ignore[arg-type]
-            offload=offload,  # type: ignore[arg-type]
-            reserve=reserve,
-        ),
+        hardware=_hardware(gpu, count, strategy, offload, reserve),
         targets=TargetsPlan({}, {}),
         facts=known,
         gpu=gpu,
