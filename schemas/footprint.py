@@ -35,11 +35,27 @@ class Parts(Struct, frozen=True):
     fragmentation: int
 
 
+class Live(Struct, frozen=True):
+    """Tensors alive at the peak that one module made: `count` of them, `size` bytes together.
+
+    `part`: the field of `Parts` they are counted in. `module`: dotted path, layers' numbers as `*`. `tensor`: type and
+    shape of the largest, such as "bfloat16[1, 2048, 4096]". `op`: the operator that made it.
+    """
+
+    part: str
+    module: str
+    tensor: str
+    op: str
+    count: int
+    size: int
+
+
 class Footprint(Struct, frozen=True):
     """`allocated`: peak of live tensors, the largest phase. `reserved`: what the caching allocator holds.
 
     `device`: what the driver reports (reserved + context); `low` and `high`: the interval around it.
     `capacity` is None where it is unknown. `because`: what was assumed, each fact with its source.
+    `live`: the largest things alive at the peak, largest first; empty where nothing was traced.
     """
 
     stack: Stack
@@ -56,3 +72,4 @@ class Footprint(Struct, frozen=True):
     parts: Parts
     host_ram: int
     because: tuple[str, ...]
+    live: tuple[Live, ...] = ()
