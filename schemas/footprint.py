@@ -56,6 +56,8 @@ class Footprint(Struct, frozen=True):
     `device`: what the driver reports (reserved + context); `low` and `high`: the interval around it.
     `capacity` is None where it is unknown. `because`: what was assumed, each fact with its source.
     `live`: the largest things alive at the peak, largest first; empty where nothing was traced.
+    `by_phase`: live tensors at each phase's peak by part, by the phase's name: they sum to `phases`, and have no
+    context and no fragmentation. A phase that the run has not, or whose parts are unknown, is not in it.
     """
 
     stack: Stack
@@ -73,3 +75,4 @@ class Footprint(Struct, frozen=True):
     host_ram: int
     because: tuple[str, ...]
     live: tuple[Live, ...] = ()
+    by_phase: dict[str, Parts] = {}

@@ -16,7 +16,11 @@ from schemas.plan import Plan
 
 def weigh(plan: Plan, stack: Stack) -> Footprint:
     """How much memory the fullest card needs when this stack runs this plan, and whether it fits."""
-    facts = profile(stack)
+    return weigh_profile(plan, profile(stack))
+
+
+def weigh_profile(plan: Plan, facts: Profile) -> Footprint:
+    """The same for a stack of these facts: to ask what one of them does."""
     run = lay_out(plan, facts)
     room = capacity(plan, facts)
     ground = context(plan.gpu) + run.layout.communication
@@ -28,7 +32,7 @@ def weigh(plan: Plan, stack: Stack) -> Footprint:
     doubled = peak.activations if assumed_layout(plan) else 0
     high = int(peak.total * grow) + doubled + loose.high + int(ground * 1.2)
     return Footprint(
-        stack=stack,
+        stack=facts.stack,
         verdict=verdict(room, peak.total + ground, high),
         capacity=room,
         allocated=peak.total,
@@ -42,6 +46,7 @@ def weigh(plan: Plan, stack: Stack) -> Footprint:
         parts=_parts(peak, loose, ground),
         host_ram=phases.host_ram(run),
         because=(*_assumptions(run, facts), *against),
+        by_phase={name: _parts(moment, Gap(0, 0, 0), 0) for name, moment in moments.items() if moment.total},
     )
 
 
