@@ -208,6 +208,7 @@ def test_plan_as_json() -> None:
     assert set(report) == {
         *("format_version", "recipe", "target", "stack", "plan", "decisions", "memory", "fixes", "time", "cost"),
         "diagnostics",
+        "trained",
     }
     memory = report["memory"]
     assert memory["device_gib"] == pytest.approx(sum(memory["parts"].values()), abs=0.01)

@@ -14,9 +14,10 @@ from compiler.commands import options
 from compiler.commands.compiling import File, open_file, require_valid
 from compiler.exit import of_recipe
 from compiler.hardware import all_gpus
+from compiler.report.alternatives import Option
 from compiler.report.machine import as_json
 from compiler.report.paint import painter
-from compiler.report.plan_data import Option, plan_report
+from compiler.report.plan_data import plan_report
 from compiler.report.plan_text import plan_text
 from schemas.artifact import Target
 from schemas.footprint import Stack

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from schemas.diagnostic import Diagnostic
 from schemas.facts import GIB
-from schemas.footprint import Footprint, Parts, Phases
+from schemas.footprint import Footprint, Live, Parts, Phases
 
 FORMAT_VERSION: Final = 1
 
@@ -72,8 +72,21 @@ def memory_data(footprint: Footprint | None) -> dict[str, object] | None:
         "phases": _sizes(footprint.phases),
         "host_ram_gib": gib(footprint.host_ram),
         "parts": _sizes(footprint.parts),
+        "parts_by_phase": {phase: _sizes(parts) for phase, parts in footprint.by_phase.items()},
+        "live": [_live(item) for item in footprint.live],
         "stack": footprint.stack,
         "because": list(footprint.because),
+    }
+
+
+def _live(item: Live) -> dict[str, object]:
+    return {
+        "part": item.part,
+        "module": item.module,
+        "tensor": item.tensor,
+        "op": item.op,
+        "count": item.count,
+        "size_gib": gib(item.size),
     }
 
 

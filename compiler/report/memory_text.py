@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from compiler.report.paint import Paint, Shade
+from compiler.report.paint import Paint, Shade, printable
+from compiler.report.table import table
 from schemas.facts import GIB
-from schemas.footprint import Footprint, Verdict
+from schemas.footprint import Footprint, Live, Verdict
 from schemas.plan import Plan
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from compiler.memory.fixes import Fix
 
 CELLS: Final = 60
+LIVE: Final = 10
+"""How many of the things alive at the peak are shown."""
 MIB: Final = 1 << 20
 LETTERS: Final[dict[str, tuple[str, Shade]]] = {
     "weights": ("w", "blue"),
@@ -56,16 +59,34 @@ def verdict_line(footprint: Footprint, gpu: str | None, paint: Paint) -> str:
 
 
 def memory_text(footprint: Footprint, gpu: str | None, paint: Paint) -> str:
-    """The verdict, the bar and its legend."""
+    """The verdict, the bar and its legend; of a trace also what is alive at the peak."""
     legend = " · ".join(_legend(footprint, paint))
-    return f"{verdict_line(footprint, gpu, paint)}  {_bar(footprint, paint)}\n  {legend}\n"
+    return f"{verdict_line(footprint, gpu, paint)}  {_bar(footprint, paint)}\n  {legend}\n" + _live(footprint, paint)
+
+
+def _live(footprint: Footprint, paint: Paint) -> str:
+    """The ten largest things alive at the peak; nothing where no trace found them."""
+    if not footprint.live:
+        return ""
+    rows = [["size", "count", "part", "module", "tensor", "op"], *(_live_row(item) for item in footprint.live[:LIVE])]
+    lines = "".join(f"    {line}\n" for line in table(rows).splitlines())
+    return f"  {paint('largest at the peak', bold=True)}\n{lines}"
+
+
+def _live_row(item: Live) -> list[str]:
+    return [size(item.size), str(item.count), item.part, *map(printable, (item.module, item.tensor, item.op))]
+
+
+def between(footprint: Footprint) -> str:
+    """The interval in MiB or GiB, whichever `size` writes for its upper end."""
+    small = footprint.high < GIB
+    return f"{_figure(footprint.low, small=small)} to {_figure(footprint.high, small=small)}"
 
 
 def _against(footprint: Footprint, gpu: str | None) -> str:
     small = footprint.high < GIB
     need = size(footprint.device, small=small)
-    between = f"{_figure(footprint.low, small=small)} to {_figure(footprint.high, small=small)}"
-    basis = f"({between}; {footprint.confidence} confidence, by {footprint.method}, {footprint.stack})"
+    basis = f"({between(footprint)}; {footprint.confidence} confidence, by {footprint.method}, {footprint.stack})"
     if footprint.capacity is None:
         why = f"{gpu} without hardware.memory" if gpu else "no GPU is named (hardware.gpu, --gpu)"
         return f", {why}: about {need} {basis}"

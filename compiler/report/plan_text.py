@@ -7,12 +7,14 @@ from typing import Final, cast
 
 from compiler.build import Compiled
 from compiler.memory.fixes import fixes
+from compiler.memory.saved import Trained, trained
+from compiler.report.alternatives import Option, Side, headline, reason, sides
 from compiler.report.machine import as_data
-from compiler.report.memory_text import VERDICTS, card, fixes_text, memory_text, size
+from compiler.report.memory_text import VERDICTS, between, card, fixes_text, memory_text, size
 from compiler.report.paint import Paint, printable
-from compiler.report.plan_data import Option
 from compiler.report.table import table
 from compiler.timing import estimate
+from schemas.facts import GIB
 from schemas.footprint import Footprint
 from schemas.plan import Plan, leaves
 
@@ -28,9 +30,11 @@ def plan_text(compiled: Compiled, others: Sequence[Option], paint: Paint) -> str
     parts = [
         "\n".join(_settings(plan, paint)),
         memory_text(footprint, card(plan), paint) + _phases(footprint),
+        _trained(plan, footprint, paint),
         fixes_text(fixes(plan, footprint.stack), paint),
         _time(plan, footprint, paint),
         *_assumptions(footprint, paint),
+        *_sides(sides(compiled, others), paint),
         *_alternatives(others, paint),
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
@@ -38,7 +42,7 @@ def plan_text(compiled: Compiled, others: Sequence[Option], paint: Paint) -> str
 
 def _settings(plan: Plan, paint: Paint) -> Iterator[str]:
     """Every leaf that is on, under its section; what was decided, with the reason."""
-    yield paint(f"{plan.name}", bold=True) + f": {_summary(plan)}"
+    yield paint(f"{plan.name}", bold=True) + f": {plan_summary(plan)}"
     because = {decision.path: decision.because for decision in plan.decisions}
     section = ""
     for path, value in leaves(plan).items():
@@ -50,11 +54,16 @@ def _settings(plan: Plan, paint: Paint) -> Iterator[str]:
             yield paint(section, bold=True)
         # A recipe's single source has no number.
         reason = because.get(path) or because.get(path.replace("[0]", ""))
-        shown = size(value) if path in SIZES and isinstance(value, int) else _value(value)
-        yield f"  {rest} = {shown}" + (paint(f"  # {printable(reason)}", "cyan") if reason else "")
+        yield f"  {rest} = {setting(path, value)}" + (paint(f"  # {printable(reason)}", "cyan") if reason else "")
 
 
-def _summary(plan: Plan) -> str:
+def setting(path: str, value: object) -> str:
+    """The value of a leaf in words, bytes with their unit."""
+    return size(value) if path in SIZES and isinstance(value, int) else _value(value)
+
+
+def plan_summary(plan: Plan) -> str:
+    """Method, model, length of the run and size of a step."""
     training = plan.training
     length = (
         f"{training.max_steps} steps"
@@ -90,13 +99,75 @@ def _phases(footprint: Footprint) -> str:
     return f"  live tensors at most: {live}; host memory {size(footprint.host_ram)}\n"
 
 
+def _trained(plan: Plan, footprint: Footprint, paint: Paint) -> str:
+    found = trained(plan, footprint.stack)
+    return f"{paint('trained', bold=True)}: {trained_words(found)}\n"
+
+
+def trained_words(found: Trained) -> str:
+    """How much is trained, and how large the files are that this leaves."""
+    saved = "the adapter that is saved" if found.saved == "adapter" else "the model that is saved"
+    return f"{found.parameters:,} parameters, {percent(found.share)} of all; {saved} is {file_size(found.saved_bytes)}"
+
+
+def file_size(amount: int) -> str:
+    """A size of files: adapters are counted in MiB."""
+    return size(amount, small=amount < GIB)
+
+
+def percent(share: float) -> str:
+    """Two figures: shares of adapters are small."""
+    return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"
+
+
 def _assumptions(footprint: Footprint, paint: Paint) -> Iterator[str]:
     if footprint.because:
         yield "\n".join([paint("assumed", bold=True), *(f"  {because}" for because in footprint.because)])
 
 
+def _sides(found: Sequence[Side], paint: Paint) -> Iterator[str]:
+    """The stacks with the settings above: what each needs, and why one needs more than another."""
+    if not found:
+        return
+    rows = [["stack", "about", "between", "confidence", "verdict", "with its own auto"], *map(_side_row, found)]
+    lines = [paint("stacks", bold=True) + f", with these settings: {headline(found)}"]
+    lines += [f"  {line}" for line in table(rows).splitlines()]
+    for side in found:
+        if side.difference:
+            source = f" ({side.difference.source})" if side.difference.source else ""
+            lines.append(f"  {side.stack}: {reason(side.difference)}{source}")
+    yield "\n".join(lines)
+
+
+def _side_row(side: Side) -> list[str]:
+    footprint = side.footprint
+    verdict = VERDICTS[footprint.verdict][0]
+    return [
+        side.stack,
+        size(footprint.device),
+        between_words(footprint),
+        footprint.confidence,
+        verdict,
+        solved_words(side),
+    ]
+
+
+def between_words(footprint: Footprint) -> str:
+    """The interval with its unit."""
+    return f"{between(footprint)} {'MiB' if footprint.high < GIB else 'GiB'}"
+
+
+def solved_words(side: Side) -> str:
+    """What the open leaves would be for this stack alone, and what it needs then; "-" where they are the same."""
+    if side.then is None:
+        return "-"
+    changed = ", ".join(f"{path}={setting(path, value)}" for path, value in side.solved.items())
+    return f"{changed}: {size(side.then.device)}, {VERDICTS[side.then.verdict][0]}"
+
+
 def _alternatives(others: Sequence[Option], paint: Paint) -> Iterator[str]:
-    if others:
+    """Cards, each with what was left to the compiler solved for it; stacks alone stand in a table of their own."""
+    if len({item.gpu for item in others}) > 1:
         rows = [["card", "stack", "about", "of", "verdict"], *(_row(item) for item in others)]
         yield paint("elsewhere", bold=True) + "\n" + "".join(f"  {line}\n" for line in table(rows).splitlines())
 
