@@ -1,0 +1,117 @@
+# pyright: basic
+# Strict typing stops at transformers and peft, whose classes are made at run time.
+"""The plan's model on fake tensors: the real class of transformers, the real PEFT configuration, no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from backends.native.model import ATTENTION, ModelError, choose_trained
+from compiler.memory.stacks import Profile
+from compiler.trace.untraceable import UntraceableError
+from schemas.method_plan import FullPlan, Ia3Plan, LoraPlan, PrefixPlan, PromptPlan, PTuningPlan
+from schemas.plan import Plan
+
+
+def build_model(plan: Plan, stack: Profile, config: Mapping[str, object]) -> Any:
+    """The model as this stack has it when training starts. To be called where tensors are fake."""
+    base = _base(plan, config)
+    if plan.quantization is not None:
+        from compiler.trace.quantised import quantise
+
+        base.requires_grad_(False)
+        quantise(base, plan.quantization)
+        base.is_loaded_in_4bit = plan.quantization.bits == 4
+        base.is_loaded_in_8bit = plan.quantization.bits == 8
+        if stack.upcast == "always":
+            _prepare(base)
+    model = _with_method(base, plan)
+    if plan.training.gradient_checkpointing is not False:
+        _recompute(model, plan)
+    return model.train()
+
+
+def _base(plan: Plan, config: Mapping[str, object]) -> Any:
+    values = {key: value for key, value in config.items() if key not in ("quantization_config", "torch_dtype", "dtype")}
+    family = str(values.pop("model_type"))
+    method = plan.method
+    dtype = method.weights_dtype if isinstance(method, FullPlan) else plan.model.dtype
+    try:
+        parsed = AutoConfig.for_model(family, **values)
+        parsed = parsed.get_text_config()
+        return AutoModelForCausalLM.from_config(
+            parsed, dtype=getattr(torch, dtype), attn_implementation=ATTENTION[plan.model.attention]
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UntraceableError(f"transformers cannot build a {family} model from this config.json: {error}") from error
+
+
+def _prepare(base: Any) -> None:
+    """peft.prepare_model_for_kbit_training: every 16-bit parameter becomes float32. Its own code says `param.data =`,
+    which fake tensors refuse."""
+    tied = base.get_output_embeddings().weight is base.get_input_embeddings().weight
+    for module in base.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and parameter.dtype in (torch.float16, torch.bfloat16):
+                module._parameters[name] = torch.nn.Parameter(parameter.detach().float(), requires_grad=False)
+    if tied:
+        base.get_output_embeddings().weight = base.get_input_embeddings().weight
+
+
+def _with_method(base: Any, plan: Plan) -> Any:
+    """What is trained, by the native run's own code; methods that it has not yet, by PEFT's configuration."""
+    if isinstance(plan.method, LoraPlan | FullPlan):
+        try:
+            return choose_trained(base, _as_native(plan))
+        except ModelError as error:
+            raise UntraceableError(str(error)) from error
+    from peft import get_peft_model
+
+    base.requires_grad_(False)
+    return get_peft_model(base, _peft_config(plan))
+
+
+def _as_native(plan: Plan) -> dict[str, Any]:
+    from compiler.lock import plan_data
+
+    data: Any = plan_data(plan)
+    if data["method"].get("init") in ("pissa", "olora", "loftq"):
+        data["method"]["init"] = "default"  # another content of the same matrices
+    return data
+
+
+def _peft_config(plan: Plan) -> Any:
+    import peft
+
+    method = plan.method
+    task: dict[str, Any] = {"task_type": "CAUSAL_LM"}
+    if isinstance(method, Ia3Plan):
+        names = {"target_modules": list(method.target_modules), "feedforward_modules": list(method.feedforward_modules)}
+        return peft.IA3Config(**task, **names)
+    if isinstance(method, PrefixPlan):
+        projection = {"prefix_projection": method.projection, "encoder_hidden_size": plan.facts.hidden}
+        return peft.PrefixTuningConfig(**task, num_virtual_tokens=method.virtual_tokens, **projection)
+    if isinstance(method, PromptPlan):
+        return peft.PromptTuningConfig(**task, num_virtual_tokens=method.virtual_tokens)
+    if isinstance(method, PTuningPlan):
+        size = {"encoder_hidden_size": method.encoder_hidden_size}
+        return peft.PromptEncoderConfig(**task, num_virtual_tokens=method.virtual_tokens, **size)
+    raise UntraceableError(f"method {method.kind}: no library has it yet")
+
+
+def _recompute(model: Any, plan: Plan) -> None:
+    """As transformers' Trainer and TRL turn checkpointing on."""
+    kind = plan.training.gradient_checkpointing
+    if kind == "selective":
+        from trl.models import enable_selective_activation_checkpointing
+
+        enable_selective_activation_checkpointing(model)
+    if kind == "offload":
+        raise UntraceableError("offloaded activations")
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if not isinstance(plan.method, FullPlan):
+        model.enable_input_require_grads()

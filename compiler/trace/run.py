@@ -1,0 +1,94 @@
+# pyright: basic
+# Strict typing stops at torch's fake tensors.
+"""One training run on fake tensors, from building the model to the end of its second step."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from compiler.memory.activations import batch
+from compiler.memory.precision import precision
+from compiler.memory.stacks import profile
+from compiler.trace.kernels import as_on_cuda
+from compiler.trace.model import build_model
+from compiler.trace.recorder import Recorder, Recording
+from compiler.trace.step import Stepper
+from schemas.footprint import Stack
+from schemas.plan import Plan
+
+STEPS = 2
+"""The first makes the optimizer's state; the second has it from its beginning."""
+
+
+def record(plan: Plan, stack: Stack, config: Mapping[str, object]) -> Recording:
+    """Everything that the run allocates and frees. `config`: the model's config.json.
+
+    `FtcError` where a part of it cannot be traced.
+    """
+    facts = profile(stack)
+    widths = precision(plan, facts)
+    work = batch(plan, plan.training.micro_batch_size, facts)
+    recorder = Recorder(answer=0 if work.masked else 1)
+    _import_what_is_replaced(plan, stack)
+    gc.collect()
+    gc.disable()
+    try:
+        with warnings.catch_warnings(), as_on_cuda(fused_gqa=_fused(plan)), FakeTensorMode(allow_non_fake_inputs=True):
+            warnings.simplefilter("ignore")
+            model = build_model(plan, facts, config)
+            with recorder, recorder.following(model):
+                _hold_weights(model, recorder)
+                with _casting(model, facts.casts_adapter_inputs):
+                    stepper = Stepper(model, plan, facts, widths, recorder)
+                    for _ in range(STEPS):
+                        stepper.step(work)
+                    if plan.evaluation.every is not None and plan.data.validation is not None:
+                        stepper.evaluate(batch(plan, plan.evaluation.batch_size, facts))
+                recorder.phase = "end"
+    finally:
+        gc.enable()
+    return recorder.recording
+
+
+def _fused(plan: Plan) -> bool:
+    old = plan.gpu is not None and plan.gpu.compute_capability is not None and plan.gpu.compute_capability < 8
+    return not old
+
+
+def _import_what_is_replaced(plan: Plan, stack: Stack) -> None:
+    if stack == "native" and plan.training.loss == "chunked":
+        import trl.trainer.utils  # noqa: F401
+    import transformers.masking_utils  # noqa: F401
+
+
+def _hold_weights(model: Any, recorder: Recorder) -> None:
+    """What is there before the first step: the base's weights, and the adapters on them."""
+    trains_base = all(item.requires_grad for name, item in model.named_parameters() if "lora_" not in name)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            added = parameter.requires_grad and not trains_base
+            recorder.hold(parameter, "adapters" if added else "weights")
+            state = getattr(parameter, "quant_state", None)
+            for tensor in _packed(state):
+                recorder.hold(tensor, "weights")
+        for buffer in model.buffers():
+            recorder.hold(buffer, "weights")
+
+
+def _packed(state: Any) -> list[torch.Tensor]:
+    if state is None:
+        return []
+    nested = [state.state2.absmax, state.state2.code, state.offset] if state.nested else []
+    return [state.absmax, *nested]
+
+
+def _casting(model: Any, casts: bool) -> Any:
+    from peft.helpers import disable_input_dtype_casting
+
+    return disable_input_dtype_casting(model, active=not casts)

@@ -1,0 +1,128 @@
+# pyright: basic
+# Strict typing stops at transformers and trl, whose arguments are untyped.
+"""The training step of each stack: its loss, its precision, its optimizer, in its order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from accelerate.utils import convert_outputs_to_fp32
+
+from compiler.memory.activations import Batch
+from compiler.memory.loss import computed_loss
+from compiler.memory.precision import Precision
+from compiler.memory.stacks import Profile
+from compiler.trace.recorder import Recorder
+from compiler.trace.untraceable import UntraceableError
+from schemas.plan import Plan
+from schemas.recipe import Optimizer
+
+Inputs = dict[str, Any]
+
+
+class Stepper:
+    """Runs steps on a model of fake tensors, as `stack` does. `work`: the shape of one forward pass."""
+
+    def __init__(self, model: Any, plan: Plan, stack: Profile, widths: Precision, recorder: Recorder) -> None:
+        self.model, self.plan, self.stack, self.recorder = model, plan, stack, recorder
+        self.trained = [item for item in model.parameters() if item.requires_grad]
+        self.optimizer = build_optimizer(plan.training.optimizer, self.trained, stack)
+        self.compute = _loss(model, plan, stack, _autocast(plan, widths))
+
+    def step(self, work: Batch) -> None:
+        """One optimizer step, of at most two forward passes: a third finds what the second found."""
+        self.recorder.phase = "step"
+        held = None
+        for _ in range(min(self.plan.accumulation, 2)):
+            held = self._pass(work)
+        for parameter in self.trained:
+            if parameter.grad is not None:
+                self.recorder.hold(parameter.grad, "gradients")
+        self.recorder.phase = "optimizer"
+        if self.plan.training.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(self.trained, self.plan.training.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        del held
+
+    def evaluate(self, work: Batch) -> None:
+        """One batch of evaluation."""
+        self.recorder.phase = "eval"
+        self.model.eval()
+        with torch.no_grad():
+            self.compute(inputs(self.plan, self.stack, work))
+        self.model.train()
+
+    def _pass(self, work: Batch) -> Any:
+        outputs, loss = self.compute(inputs(self.plan, self.stack, work))
+        if not self.stack.holds_outputs:
+            outputs = None
+        loss.backward()
+        return outputs
+
+
+def inputs(plan: Plan, stack: Profile, work: Batch) -> Inputs:
+    """A batch of the largest shape, all positions trained."""
+    tokens = torch.zeros((work.rows, work.length), dtype=torch.long)
+    batch: Inputs = {"input_ids": tokens, "labels": tokens.clone()}
+    if plan.data.packing and stack.packed != "rows":
+        batch["position_ids"] = torch.zeros_like(tokens)
+    elif work.masked:
+        batch["attention_mask"] = torch.ones_like(tokens)
+    return batch
+
+
+def _autocast(plan: Plan, widths: Precision) -> torch.dtype | None:
+    """The type that products are computed in, None without autocast."""
+    return getattr(torch, plan.model.dtype) if widths.autocast else None
+
+
+def _loss(model: Any, plan: Plan, stack: Profile, dtype: torch.dtype | None) -> Callable[[Inputs], tuple[Any, Any]]:
+    """The forward pass and the loss: outputs, loss. The Trainer's stacks run the model under autocast and make what
+    it gives out float32 (accelerate's prepare_model)."""
+    chunked = computed_loss(plan, stack) == "chunked"
+    if chunked and stack.stack != "native":
+        raise UntraceableError(
+            f"{stack.title}'s loss is its own code and", ENVIRONMENT
+        )
+    if chunked:
+        from trl.trainer.utils import add_fused_lm_head
+
+        bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+        add_fused_lm_head(bare, outputs=("log_probs", "entropy", "is_top1"))
+    named = {"fused_lm_head": True} if chunked else {}
+    if stack.stack != "peft":
+        named["use_cache"] = False
+
+    def run(batch: Inputs) -> Any:
+        with ExitStack() as around:
+            if dtype is not None:
+                around.enter_context(torch.autocast("cpu", dtype=dtype))
+            return model(**batch, **named)
+
+    forward = run if dtype is None else convert_outputs_to_fp32(run)
+
+    def compute(batch: Inputs) -> tuple[Any, Any]:
+        outputs = forward(batch)
+        if not chunked:
+            return outputs, outputs["loss"]
+        return outputs, -outputs.log_probs.sum() / batch["labels"].numel()
+
+    return compute
+
+
+def build_optimizer(name: Optimizer, trained: list[Any], stack: Profile) -> torch.optim.Optimizer:
+    """The class that the stack takes for this optimizer, on these parameters."""
+    # Fake tensors are not of the type that torch looks for, so that what it would choose is said.
+    if name == "adamw":
+        return torch.optim.AdamW(trained, lr=1e-4, fused=not stack.foreach, foreach=stack.foreach)
+    if name == "sgd":
+        return torch.optim.SGD(trained, lr=1e-4, foreach=True)
+    if name == "adafactor":
+        from transformers.optimization import Adafactor
+
+        return Adafactor(trained, lr=1e-4, scale_parameter=False, relative_step=False)
+    raise UntraceableError(f"{name}'s step")
