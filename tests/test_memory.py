@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from plans import A100_40, A100_80, CPU, a_plan, card, facts, full, lora
 
 from compiler.memory import weigh
-from compiler.memory.fixes import fixes
 from compiler.memory.phases import lay_out
 from compiler.memory.stacks import DATA, profile
 from schemas.facts import GIB
@@ -266,25 +265,3 @@ def test_assumptions_are_named_with_their_sources() -> None:
     because = "\n".join(weigh(a_plan(LLAMA, "qlora"), "peft").because)
     assert "prepare_model_for_kbit_training" in because
     assert "transformers==" in because
-
-
-def test_fixes_make_it_fit_and_say_what_they_cost() -> None:
-    plan = a_plan(LLAMA, "lora", micro=2, checkpointing=False, gpu=card(23.5))
-    found = fixes(plan, "peft")
-    assert found
-    assert all(fix.footprint.verdict == "fits" for fix in found)
-    assert all(fix.costs and fix.set for fix in found)
-    assert "hardware.gpu" in found[-1].set
-
-
-def test_changes_are_added_up_where_none_suffices() -> None:
-    found = fixes(a_plan(LLAMA, "full", micro=4, checkpointing=False, gpu=card(23.5)), "llamafactory")
-    together = found[0]
-    assert together.set["method.kind"] == "qlora"
-    assert together.footprint.verdict == "fits"
-    assert len(together.set) > 2
-
-
-def test_a_plan_that_fits_needs_no_fixes() -> None:
-    assert fixes(a_plan(LLAMA, "qlora", loss="chunked"), "native") == ()
-    assert fixes(a_plan(LLAMA, "qlora", gpu=None), "native") == ()

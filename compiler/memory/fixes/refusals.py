@@ -1,0 +1,55 @@
+"""What the target behind a stack would refuse of a changed plan that it takes as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from backends import TARGETS, load
+from backends.base import pattern, refused
+from schemas.footprint import Stack
+from schemas.plan import Plan, leaves
+
+PLAIN: Final[Mapping[str, tuple[object, ...]]] = {
+    "training.gradient_checkpointing": ("offload", "selective"),
+    "training.loss": ("chunked",),
+    "training.kernels": ("liger",),
+}
+"""What a plain loop over transformers and PEFT has no switch for."""
+
+
+class Refusals:
+    """The refusals of one plan, to compare changed ones with: a leaf that was refused before is no news."""
+
+    def __init__(self, plan: Plan, stack: Stack) -> None:
+        self.stack: Stack = stack
+        self.leaves = leaves(plan)
+        self.lost = frozenset(_lost(plan, stack))
+
+    def allows(self, changed: Plan) -> bool:
+        """Whether the target takes every leaf that differs, and loses no more than before."""
+        differing = {path: value for path, value in leaves(changed).items() if not self._had(path, value)}
+        if any(self._refuses(path, value) for path, value in differing.items()):
+            return False
+        return self.lost.issuperset(_lost(changed, self.stack))
+
+    def _had(self, path: str, value: object) -> bool:
+        return path in self.leaves and self.leaves[path] == value and type(self.leaves[path]) is type(value)
+
+    def _refuses(self, path: str, value: object) -> bool:
+        return _refused(self.stack, path, value) and not (
+            path in self.leaves and _refused(self.stack, path, self.leaves[path])
+        )
+
+
+def _refused(stack: Stack, path: str, value: object) -> bool:
+    if stack not in TARGETS:
+        return value in PLAIN.get(path, ())
+    return refused(load(stack).TABLE[pattern(path)], value) is not None
+
+
+def _lost(plan: Plan, stack: Stack) -> Iterable[str]:
+    """Paths that are lost in combination."""
+    if stack not in TARGETS:
+        return ()
+    return (item.path for item in load(stack).losses(plan) if item.level == "error")
