@@ -283,12 +283,13 @@ def keys_of(value: Any, path: str = "") -> set[tuple[str, str]]:
     if not isinstance(value, dict):
         return set()
     inner = {found for key, item in value.items() for found in keys_of(item, f"{path}.{key}".lstrip("."))}
-    return inner | {(path, key) for key in value if path != "derived.memory"}
+    return inner | {(path, key) for key in value if path not in ("derived.memory", "derived.predicted")}
 
 
 def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path) -> None:
     """What the compiler writes into `plan.json` has to reach the run: a key that nobody reads is a silent drop."""
     import train
+    from measure import measure
 
     rows = {
         "messages": chats(0, 8),
@@ -317,6 +318,7 @@ def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path) -> None:
         config = json.loads((folder / "plan.json").read_text())
         wanted |= keys_of(config)
         train.run(watch(config, "", seen), folder, dry=method.kind != "dora")
+    measure(watch(config, "", seen), folder, "cpu", random=True)
     assert sorted(".".join(found) for found in wanted - seen) == []
 
 

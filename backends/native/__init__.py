@@ -33,6 +33,8 @@ SCRIPTS: Final = (
     "resume.py",
     "report.py",
     "result.py",
+    "measure.py",
+    "gauge.py",
 )
 """Copied into an artifact as they stand."""
 
@@ -65,9 +67,11 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `model.py` | loading the model, putting the adapters on it |
 | `resume.py` | where a run that was stopped goes on |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |
+| `measure.py`, `gauge.py` | `--measure`: the memory that two steps at the largest shape really take |
 
 Results go to `{out}`: `{result}/`, `summary.json`, `metrics.jsonl`, `checkpoints/`. Started again, a run that was
-stopped goes on from its newest checkpoint; `--fresh` starts anew, `--dry-run` loads model and data and stops.
+stopped goes on from its newest checkpoint; `--fresh` starts anew, `--dry-run` loads model and data and stops,
+`--measure` writes `calibration.json` instead of training.
 {lost}"""
 
 
@@ -168,12 +172,19 @@ def _derived(plan: Plan, footprint: Footprint | None) -> dict[str, Any]:
         "cpu": plan.gpu is not None and plan.gpu.is_cpu,
         "prequantized": plan.facts.prequantized,
         "memory": _memory(footprint) if footprint else {},
+        "predicted": _predicted(footprint) if footprint else {},
     }
 
 
 def _memory(footprint: Footprint) -> dict[str, Any]:
     sizes = {name: getattr(footprint, name) for name in ("allocated", "reserved", "device")}
     return {"verdict": footprint.verdict, **{f"{name}_gib": round(size / GIB, 3) for name, size in sizes.items()}}
+
+
+def _predicted(footprint: Footprint) -> dict[str, Any]:
+    """Bytes, for `measure.py` to be compared with."""
+    names = ("stack", "allocated", "reserved", "device")
+    return {name: getattr(footprint, name) for name in names}
 
 
 def _template(plan: Plan) -> dict[str, str]:

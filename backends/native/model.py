@@ -61,18 +61,22 @@ def load_base(plan: Plan, device: str, *, quantized: bool = True) -> Any:
     `quantized=False` loads a quantised method's base in 16 bit, to merge into.
     """
     model = plan["model"]
+    options = loading(plan, device, quantized=quantized)
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            model["base"],
-            revision=model["revision"],
-            dtype=_weights_dtype(plan),
-            attn_implementation=ATTENTION[model["attention"]],
-            trust_remote_code=model["trust_remote_code"],
-            quantization_config=_quantization(plan) if quantized else None,
-            device_map={"": device},
-        )
+        return AutoModelForCausalLM.from_pretrained(model["base"], revision=model["revision"], **options)
     except (OSError, ValueError) as error:
         raise ModelError(f'base model "{model["base"]}" cannot be loaded: {error}') from error
+
+
+def loading(plan: Plan, device: str, *, quantized: bool = True) -> dict[str, Any]:
+    """How the base is loaded, wherever its weights come from."""
+    return {
+        "dtype": _weights_dtype(plan),
+        "attn_implementation": ATTENTION[plan["model"]["attention"]],
+        "trust_remote_code": plan["model"]["trust_remote_code"],
+        "quantization_config": _quantization(plan) if quantized else None,
+        "device_map": {"": device},
+    }
 
 
 def _weights_dtype(plan: Plan) -> torch.dtype:

@@ -6,6 +6,7 @@
     python train.py             train, or continue where a run of the same plan was stopped
     python train.py --fresh     train from the start
     python train.py --dry-run   load the model and the data, show what would be trained, and stop
+    python train.py --measure   take two steps at the largest shape and write how much memory they need, and stop
 
 Read from the top: data, the run, the command line. `trainer.py` is where TRL is called, `settings.py` says what each
 setting is called by it, `rows.py` and `formats.py` read the data, `data.py` decides which tokens are trained,
@@ -43,6 +44,7 @@ import transformers
 from data import Counts, Rules, Tokens, prepare
 from datasets import Dataset
 from formats import DataError
+from measure import measure, write
 from model import ModelError, Plan, load_tokenizer
 from peft.helpers import disable_input_dtype_casting
 from report import Reporter, closing_words, is_main, write_text
@@ -164,14 +166,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--plan", type=Path, default=HERE / "plan.json")
     parser.add_argument("--fresh", action="store_true", help="start anew instead of continuing")
     parser.add_argument("--dry-run", action="store_true", help="load model and data, then stop")
+    parser.add_argument("--measure", action="store_true", help="take two steps at the largest shape, read the memory")
+    parser.add_argument("--random-weights", action="store_true", help="with --measure: of the base read config.json")
     asked = parser.parse_args(arguments)
+    if asked.random_weights and not asked.measure:
+        parser.error("--random-weights is for --measure")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
     try:
-        print(_told(asked.plan, asked.fresh, asked.dry_run), end="")  # noqa: T201
+        told = (
+            _measured(asked.plan, asked.random_weights)
+            if asked.measure
+            else _told(asked.plan, asked.fresh, asked.dry_run)
+        )
+        print(told, end="")  # noqa: T201
     except KeyboardInterrupt:
-        print("stopped; start it again to go on from the newest checkpoint", file=sys.stderr)  # noqa: T201
+        on = "nothing was written" if asked.measure else "start it again to go on from the newest checkpoint"
+        print(f"stopped; {on}", file=sys.stderr)  # noqa: T201
         return 130
     except Exception as error:
         print(f"error: {_paragraph(error, asked.plan)}", file=sys.stderr)  # noqa: T201
@@ -191,6 +203,19 @@ def _told(path: Path, fresh: bool, dry: bool) -> str:
     return closing_words(summary) + ("\n  it was finished already; --fresh trains again\n" if before else "\n")
 
 
+def _measured(path: Path, random: bool) -> str:
+    """Measure the plan of this file, and say what was read."""
+    plan = json.loads(path.read_text("utf-8"))
+    device = choose_device(plan)
+    if device == "cpu" and not plan["derived"]["cpu"]:
+        raise RunError(
+            "the plan is for a GPU, and there is none here: main memory says little of it. "
+            "Measure where the GPU is, or set hardware.gpu = cpu"
+        )
+    told = write(measure(plan, path.parent, device, random=random), Path(plan["output"]["dir"]))
+    return told + "\n" if is_main() else ""
+
+
 EXPECTED = (DataError, ModelError, ResumeError, RunError, SettingError, ImportError, OSError, json.JSONDecodeError)
 """Errors whose own words say what is wrong."""
 
@@ -198,17 +223,26 @@ EXPECTED = (DataError, ModelError, ResumeError, RunError, SettingError, ImportEr
 def _paragraph(error: Exception, plan: Path) -> str:
     if isinstance(error, EXPECTED):
         return str(error)
-    if isinstance(error, torch.OutOfMemoryError):
-        planned = json.loads(plan.read_text("utf-8"))["derived"]["memory"]
-        free, total = (size / 2**30 for size in torch.cuda.mem_get_info())
-        return (
-            f"the GPU ran out of memory: planned {planned.get('device_gib')} GiB, the card has {total:.1f} GiB, "
-            f"{free:.1f} GiB of them free now. Close what else runs on it, or lower training.micro_batch_size, turn "
-            f"training.gradient_checkpointing on, or lower data.max_length. ({str(error).splitlines()[0]})"
-        )
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error):
+        return _out_of_memory(error, json.loads(plan.read_text("utf-8"))["derived"]["memory"].get("device_gib"))
     story = plan.with_name("error.log")
     story.write_text("".join(traceback.format_exception(error)), "utf-8")
     return f"{type(error).__name__}: {error} (not foreseen; the whole story is in {story})"
+
+
+def _out_of_memory(error: Exception, planned: float | None) -> str:
+    """What was planned (GiB), and what there is."""
+    if isinstance(error, torch.OutOfMemoryError):
+        free, total = (size / 2**30 for size in torch.cuda.mem_get_info())
+        what, there = "GPU", f"the card has {total:.1f} GiB, {free:.1f} GiB of them free now"
+    else:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        what, there = "machine", f"it has {total:.1f} GiB"
+    return (
+        f"the {what} ran out of memory: planned {planned} GiB, {there}. Close what else runs on it, or lower "
+        "training.micro_batch_size, turn training.gradient_checkpointing on, or lower data.max_length. "
+        f"({str(error).splitlines()[0]})"
+    )
 
 
 if __name__ == "__main__":

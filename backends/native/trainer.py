@@ -7,6 +7,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +74,18 @@ def packed(rows: Dataset, max_length: int) -> Dataset:
 
 
 def build_trainer(
-    plan: Plan, out: Path, device: str, tokenizer: Any, *, train: Dataset, validation: Dataset | None
+    plan: Plan,
+    out: Path,
+    device: str,
+    tokenizer: Any,
+    *,
+    train: Dataset,
+    validation: Dataset | None,
+    load: Callable[[Plan, str], Any] = load_base,
 ) -> CountingTrainer:
-    """The model with its adapters, and the trainer around it. The caller has set the seed."""
+    """The model with its adapters, and the trainer around it. The caller has set the seed. `load` gives the base."""
     config = SFTConfig(**settings(plan, out, device, len(train)))
-    base = load_base(plan, device)
+    base = load(plan, device)
     if plan["training"]["kernels"] == "liger":
         use_liger(base)
     model = choose_trained(base, plan)
