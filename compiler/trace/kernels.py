@@ -32,6 +32,7 @@ def as_on_cuda(*, fused_gqa: bool) -> Iterator[None]:
 
 def _replacements(fused_gqa: bool) -> Iterator[tuple[Any, str, Any]]:
     yield torch.nn.Module, "_apply", _apply
+    yield torch.Tensor, "__deepcopy__", _copied
     yield functional, "scaled_dot_product_attention", _attention(fused_gqa)
     yield functional, "dropout", _dropout
     yield functional, "layer_norm", _layer_norm(functional.layer_norm)
@@ -103,6 +104,17 @@ def _apply(self: torch.nn.Module, fn: Any, recurse: bool = True) -> torch.nn.Mod
         if buffer is not None:
             self._buffers[name] = fn(buffer)
     return self
+
+
+def _copied(self: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
+    """copy.deepcopy of a tensor: torch's own would copy the fake mode with it."""
+    copy: Any = torch.empty_like(self, requires_grad=False)
+    if isinstance(self, torch.nn.Parameter):
+        copy = torch.nn.Parameter(copy, self.requires_grad)
+    if "quant_state" in vars(self):
+        copy.quant_state = self.quant_state
+    memo[id(self)] = copy
+    return copy
 
 
 def _attention(fused_gqa: bool) -> Callable[..., torch.Tensor]:
