@@ -230,6 +230,16 @@ def _put(recorder: Recorder, func: Any, tensor: torch.Tensor, indices: Any, valu
     return func(tensor, indices, values, *rest)
 
 
+def _accumulated(recorder: Recorder, func: Any, one: Any, other: Any, **named: Any) -> Any:
+    """Gradients that meet are added in place, unless they are of a subclass, as fake ones are (autograd/input_buffer.cpp,
+    accumulate_grad.h)."""
+    meeting = torch._C._current_autograd_node() is not None and not torch.is_grad_enabled()
+    if meeting and not named and isinstance(other, torch.Tensor) and one.shape == other.shape:
+        return one if one.dtype == torch.result_type(one, other) else other
+    return func(one, other, **named)
+
+
+EMULATED[torch.ops.aten.add.Tensor] = _accumulated
 EMULATED[torch.ops.aten._local_scalar_dense.default] = _scalar
 EMULATED[torch.ops.aten.index.Tensor] = _chosen
 EMULATED[torch.ops.aten._index_put_impl_.default] = _put
