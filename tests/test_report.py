@@ -12,7 +12,7 @@ from compiler.report.table import table
 from compiler.report.text import diagnostics_text, summary
 from schemas.diagnostic import Diagnostic, Span
 from schemas.facts import GIB
-from schemas.footprint import Footprint, Parts, Phases
+from schemas.footprint import Footprint, Live, Parts, Phases
 
 PLAIN = Paint(on=False)
 COLOUR = Paint(on=True)
@@ -118,6 +118,20 @@ def test_small_models_are_counted_in_mib() -> None:
     small = replace(FOOTPRINT, capacity=None, verdict="unknown", device=GIB // 8, low=GIB // 10, high=GIB // 7)
     assert "about 128 MiB (102 to 146;" in verdict_line(small, None, PLAIN)
     assert "no GPU is named" in verdict_line(small, None, PLAIN)
+
+
+def test_what_is_alive_at_the_peak_stands_under_the_bar() -> None:
+    live = tuple(
+        Live("logits", f"lm_head\x1b{n}", "float32[1, 2048, 128256]", "aten._log_softmax", n, (12 - n) * GIB)
+        for n in range(12)
+    )
+    lines = memory_text(replace(FOOTPRINT, live=live), "t4", PLAIN).splitlines()
+    assert lines[1].startswith("  [")
+    assert lines[3] == "  largest at the peak"
+    assert lines[5].split()[:4] == ["12.0", "GiB", "0", "logits"]
+    assert len(lines) == 5 + 10
+    assert "\x1b" not in "".join(lines)
+    assert "largest" not in memory_text(FOOTPRINT, "t4", PLAIN)
 
 
 def test_colour_says_nothing_of_its_own() -> None:
