@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -227,3 +229,15 @@ def test_text_can_be_read(scheme: int) -> None:
     for first, second in pairs:
         light, dark = sorted((luminance(colours[first]), luminance(colours[second])), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5, (first, second)
+
+
+def test_the_command_writes_the_page_alone() -> None:
+    """Of a plan that does not fit too: the page to stdout, and the exit code that says so."""
+    recipe = Path(__file__).parents[1] / "recipes" / "llama3.1-70b-qlora-rtx4090.ftc.yaml"
+    command = [sys.executable, "-m", "compiler.cli", "plan", recipe, "--format", "html", "--stack", "all"]
+    done = subprocess.run(command, cwd=recipe.parents[1], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stdout.startswith("<!DOCTYPE html>\n")
+    assert done.stdout.endswith("</html>\n")
+    assert "Stacks side by side" in done.stdout
+    assert "Cheapest changes" in done.stdout
