@@ -49,6 +49,7 @@ def _of_card(plan: Plan, stack: Stack, footprint: Footprint) -> Iterator[Iterato
     yield _sharding(plan)
     yield _optimizer(plan, footprint)
     yield _checkpointing(plan, offloads=True)
+    yield _no_evaluation(plan, footprint)
     yield narrower_adapters(plan)
     yield _packing(plan)
     yield fewer_bits(plan)
@@ -62,6 +63,7 @@ def _of_cpu(plan: Plan, stack: Stack, footprint: Footprint) -> Iterator[Iterator
     yield _evaluation(plan, footprint)
     yield _micro(plan)
     yield _checkpointing(plan, offloads=False)
+    yield _no_evaluation(plan, footprint)
     yield _lengths(plan, stack)
     yield lower_ranks(plan)
 
@@ -99,13 +101,18 @@ def _attention(plan: Plan) -> Iterator[Change]:
 
 
 def _evaluation(plan: Plan, footprint: Footprint) -> Iterator[Change]:
-    """Where evaluation is the peak: fewer rows at once, or none at all, unless the best checkpoint is asked for."""
-    if footprint.phases.eval == 0:
-        return
-    if plan.evaluation.batch_size > 1:
-        costs = f"the same losses from evaluation of 1 row at a time instead of {plan.evaluation.batch_size}"
-        yield Change({"evaluation.batch_size": 1}, Harm.NONE, costs)
-    if not plan.checkpoint.best:
+    """Fewer rows at once in evaluation, which can be the peak."""
+    asked = plan.evaluation.batch_size
+    size = asked // 2 if footprint.phases.eval else 0
+    while size:
+        costs = f"the same losses from evaluation of {size} instead of {asked} rows at a time"
+        yield Change({"evaluation.batch_size": size}, Harm.NONE, costs)
+        size //= 2
+
+
+def _no_evaluation(plan: Plan, footprint: Footprint) -> Iterator[Change]:
+    """Unless the best checkpoint is asked for, which only evaluation can tell."""
+    if footprint.phases.eval and not plan.checkpoint.best:
         costs = "training is the same, and no validation loss is seen"
         yield Change({"evaluation.every": None}, Harm.ROUNDED, costs)
 

@@ -2,61 +2,63 @@
 
 from __future__ import annotations
 
-from compiler.memory.fixes.change import Change, Ladder
+from msgspec import Struct
+
+from compiler.memory.fixes.change import Change
 from compiler.memory.fixes.search import Search, Trial
 
 Rungs = dict[int, Change]
 """The number of a ladder → the change that is taken of it."""
 
 
-def combination(search: Search) -> Trial | None:
-    """Changes that together make the plan fit and none of which can be left out or made milder; None if none do."""
-    kinds = search.ladders()
-    taken, found = _piled(search, kinds)
-    if not found.fits:
-        return None
-    softened = _softened(search, kinds, _without(search, taken))
-    return search.answer(tuple(softened.values()))
+class Pile(Struct, frozen=True):
+    """Changes one on top of the other, and what the plan weighs under all of them."""
+
+    taken: Rungs
+    trial: Trial
 
 
-def everything(search: Search) -> tuple[Change, ...]:
-    """Every change that can be made at once, or as many as it takes."""
-    taken, _ = _piled(search, search.ladders())
-    return tuple(taken.values())
-
-
-def _piled(search: Search, kinds: tuple[Ladder, ...]) -> tuple[Rungs, Trial]:
-    """Changes one on top of the other, those that harm least first, until it fits."""
-    numbered = ((number, change) for number, ladder in enumerate(kinds) for change in ladder)
+def piled(search: Search) -> Pile:
+    """Changes in the order of their harm, until the plan fits or there are no more."""
+    numbered = ((number, change) for number, ladder in enumerate(search.ladders) for change in ladder)
     taken, best = dict[int, Change](), search.start
     for number, change in sorted(numbered, key=lambda step: step[1].harm):
         more = {**taken, number: change}
         found = search.trial(tuple(more.values()))
-        if found.footprint.high > best.footprint.high or not search.allows(found):
+        if found.footprint.high > best.footprint.high or not search.keeps(found):
             continue
         taken, best = more, found
         if best.fits:
             break
-    return taken, best
+    return Pile(taken, best)
 
 
-def _without(search: Search, taken: Rungs) -> Rungs:
-    """The same without what turns out not to be needed, the most harmful first."""
+def least(search: Search, taken: Rungs, card: tuple[Change, ...] = ()) -> Trial | None:
+    """Of these changes, beside `card`, none that can be left out, and none stronger than it need be; None where the
+    plan fits not even with all of them."""
+    if not search.answer((*card, *taken.values())):
+        return None
+    needed = _softened(search, _without(search, taken, card), card)
+    return search.answer((*card, *needed.values()))
+
+
+def _without(search: Search, taken: Rungs, card: tuple[Change, ...]) -> Rungs:
+    """Without what turns out not to be needed, the most harmful first."""
     for number in _worst_first(taken):
         fewer = {other: change for other, change in taken.items() if other != number}
-        if fewer and search.answer(tuple(fewer.values())):
+        if search.answer((*card, *fewer.values())):
             taken = fewer
     return taken
 
 
-def _softened(search: Search, kinds: tuple[Ladder, ...], taken: Rungs) -> Rungs:
-    """The same with each change as mild as the others let it be."""
+def _softened(search: Search, taken: Rungs, card: tuple[Change, ...]) -> Rungs:
+    """Each change as mild as the others let it be."""
     for number in _worst_first(taken):
-        for milder in kinds[number]:
+        for milder in search.ladders[number]:
             if milder is taken[number]:
                 break
             softer = {**taken, number: milder}
-            if search.answer(tuple(softer.values())):
+            if search.answer((*card, *softer.values())):
                 taken = softer
                 break
     return taken

@@ -26,11 +26,13 @@ class Refusals:
         self.leaves = leaves(plan)
         self.lost = frozenset(_lost(plan, stack))
 
-    def allows(self, changed: Plan) -> bool:
-        """Whether the target takes every leaf that differs, and loses no more than before."""
+    def takes(self, changed: Plan) -> bool:
+        """Whether the target has a word for every leaf that differs."""
         differing = {path: value for path, value in leaves(changed).items() if not self._had(path, value)}
-        if any(self._refuses(path, value) for path, value in differing.items()):
-            return False
+        return not any(self._refuses(path, value) for path, value in differing.items())
+
+    def keeps(self, changed: Plan) -> bool:
+        """Whether no more is lost in combination than before."""
         return self.lost.issuperset(_lost(changed, self.stack))
 
     def _had(self, path: str, value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -35,7 +36,7 @@ class Trial(Struct, frozen=True):
     @property
     def set(self) -> dict[str, object]:
         """Every leaf that the changes set."""
-        return {path: value for change in self.changes for path, value in change.set.items()}
+        return together(self.changes)
 
 
 class Search:
@@ -46,23 +47,32 @@ class Search:
         self.stack: Stack = stack
         self.refusals = Refusals(plan, stack)
 
+    @cached_property
     def ladders(self) -> tuple[Ladder, ...]:
-        """Every kind of change that there is room for, those that harm least first."""
+        """Every kind of change that there is room for and the target has a word for, the least harmful first."""
         found = ladders(self.start.plan, self.stack, self.start.footprint)
-        return tuple(sorted(found, key=lambda ladder: ladder[0].harm))
+        taken = (tuple(change for change in ladder if self._takes(change)) for ladder in found)
+        return tuple(sorted(filter(None, taken), key=lambda ladder: ladder[0].harm))
 
     def trial(self, changes: Sequence[Change]) -> Trial:
         """What the plan weighs after these changes."""
-        kept = tuple(changes)
-        leaves = {path: value for change in kept for path, value in change.set.items()}
-        changed = with_leaves(self.start.plan, leaves)
-        return Trial(kept, changed, weigh(changed, self.stack))
+        changed = with_leaves(self.start.plan, together(changes))
+        return Trial(tuple(changes), changed, weigh(changed, self.stack))
 
-    def allows(self, trial: Trial) -> bool:
-        """Whether the target takes the changed plan as far as it takes the plan as it is."""
-        return self.refusals.allows(trial.plan)
+    def keeps(self, trial: Trial) -> bool:
+        """Whether the target loses nothing more by the changes being made together."""
+        return self.refusals.keeps(trial.plan)
 
     def answer(self, changes: Sequence[Change]) -> Trial | None:
         """The trial of these changes where it fits and the target takes it."""
         found = self.trial(changes)
-        return found if found.fits and self.allows(found) else None
+        taken = found.fits and self.refusals.takes(found.plan) and self.keeps(found)
+        return found if taken else None
+
+    def _takes(self, change: Change) -> bool:
+        return self.refusals.takes(with_leaves(self.start.plan, change.set))
+
+
+def together(changes: Sequence[Change]) -> dict[str, object]:
+    """Every leaf that the changes set."""
+    return {path: value for change in changes for path, value in change.set.items()}
