@@ -1,0 +1,140 @@
+"""Traces of cases, made once: each recording is kept in `bench/.cache`, by the case, the trace's code and versions.
+
+A case that ends in an error or over its time is kept too, with the reason, and tried again with `--again`.
+"""
+
+from __future__ import annotations
+
+import signal
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from bench.memory_cases import BENCH, Case, config_of, plan_of
+
+CACHE: Final = BENCH / ".cache"
+TRACE: Final = BENCH.parent / "compiler" / "trace"
+DECIDING: Final = (
+    *sorted(path for path in TRACE.glob("*.py") if path.name != "footprint.py"),
+    BENCH.parent / "compiler" / "memory" / "stacks.json",
+    BENCH.parent / "backends" / "native" / "model.py",
+)
+"""Files that decide what is recorded. (What is read from `compiler.memory` besides, shapes of a batch and whether
+there is autocast, is not among them: they change with every touch of the formula.)"""
+LIBRARIES: Final = ("torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes")
+LIMIT: Final = 240
+"""Seconds that one trace may take."""
+
+
+class Traced(Struct, frozen=True):
+    """What came of a case: the file of its recording, or why there is none. `seconds`: what the trace took."""
+
+    case: Case
+    key: str
+    seconds: float
+    refused: str | None
+
+    @property
+    def file(self) -> Path:
+        """Where its recording is."""
+        return CACHE / "recordings" / f"{self.key}.msgpack.z"
+
+
+def traces(cases: Sequence[Case], *, workers: int, again: bool = False) -> Iterator[Traced]:
+    """Each case's trace, in any order: those that are there first, then the others as they end."""
+    (CACHE / "recordings").mkdir(parents=True, exist_ok=True)
+    (CACHE / "traced").mkdir(exist_ok=True)
+    missing: list[Case] = []
+    for case in cases:
+        known = _known(case)
+        if known is None or (again and known.refused):
+            missing.append(case)
+        else:
+            yield known
+    if not missing:
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), max_tasks_per_child=25) as pool:
+        for done in [pool.submit(_trace, case) for case in missing]:
+            yield done.result()
+
+
+def recording_of(traced: Traced) -> Any:
+    """The recording of a traced case, a `compiler.trace.recorder.Recording`."""
+    from compiler.trace.recorder import Recording
+
+    return msgspec.msgpack.decode(zlib.decompress(traced.file.read_bytes()), type=Recording)
+
+
+@cache
+def _environment() -> str:
+    """The trace's code and the versions of what it runs."""
+    found = sha256()
+    for path in DECIDING:
+        found.update(path.read_bytes())
+    for name in LIBRARIES:
+        found.update(f"{name}=={version(name)}".encode())
+    return found.hexdigest()
+
+
+def _key(case: Case) -> str:
+    return sha256(msgspec.json.encode(case) + _environment().encode()).hexdigest()[:24]
+
+
+def _note(key: str) -> Path:
+    return CACHE / "traced" / f"{key}.json"
+
+
+def _known(case: Case) -> Traced | None:
+    path = _note(_key(case))
+    return msgspec.json.decode(path.read_bytes(), type=Traced) if path.exists() else None
+
+
+class _TooLongError(Exception):
+    pass
+
+
+def _stop(*_: object) -> None:
+    raise _TooLongError
+
+
+def _trace(case: Case) -> Traced:
+    """In a process of the pool."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    signal.signal(signal.SIGALRM, _stop)
+    start = perf_counter()
+    signal.alarm(LIMIT)
+    try:
+        refused = _record(case)
+    except _TooLongError:
+        refused = f"took more than {LIMIT} s"
+    finally:
+        signal.alarm(0)
+    traced = Traced(case, _key(case), perf_counter() - start, refused)
+    _note(traced.key).write_bytes(msgspec.json.encode(traced))
+    return traced
+
+
+def _record(case: Case) -> str | None:
+    from compiler.trace.run import record
+
+    try:
+        recording = record(plan_of(case), case.stack, config_of(case))
+    except _TooLongError:
+        raise
+    except Exception as error:  # noqa: BLE001 - any fault of a library is a reason, and is shown
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    packed = zlib.compress(msgspec.msgpack.encode(recording), 6)
+    (CACHE / "recordings" / f"{_key(case)}.msgpack.z").write_bytes(packed)
+    return None
