@@ -113,14 +113,14 @@ def _seen(line: str) -> Gpu | None:
     if len(fields) != 3 or not fields[1].isdigit():
         return None
     title, total = fields[0], int(fields[1]) * MIB
-    listed = _of_driver(title, total)
+    listed = of_driver(title, total)
     if listed:
         return listed
     capability = float(fields[2]) if fields[2].replace(".", "", 1).isdigit() else None
     return Gpu(_plain(title), title, total, capability, None, None, None, None, None, "nvidia-smi")
 
 
-def _of_driver(title: str, total: int) -> Gpu | None:
+def of_driver(title: str, total: int) -> Gpu | None:
     """The card of the catalog that a driver's title and nominal memory (bytes) stand for.
 
     Its usable memory is the catalog's: nvidia-smi counts what the driver keeps as well.

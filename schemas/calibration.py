@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from schemas.footprint import Stack
 
+Size = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(gt=0)]
 Kind = Literal["cuda", "cpu"]
 
 
@@ -15,9 +17,9 @@ class Reading(Struct, frozen=True):
     """Peaks of one phase. `allocated`: live tensors. `reserved`: what the caching allocator holds. `device`: what the
     driver counts for the process; of main memory, its resident set."""
 
-    allocated: int
-    reserved: int
-    device: int
+    allocated: Size
+    reserved: Size
+    device: Size
 
 
 class Readings(Struct, frozen=True):
@@ -58,8 +60,8 @@ class Measured(Struct, frozen=True):
 
     kind: Kind
     name: str
-    total: int
-    before: int | None
+    total: Size
+    before: Size | None
     how: str
 
 
@@ -67,9 +69,9 @@ class Predicted(Struct, frozen=True):
     """The footprint that the artifact was built with."""
 
     stack: Stack
-    allocated: int
-    reserved: int
-    device: int
+    allocated: Positive
+    reserved: Positive
+    device: Positive
 
 
 class Calibration(Struct, frozen=True):

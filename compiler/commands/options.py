@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final, get_args
 
 import click
@@ -40,5 +41,11 @@ sets = click.option(
 )
 allow_lossy = click.option(
     "--allow-lossy", is_flag=True, help="Go on without what the target cannot do; the artifact says what is lost."
+)
+calibration = click.option(
+    "--calibration",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Weigh by what was measured: calibration.json, from `ftc run --measure`.",
 )
 ignore_memory = click.option("--ignore-memory", is_flag=True, help="Go on although it does not fit.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast, get_args
 
 import click
@@ -45,9 +46,17 @@ def _known_or_all(ctx: click.Context, param: click.Parameter, value: str | None)
 )
 @click.option("--stack", type=options.STACK_OR_ALL, help="Whose training code is weighed; all: compare them.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "html"]), default="text")
+@options.calibration
 @options.sets
 def command(
-    *, recipe: str, target: Target | None, gpu: str | None, stack: str | None, form: str, sets: tuple[str, ...]
+    *,
+    recipe: str,
+    target: Target | None,
+    gpu: str | None,
+    stack: str | None,
+    form: str,
+    calibration: Path | None,
+    sets: tuple[str, ...],
 ) -> int:
     """Show every setting, the memory, the time.
 
@@ -60,7 +69,7 @@ def command(
         sets=sets,
         stack=None if stack == "all" else cast(Stack | None, stack),
     )
-    compiled = file.compile(own)
+    compiled = _weighed(file.compile(own), calibration)
     others = _others(file, own, _asked(stack, gpu)) if compiled.valid else []
     if form == "json":
         click.echo(as_json(plan_report(compiled, target or "native", others)), nl=False)
@@ -74,6 +83,18 @@ def command(
         paint = painter()
         click.echo(plan_text(compiled, others, paint), nl=False, color=paint.on)
     return of_recipe(compiled.diagnostics, [compiled.footprint])
+
+
+def _weighed(compiled: Compiled, calibration: Path | None) -> Compiled:
+    """Its memory by what was measured, where a calibration is named."""
+    if calibration is None:
+        return compiled
+    from compiler.memory.calibration import calibrated, read_calibration
+
+    found = read_calibration(calibration)
+    if compiled.plan is None or compiled.footprint is None:
+        return compiled
+    return replace(compiled, footprint=calibrated(compiled.footprint, compiled.plan, found))
 
 
 def _asked(stack: str | None, gpu: str | None) -> _Asked:

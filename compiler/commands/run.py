@@ -28,6 +28,8 @@ from schemas.facts import Gpu
 @click.option("--target", type=click.Choice(TARGETS), default="native", show_default=True, help="The tool that trains.")
 @click.option("--fresh", is_flag=True, help="Train anew in a folder of its own, NAME-2, where one is there already.")
 @click.option("--dry-run", is_flag=True, help="Build, and show the command instead of running it.")
+@click.option("--measure", is_flag=True, help="Take two steps at the largest shape and write what memory they need.")
+@click.option("--random-weights", is_flag=True, help="With --measure: make weights up instead of downloading them.")
 @options.allow_lossy
 @options.ignore_memory
 @options.sets
@@ -37,24 +39,52 @@ def command(
     target: Target,
     fresh: bool,
     dry_run: bool,
+    measure: bool,
+    random_weights: bool,
     allow_lossy: bool,
     ignore_memory: bool,
     sets: tuple[str, ...],
 ) -> int:
     """Build, and train on this machine.
 
-    A run that was stopped goes on where it stopped; --fresh starts anew.
+    A run that was stopped goes on where it stopped; --fresh starts anew. --measure trains nothing: it writes
+    calibration.json into the run's folder, for ftc plan --calibration.
     """
+    flags = _measuring(target, measure=measure, random_weights=random_weights, fresh=fresh)
     file = open_file(recipe)
     asked = Options(target=target, sets=sets, allow_lossy=allow_lossy, ignore_memory=ignore_memory, emit=True)
     built = build(file, replace(asked, sets=(*sets, *_this_machine(file, asked))))
     if fresh:
         built = _afresh(built, replace(asked, sets=built.sets))
     built.write(built.folder, force=False)
+    artifact = replace(built.artifact, command=(*built.artifact.command, *flags))
     if dry_run:
-        click.echo(f"cd {shlex.quote(str(built.folder))} && {shlex.join(built.artifact.command)}")
+        click.echo(f"cd {shlex.quote(str(built.folder))} && {shlex.join(artifact.command)}")
         return 0
-    return _run(executable(built.artifact, built.folder), built.folder)
+    code = _run(executable(artifact, built.folder), built.folder, "measuring" if measure else "training")
+    if measure and not code:
+        click.echo(f"weigh with it:\n  {_weighing(built)}")
+    return code
+
+
+def _measuring(target: Target, *, measure: bool, random_weights: bool, fresh: bool) -> tuple[str, ...]:
+    """What the script is told in order to measure; nothing where it trains."""
+    if random_weights and not measure:
+        raise click.UsageError("--random-weights is for --measure")
+    if not measure:
+        return ()
+    if target != "native":
+        raise click.UsageError(f"--measure is for the native target; {target} is not measured")
+    if fresh:
+        raise click.UsageError("--measure trains nothing: leave out --fresh")
+    return ("--measure", "--random-weights") if random_weights else ("--measure",)
+
+
+def _weighing(built: Built) -> str:
+    """The command that shows the plan as it was measured."""
+    file = str(Path(built.plan.output.dir) / "calibration.json")
+    settings = [word for each in built.sets for word in ("--set", each)]
+    return shlex.join(["ftc", "plan", built.file.name, *settings, "--calibration", file])
 
 
 def _this_machine(file: File, asked: Options) -> tuple[str, ...]:
@@ -84,7 +114,7 @@ def _afresh(built: Built, asked: Options) -> Built:
     return built if asked.sets == built.sets else build(built.file, asked)
 
 
-def _run(arguments: list[str], folder: Path) -> int:
+def _run(arguments: list[str], folder: Path, what: str) -> int:
     sys.stdout.flush()
     ended = run_child(arguments, folder)
     if ended.signalled is not None:
@@ -93,7 +123,7 @@ def _run(arguments: list[str], folder: Path) -> int:
         return 0
     lines = "".join(f"\n  {line}" for line in ended.tail)
     raise FtcError(
-        f"training ended with exit code {ended.code}" + (f"; its last lines:{lines}" if lines else ""),
+        f"{what} ended with exit code {ended.code}" + (f"; its last lines:{lines}" if lines else ""),
         "exit code 137 means that it was killed, most often for want of memory" if ended.code == 137 else None,
         INVALID,
     )
