@@ -133,7 +133,7 @@ def _record(case: Case) -> str | None:
         recording = record(plan_of(case), case.stack, config_of(case))
     except _TooLongError:
         raise
-    except Exception as error:  # noqa: BLE001 - any fault of a library is a reason, and is shown
+    except Exception as error:  # any fault of a library is a reason, and is shown
         return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     packed = zlib.compress(msgspec.msgpack.encode(recording), 6)
     (CACHE / "recordings" / f"{_key(case)}.msgpack.z").write_bytes(packed)
