@@ -1,0 +1,129 @@
+"""Cases with the trace's answer and the formula's side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from hashlib import sha256
+from time import perf_counter
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from bench.memory_cases import BENCH, Case, plan_of
+from bench.memory_errors import HEAD, Errors, cells, errors, table
+from bench.memory_peaks import Peaks, peaks
+from bench.memory_traces import CACHE, Traced, recording_of
+from compiler.memory import weigh
+from schemas.footprint import Footprint
+
+MEMORY: Final = BENCH.parent / "compiler" / "memory"
+READING: Final = (
+    BENCH / "memory_peaks.py",
+    *(MEMORY / name for name in ("allocator.py", "segments.py", "device_blocks.py", "expandable.py", "stacks.json")),
+)
+"""Files that decide what is read off a recording."""
+
+
+class Compared(Struct, frozen=True):
+    """A case with both answers. `traced_in`, `weighed_in`: seconds."""
+
+    case: Case
+    trace: Peaks
+    formula: Footprint
+    traced_in: float
+    weighed_in: float
+
+    @property
+    def error(self) -> float:
+        """Of the formula's allocated peak, relative to the trace's."""
+        return self.formula.allocated / self.trace.allocated - 1
+
+
+def compare(traced: Traced, asked: Case | None = None) -> Compared:
+    """Weigh a traced case; or `asked`, which the traced one stands in for."""
+    case = asked or traced.case
+    plan = plan_of(case)
+    start = perf_counter()
+    formula = weigh(plan, case.stack)
+    took = perf_counter() - start
+    return Compared(case, _peaks(traced), formula, traced.seconds, took)
+
+
+def _peaks(traced: Traced) -> Peaks:
+    kept = CACHE / "peaks" / f"{traced.key}.{_reading()}.json"
+    if kept.exists():
+        return msgspec.json.decode(kept.read_bytes(), type=Peaks)
+    found = peaks(recording_of(traced), plan_of(traced.case), traced.case.stack)
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_bytes(msgspec.json.encode(found))
+    return found
+
+
+@cache
+def _reading() -> str:
+    return sha256(b"".join(path.read_bytes() for path in READING)).hexdigest()[:8]
+
+
+# --- classes
+
+Belongs = Callable[[Compared], bool]
+
+
+def _of(field: str, *values: object) -> Belongs:
+    return lambda item: getattr(item.case, field) in values
+
+
+def _masked(item: Compared) -> bool:
+    """Whether attention gets a mask over pairs of positions: rows are padded, or documents share them."""
+    return item.case.packing or item.case.micro > 1
+
+
+CLASSES: Final[Mapping[str, Belongs]] = {
+    "all": lambda _: True,
+    "high confidence": lambda item: item.formula.confidence == "high",
+    "medium confidence": lambda item: item.formula.confidence == "medium",
+    "low confidence": lambda item: item.formula.confidence == "low",
+    **{f"family {name}": _of("family", name) for name in ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3")},
+    "family phi3": _of("family", "phi3"),
+    "mixtures of experts": _of("family", "moe"),
+    "granite, olmo2, starcoder2": _of("family", "other"),
+    "full, 16-bit weights": lambda item: item.case.kind == "full" and item.case.weights_dtype != "float32",
+    "full, float32 weights": lambda item: item.case.kind == "full" and item.case.weights_dtype == "float32",
+    **{name: _of("kind", name) for name in ("lora", "qlora", "dora", "qdora")},
+    "8-bit base": lambda item: item.case.kind.startswith("q") and item.case.bits == 8,
+    **{f"stack {name}": _of("stack", name) for name in ("native", "llamafactory", "axolotl", "peft")},
+    "chunked loss": _of("loss", "chunked"),
+    "checkpointing": _of("checkpointing", True),
+    "no checkpointing": lambda item: item.case.checkpointing is False,
+    "selective checkpointing": _of("checkpointing", "selective"),
+    "bfloat16, autocast": lambda item: item.case.dtype == "bfloat16" and item.case.stack != "peft",
+    "float16, an old card": _of("dtype", "float16"),
+    "float32": _of("dtype", "float32"),
+    "sdpa": _of("attention", "sdpa"),
+    "eager": _of("attention", "eager"),
+    "soft-capped scores": _of("family", "gemma2"),
+    "padding or document mask": _masked,
+    "packed": _of("packing", True),
+    "dropout": lambda item: item.case.dropout > 0,
+    "16-bit adapters": lambda item: item.case.kind != "full" and item.case.adapter_dtype == "bfloat16",
+    "head or embeddings saved whole": lambda item: bool(item.case.saved),
+    "accumulation": lambda item: item.case.accumulation > 1,
+    "evaluation": _of("evaluation", True),
+    **{f"optimizer {name}": _of("optimizer", name) for name in ("adamw", "sgd", "adafactor")},
+    "true depth": _of("layers", None),
+    "from 4096 tokens": lambda item: item.case.length >= 4096,
+}
+"""Each case is in several."""
+
+
+def by_class(found: Sequence[Compared]) -> dict[str, Errors]:
+    """Errors of each class that has cases."""
+    each = {name: errors(item.error for item in found if belongs(item)) for name, belongs in CLASSES.items()}
+    return {name: summed for name, summed in each.items() if summed}
+
+
+def class_table(found: Sequence[Compared]) -> str:
+    """The same as a table of Markdown."""
+    return table(("class", *HEAD), ((name, *cells(summed)) for name, summed in by_class(found).items()))
