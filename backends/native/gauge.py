@@ -32,8 +32,8 @@ def others_use() -> dict[str, int]:
         answer = subprocess.run(QUERY, capture_output=True, text=True, timeout=QUERY_SECONDS, check=True)  # noqa: S603 (a constant)
     except (OSError, subprocess.SubprocessError):
         return {}
-    fields = [line.split(",") for line in answer.stdout.splitlines()]
-    return {uuid.strip().removeprefix("GPU-"): int(used) << 20 for uuid, used in fields if used.strip().isdigit()}
+    lines = [line.partition(",") for line in answer.stdout.splitlines()]
+    return {uuid.strip().removeprefix("GPU-"): int(used) << 20 for uuid, _, used in lines if used.strip().isdigit()}
 
 
 class CardGauge:
