@@ -30,7 +30,7 @@ def main() -> None:
     """Print the comparison."""
     asked = _arguments()
     cases = draw(asked.seed, asked.cases)
-    done, refused = trace_all(cases, workers=asked.workers, again=asked.again)
+    done, refused = trace_all(cases, asked)
     report(done, refused)
 
 
@@ -40,14 +40,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="try those again that could not be traced")
+    parser.add_argument("--stale", action="store_true", help="take traces that an older trace made")
     return parser.parse_args()
 
 
-def trace_all(cases: Sequence[Case], *, workers: int, again: bool) -> tuple[list[Compared], list[Traced]]:
+def trace_all(cases: Sequence[Case], asked: argparse.Namespace) -> tuple[list[Compared], list[Traced]]:
     """Every case compared, or not traced."""
     done: list[Compared] = []
     refused: list[Traced] = []
-    for traced in traces(cases, workers=workers, again=again):
+    for traced in traces(cases, workers=asked.workers, again=asked.again, stale=asked.stale):
         if traced.refused:
             refused.append(traced)
             print(f"not traced: {described(traced.case)}: {traced.refused}", file=sys.stderr, flush=True)

@@ -52,7 +52,7 @@ def compare(traced: Traced, asked: Case | None = None) -> Compared:
 
 
 def _peaks(traced: Traced) -> Peaks:
-    kept = CACHE / "peaks" / f"{traced.key}.{_reading()}.json"
+    kept = CACHE / "peaks" / f"{traced.key}.{traced.code}.{_reading()}.json"
     if kept.exists():
         return msgspec.json.decode(kept.read_bytes(), type=Peaks)
     found = peaks(recording_of(traced), plan_of(traced.case), traced.case.stack)

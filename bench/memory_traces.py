@@ -8,7 +8,6 @@ from __future__ import annotations
 import signal
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -37,10 +36,12 @@ LIMIT: Final = 240
 
 
 class Traced(Struct, frozen=True):
-    """What came of a case: the file of its recording, or why there is none. `seconds`: what the trace took."""
+    """What came of a case: the file of its recording, or why there is none. `code`: a hash of the trace's own;
+    `seconds`: what it took."""
 
     case: Case
     key: str
+    code: str
     seconds: float
     refused: str | None
 
@@ -50,22 +51,25 @@ class Traced(Struct, frozen=True):
         return CACHE / "recordings" / f"{self.key}.msgpack.z"
 
 
-def traces(cases: Sequence[Case], *, workers: int, again: bool = False) -> Iterator[Traced]:
-    """Each case's trace, in any order: those that are there first, then the others as they end."""
+def traces(cases: Sequence[Case], *, workers: int, again: bool = False, stale: bool = False) -> Iterator[Traced]:
+    """Each case's trace, in any order: those that are there first, then the others as they end.
+
+    `again`: also those that could not be traced. `stale`: take those that older code of the trace made.
+    """
     (CACHE / "recordings").mkdir(parents=True, exist_ok=True)
     (CACHE / "traced").mkdir(exist_ok=True)
     missing: list[Case] = []
     for case in cases:
         known = _known(case)
-        if known is None or (again and known.refused):
+        fresh = known is not None and (stale or known.code == _code())
+        if known is None or not fresh or (again and known.refused):
             missing.append(case)
         else:
             yield known
     if not missing:
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), max_tasks_per_child=25) as pool:
-        for done in [pool.submit(_trace, case) for case in missing]:
-            yield done.result()
+    with get_context("spawn").Pool(workers, maxtasksperchild=25) as pool:
+        yield from pool.imap_unordered(_trace, missing)
 
 
 def recording_of(traced: Traced) -> Any:
@@ -76,18 +80,17 @@ def recording_of(traced: Traced) -> Any:
 
 
 @cache
-def _environment() -> str:
-    """The trace's code and the versions of what it runs."""
-    found = sha256()
-    for path in DECIDING:
-        found.update(path.read_bytes())
-    for name in LIBRARIES:
-        found.update(f"{name}=={version(name)}".encode())
-    return found.hexdigest()
+def _code() -> str:
+    return sha256(b"".join(path.read_bytes() for path in DECIDING)).hexdigest()[:16]
+
+
+@cache
+def _versions() -> bytes:
+    return ",".join(f"{name}=={version(name)}" for name in LIBRARIES).encode()
 
 
 def _key(case: Case) -> str:
-    return sha256(msgspec.json.encode(case) + _environment().encode()).hexdigest()[:24]
+    return sha256(msgspec.json.encode(case) + _versions()).hexdigest()[:24]
 
 
 def _note(key: str) -> Path:
@@ -121,7 +124,7 @@ def _trace(case: Case) -> Traced:
         refused = f"took more than {LIMIT} s"
     finally:
         signal.alarm(0)
-    traced = Traced(case, _key(case), perf_counter() - start, refused)
+    traced = Traced(case, _key(case), _code(), perf_counter() - start, refused)
     _note(traced.key).write_bytes(msgspec.json.encode(traced))
     return traced
 
