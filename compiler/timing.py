@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from compiler.memory.activations import batch
+from compiler.memory.batch import batch
 from compiler.memory.stacks import profile
 from schemas.facts import Gpu
 from schemas.footprint import Footprint, Stack

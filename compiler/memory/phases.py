@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from compiler.memory.activations import Batch, Kept, batch, kept, mask
 from compiler.memory.allocator import cublas
-from compiler.memory.loss import forward_logits, head_workspace, held_logits, training_logits
+from compiler.memory.batch import Batch, batch
+from compiler.memory.loss import held_logits
 from compiler.memory.optimizer import PAGED, state, workspace
+from compiler.memory.passes import Passes, evaluating, passes, training
 from compiler.memory.precision import Precision, precision
 from compiler.memory.sharding import Sharding, sharding
 from compiler.memory.stacks import Profile
-from compiler.memory.trainable import Group, adapted, trainable
+from compiler.memory.tape import Bytes
+from compiler.memory.trainable import Group, trainable
 from compiler.memory.weights import Weights, weights
 from schemas.facts import GIB
-from schemas.method_plan import FullPlan, LoraPlan
+from schemas.method_plan import FullPlan
 from schemas.plan import Plan
 
 PROCESS_RAM = 3 * GIB
@@ -56,7 +59,7 @@ class Run(Struct, frozen=True):
     layout: Sharding
     groups: tuple[Group, ...]
     work: Batch
-    kept: Kept
+    passes: Passes
     weights: int
     adapters: int
     gradients: int
@@ -81,7 +84,7 @@ def lay_out(plan: Plan, stack: Profile) -> Run:
         layout=layout,
         groups=groups,
         work=work,
-        kept=kept(plan, widths, work),
+        passes=passes(plan, stack, widths, work),
         weights=_reference(plan, base) + (0 if layout.weights_offloaded else base.total // layout.weights),
         adapters=sum(group.size for group in groups if group.added) // layout.weights,
         gradients=0 if layout.state_offloaded else gradients // layout.gradients,
@@ -102,24 +105,27 @@ def load(run: Run) -> Moment:
 
 
 def step(run: Run) -> tuple[Moment, ...]:
-    """The moments of forward and backward that can be the largest: at the loss, before and in the backward pass, in
-    the last layer, and in the first one, where all gradients have come."""
-    whole = run.plan.training.gradient_checkpointing is False
-    activations, passing = _activations(run), _dora(run) + _dequantised(run)
-    walked = int(run.work.tokens * run.kept.passing)
-    layer = walked + int(run.work.tokens * run.kept.layer)
-    last = walked if whole else layer
-    earlier = run.gradients if run.plan.accumulation > 1 else 0
-    logits = training_logits(run.plan, run.precision, run.stack, run.work)
-    head = head_workspace(run.plan, run.precision, run.stack)
-    cast = _cast_weights(run)
-    before = forward_logits(run.plan, run.precision, run.stack, run.work)
-    cast_now = cast if whole else cast // run.plan.facts.layers
-    return (
-        _moment(run, gradients=earlier, activations=activations, logits=before, workspace=head + cast),
-        _moment(run, gradients=earlier, activations=activations, logits=logits, workspace=head + cast_now),
-        _moment(run, gradients=earlier, activations=activations + last, workspace=cast_now + passing),
-        _moment(run, gradients=run.gradients, activations=layer, workspace=_late_gradient(run) + passing),
+    """The moments of forward and backward that can be the largest, and the last gradient's: the embedding's."""
+    whole = tuple(_passing(run, moment, where) for moment, where in training(run.passes))
+    return (*whole, _last_gradient(run))
+
+
+def _passing(run: Run, moment: Bytes, where: str) -> Moment:
+    """What is always there, and what a pass adds. Gradients of earlier passes are there throughout; else those of the
+    layers walked back already, which near the first layer are all but its own and the embedding's."""
+    if run.plan.accumulation > 1:
+        gradients = run.gradients
+    elif where == "first":
+        gradients = max(run.gradients - moment.gradient - _embedding_gradient(run), 0)
+    else:
+        gradients = 0
+    tokens = run.work.tokens
+    return _moment(
+        run,
+        gradients=int(gradients + moment.gradient),
+        activations=int(tokens * (moment.token + run.work.length * moment.pair)),
+        logits=int(tokens * moment.logit),
+        workspace=int(moment.whole),
     )
 
 
@@ -136,9 +142,9 @@ def evaluate(run: Run) -> Moment:
     if plan.evaluation.every is None or plan.data.validation is None:
         return Moment()
     work = batch(plan, plan.evaluation.batch_size, run.stack)
-    passing = int(work.tokens * (run.kept.passing + 2 * run.kept.boundary)) + mask(plan, run.precision, work)
-    logits = forward_logits(plan, run.precision, run.stack, work)
-    return _moment(run, activations=passing, logits=logits, workspace=_dequantised(run))
+    held = replace(run, work=work, passes=passes(plan, run.stack, run.precision, work))
+    found = (_passing(held, moment, "eval") for moment in evaluating(held.passes))
+    return max((replace(item, gradients=0) for item in found), key=lambda item: item.total)
 
 
 def host_ram(run: Run) -> int:
@@ -152,7 +158,7 @@ def host_ram(run: Run) -> int:
     if _state_away(plan, run.layout):
         total += int((_state(plan, run.groups, run.layout) * plan.devices + sum(g.size for g in run.groups)) * share)
     if plan.training.gradient_checkpointing == "offload":
-        total += int(plan.facts.layers * run.kept.boundary * run.work.tokens) * plan.hardware.count
+        total += int(plan.facts.layers * run.passes.boundary.token * run.work.tokens) * plan.hardware.count
     return total + (files if plan.output.merge else 0)
 
 
@@ -161,55 +167,22 @@ def _moment(run: Run, *, gradients: int = 0, activations: int = 0, logits: int =
     return Moment(run.weights, run.adapters, gradients, run.optimizer, activations, logits, run.fixed + workspace)
 
 
-def _activations(run: Run) -> int:
-    """What the whole forward pass keeps."""
-    mode, layers, tokens = run.plan.training.gradient_checkpointing, run.plan.facts.layers, run.work.tokens
-    if mode is False:
-        per_token = run.kept.model
-    elif mode == "offload":
-        per_token = 2 * run.kept.boundary
-    else:
-        per_token = layers * run.kept.boundary + (run.kept.products if mode == "selective" else 0)
-    return int(tokens * (min(per_token, run.kept.model) + run.kept.outside)) + mask(run.plan, run.precision, run.work)
-
-
-def _cast_weights(run: Run) -> int:
-    """Autocast makes a 16-bit copy of each trained float32 weight, and keeps it until the forward pass has ended; of
-    layers that are not recomputed, until their gradients have come."""
-    if not run.precision.autocast or run.precision.trained != 4:
-        return 0
-    whole = isinstance(run.plan.method, FullPlan)
-    trained = sum(item.weights for item in run.plan.facts.linears) if whole else run.adapters // 4
-    return trained * run.precision.base
-
-
-def _dora(run: Run) -> int:
-    """DoRA writes out its update of the largest module, by sending a unit matrix through it, and adds it to the weight,
-    each time it takes the norm."""
-    method = run.plan.method
-    if not isinstance(method, LoraPlan) or method.kind not in ("dora", "qdora"):
-        return 0
-    width = run.precision.trained
-    eye = width + (run.precision.base if run.precision.autocast and width == 4 else 0)
-    sizes = (
-        max(eye * linear.d_in**2 + width * linear.d_in * linear.d_out, 4 * width * linear.d_in * linear.d_out)
-        for linear, _ in adapted(method, run.plan.facts)
-    )
-    return max(sizes, default=0)
-
-
-def _late_gradient(run: Run) -> int:
+def _last_gradient(run: Run) -> Moment:
     """The last gradient to come, the embedding's, exists beside the sum it is added to: of earlier passes, or of the
     head that it is tied to."""
     tied = run.plan.facts.tied and isinstance(run.plan.method, FullPlan)
-    if run.plan.accumulation == 1 and not tied:
-        return 0
-    return max(group.largest * group.width for group in run.groups)
+    beside = run.plan.accumulation > 1 or tied
+    late = max(group.largest * group.width for group in run.groups) if beside else 0
+    incoming = int(run.work.tokens * run.passes.boundary.token)
+    return _moment(run, gradients=run.gradients, activations=incoming, workspace=late)
 
 
-def _dequantised(run: Run) -> int:
-    """Bytes of the largest quantised weight, expanded for its product."""
-    return 2 * run.base.largest if run.plan.quantization else 0
+def _embedding_gradient(run: Run) -> int:
+    """Bytes of the gradient that only comes after the first layer's; a tied head's is there from the beginning."""
+    facts, method = run.plan.facts, run.plan.method
+    if isinstance(method, FullPlan) and not facts.tied and not (method.freeze or method.train_only):
+        return facts.embedding_params * run.precision.trained
+    return 0
 
 
 def _embeddings(plan: Plan) -> int:

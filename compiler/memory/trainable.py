@@ -97,6 +97,11 @@ def _lora(method: LoraPlan, facts: ModelFacts, width: int) -> Group:
     return Group(elements, width, factors, largest, added=True)
 
 
+def outer_adapters(plan: Plan) -> tuple[str, ...]:
+    """Embedding and head, as far as they carry an adapter."""
+    return _outer(plan.method.target_modules) if isinstance(plan.method, LoraPlan) else ()
+
+
 def _outer(patterns: tuple[str, ...] | str) -> tuple[str, ...]:
     if isinstance(patterns, str):
         return tuple(name for name in OUTER if re.fullmatch(patterns.removeprefix("re:"), name))

@@ -239,6 +239,21 @@ def _accumulated(recorder: Recorder, func: Any, one: Any, other: Any, **named: A
     return func(one, other, **named)
 
 
+def _attention_gradient(recorder: Recorder, func: Any, *args: Any, **named: Any) -> Any:
+    """The kernels sum the queries' gradient in float32, and flash those of keys and values for each head of queries
+    (flash_attn/flash_api.cpp, mha_bwd; mem_eff_attention, kNeedsAccumGradQ)."""
+    query, key = args[1], args[2]
+    rows, heads, length, size = query.shape
+    taken = [query.new_empty((rows, heads, length, size), dtype=torch.float32)]
+    taken.append(query.new_empty((rows, heads, length), dtype=torch.float32))
+    if key.shape[1] != heads:
+        taken += [query.new_empty((rows, key.shape[2], heads, size)) for _ in range(2)]
+    recorder.note(taken, func)
+    return func(*args, **named)
+
+
+EMULATED[torch.ops.aten._scaled_dot_product_flash_attention_backward.default] = _attention_gradient
+EMULATED[torch.ops.aten._scaled_dot_product_efficient_attention_backward.default] = _attention_gradient
 EMULATED[torch.ops.aten.add.Tensor] = _accumulated
 EMULATED[torch.ops.aten._local_scalar_dense.default] = _scalar
 EMULATED[torch.ops.aten.index.Tensor] = _chosen

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from compiler.memory.activations import batch
+from compiler.memory.batch import batch
 from compiler.memory.precision import precision
 from compiler.memory.stacks import profile
 from compiler.trace.kernels import as_on_cuda
 from compiler.trace.model import build_model
 from compiler.trace.recorder import Recorder, Recording
 from compiler.trace.step import Stepper
+from compiler.trace.untraceable import require_traceable
 from schemas.footprint import Stack
 from schemas.plan import Plan
 
@@ -32,6 +33,7 @@ def record(plan: Plan, stack: Stack, config: Mapping[str, object]) -> Recording:
     `FtcError` where a part of it cannot be traced.
     """
     facts = profile(stack)
+    require_traceable(plan, facts)
     widths = precision(plan, facts)
     work = batch(plan, plan.training.micro_batch_size, facts)
     recorder = Recorder(answer=0 if work.masked else 1)
@@ -73,12 +75,12 @@ def _hold_weights(model: Any, recorder: Recorder) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             added = parameter.requires_grad and not trains_base
-            recorder.hold(parameter, "adapters" if added else "weights")
+            recorder.hold(parameter, "adapters" if added else "weights", name)
             state = getattr(parameter, "quant_state", None)
             for tensor in _packed(state):
-                recorder.hold(tensor, "weights")
-        for buffer in model.buffers():
-            recorder.hold(buffer, "weights")
+                recorder.hold(tensor, "weights", name)
+        for name, buffer in model.named_buffers():
+            recorder.hold(buffer, "weights", name)
 
 
 def _packed(state: Any) -> list[torch.Tensor]:

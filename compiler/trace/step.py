@@ -11,14 +11,13 @@ from typing import Any
 import torch
 from accelerate.utils import convert_outputs_to_fp32
 
-from compiler.memory.activations import Batch
+from compiler.memory.batch import Batch
 from compiler.memory.loss import computed_loss
 from compiler.memory.precision import Precision
 from compiler.memory.stacks import Profile
+from compiler.trace.optimizers import build_optimizer
 from compiler.trace.recorder import Recorder
-from compiler.trace.untraceable import UntraceableError
 from schemas.plan import Plan
-from schemas.recipe import Optimizer
 
 Inputs = dict[str, Any]
 
@@ -28,8 +27,8 @@ class Stepper:
 
     def __init__(self, model: Any, plan: Plan, stack: Profile, widths: Precision, recorder: Recorder) -> None:
         self.model, self.plan, self.stack, self.recorder = model, plan, stack, recorder
-        self.trained = [item for item in model.parameters() if item.requires_grad]
-        self.optimizer = build_optimizer(plan.training.optimizer, self.trained, stack)
+        self.trained = {name: item for name, item in model.named_parameters() if item.requires_grad}
+        self.optimizer = build_optimizer(plan, model, list(self.trained.values()), stack)
         self.compute = _loss(model, plan, stack, _autocast(plan, widths))
 
     def step(self, work: Batch) -> None:
@@ -38,15 +37,22 @@ class Stepper:
         held = None
         for _ in range(min(self.plan.accumulation, 2)):
             held = self._pass(work)
-        for parameter in self.trained:
+        for name, parameter in self.trained.items():
             if parameter.grad is not None:
-                self.recorder.hold(parameter.grad, "gradients")
+                self.recorder.hold(parameter.grad, "gradients", name)
         self.recorder.phase = "optimizer"
         if self.plan.training.max_grad_norm:
-            torch.nn.utils.clip_grad_norm_(self.trained, self.plan.training.max_grad_norm)
+            torch.nn.utils.clip_grad_norm_(list(self.trained.values()), self.plan.training.max_grad_norm)
         self.optimizer.step()
+        self._hold_state()
         self.optimizer.zero_grad(set_to_none=True)
         del held
+
+    def _hold_state(self) -> None:
+        for name, parameter in self.trained.items():
+            for item in self.optimizer.state[parameter].values():
+                if isinstance(item, torch.Tensor):
+                    self.recorder.hold(item, "optimizer", name)
 
     def evaluate(self, work: Batch) -> None:
         """One batch of evaluation."""
@@ -84,10 +90,6 @@ def _loss(model: Any, plan: Plan, stack: Profile, dtype: torch.dtype | None) -> 
     """The forward pass and the loss: outputs, loss. The Trainer's stacks run the model under autocast and make what
     it gives out float32 (accelerate's prepare_model)."""
     chunked = computed_loss(plan, stack) == "chunked"
-    if chunked and stack.stack != "native":
-        raise UntraceableError(
-            f"{stack.title}'s loss is its own code and", ENVIRONMENT
-        )
     if chunked:
         from trl.trainer.utils import add_fused_lm_head
 
@@ -112,17 +114,3 @@ def _loss(model: Any, plan: Plan, stack: Profile, dtype: torch.dtype | None) -> 
         return outputs, -outputs.log_probs.sum() / batch["labels"].numel()
 
     return compute
-
-
-def build_optimizer(name: Optimizer, trained: list[Any], stack: Profile) -> torch.optim.Optimizer:
-    """The class that the stack takes for this optimizer, on these parameters."""
-    # Fake tensors are not of the type that torch looks for, so that what it would choose is said.
-    if name == "adamw":
-        return torch.optim.AdamW(trained, lr=1e-4, fused=not stack.foreach, foreach=stack.foreach)
-    if name == "sgd":
-        return torch.optim.SGD(trained, lr=1e-4, foreach=True)
-    if name == "adafactor":
-        from transformers.optimization import Adafactor
-
-        return Adafactor(trained, lr=1e-4, scale_parameter=False, relative_step=False)
-    raise UntraceableError(f"{name}'s step")

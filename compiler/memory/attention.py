@@ -1,0 +1,160 @@
+"""Attention as CUDA runs it: the fused kernels, their fall-back to single products, and eager's."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from compiler.memory.operators import add, cast, copy, scale, squash
+from compiler.memory.tape import PAIR, TOKEN, Grad, Kind, Tape, Tensor
+
+Kernel = Literal["flash", "efficient", "math", "eager"]
+
+
+class Heads(Struct, frozen=True):
+    """`queries`, `keys`: how many heads. `size`: elements of one head. `values`: elements of one head of values.
+
+    `kernel`: flash and efficient are fused; math and eager write scores. `masked`: a mask over pairs is given.
+    `softcap`: whether scores are capped. `fused`: one module gives queries, keys and values. `autocast`: the width that
+    products are computed in, 0 where that is the inputs'. `rows`: whether there is more than one row.
+    """
+
+    queries: int
+    keys: int
+    size: int
+    kernel: Kernel
+    masked: bool
+    softcap: bool
+    fused: bool
+    autocast: int
+    rows: bool
+
+
+def rotate(tape: Tape, x: Tensor, heads: Heads) -> Tensor:
+    """Rotary positions: x cos + rotate_half(x) sin. Where queries, keys and values are slices of one tensor (phi3), what
+    is turned is joined with what is not."""
+    cosine = scale(tape, x)
+    half = tape.like(x, count=x.count / 2)
+    turned = tape.like(x)
+    # Halves of the gradient are views; each is written into a whole of zeros, the first of which takes the second.
+    tape.node(turned, (Grad(x),), (), [(x.kind, x.size / 2), (x.kind, x.size)])
+    tape.drop(half)
+    sine = scale(tape, turned)
+    tape.drop(turned)
+    out = add(tape, cosine, sine)
+    tape.drop(cosine, sine)
+    return _replaced(tape, out, copy(tape, out)) if heads.fused else out
+
+
+def attend(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
+    """What attention gives out, laid out for the next product. The caller keeps q, k and v."""
+    grouped = heads.queries != heads.keys
+    if heads.kernel == "eager":
+        return _eager(tape, q, k, v, heads)
+    if heads.kernel == "math":
+        return _math(tape, q, k, v, heads)
+    q, k, v = (cast(tape, item, heads.autocast or item.width) for item in (q, k, v))
+    expanded = heads.kernel == "efficient" and grouped
+    keys, values = (_expanded(tape, item, heads) if expanded else _same(item) for item in (k, v))
+    tape.drop(k, v)
+    out = _fused(tape, q, keys, values, heads)
+    tape.drop(q, keys, values)
+    return _replaced(tape, out, copy(tape, out)) if heads.fused else out
+
+
+def _same(x: Tensor) -> Tensor:
+    x.refs += 1
+    return x
+
+
+def _expanded(tape: Tape, x: Tensor, heads: Heads) -> Tensor:
+    """Keys or values copied to as many heads as queries have; a single head is a view."""
+    if heads.keys == 1:
+        return _same(x)
+    out = tape.like(x, count=x.count * heads.queries / heads.keys)
+    # The sum over copies is of the expanded size before it is of the heads' own.
+    tape.node(out, (Grad(x),))
+    return out
+
+
+def _fused(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
+    """One kernel, which keeps its inputs, what it gives out, and a float32 statistic a head. Flash's gradient needs a
+    float32 sum of the queries' size, and one of keys and values as wide as the queries where heads are grouped
+    (flash_api.cpp, mha_bwd)."""
+    keeps: list[Tensor] = [q, k, v]
+    mask = None
+    if heads.masked and heads.kernel == "efficient":
+        mask = tape.new(PAIR, 1, q.width)
+        keeps.append(mask)
+    out = tape.like(q)
+    statistic = tape.new(TOKEN, heads.queries, 4)
+    temporary: list[tuple[Kind, float]] = [(TOKEN, 4 * q.count)]
+    if heads.kernel == "flash" and heads.queries != heads.keys:
+        temporary.append((TOKEN, 2 * q.size))
+    tape.node(out, (Grad(q), Grad(k), Grad(v)), (*keeps, out, statistic), temporary)
+    tape.drop(statistic, *([mask] if mask else ()))
+    return out
+
+
+def _math(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
+    """Products and a softmax, with keys and values expanded and the scale put on queries and keys."""
+    grouped = heads.queries != heads.keys
+    keys, values = (_expanded(tape, item, heads) if grouped else _same(item) for item in (k, v))
+    scaled, scaled_keys = scale(tape, q), scale(tape, keys)
+    tape.drop(keys)
+    scores = _product(tape, scaled, scaled_keys, PAIR, heads.queries)
+    tape.drop(scaled, scaled_keys)
+    masked = add_constant(tape, scores)
+    tape.drop(scores)
+    weights = squash(tape, masked)
+    tape.drop(masked)
+    out = _product(tape, weights, values, TOKEN, q.count)
+    tape.drop(weights, values)
+    return _replaced(tape, out, copy(tape, out))
+
+
+def add_constant(tape: Tape, x: Tensor) -> Tensor:
+    """A sum with something that needs no gradient."""
+    out = tape.like(x)
+    tape.node(out, (Grad(x, shared=True),))
+    return out
+
+
+def _product(tape: Tape, x: Tensor, y: Tensor, kind: Kind, count: float) -> Tensor:
+    """A product of two tensors, both of which are kept."""
+    out = tape.new(kind, count, x.width, wants=x.wants or y.wants)
+    tape.node(out, (Grad(x), Grad(y)), (x, y))
+    return out
+
+
+def _eager(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
+    """transformers' eager_attention_forward: scores in the type of the queries, softmax in float32."""
+    width = heads.autocast or q.width
+    grouped = heads.queries != heads.keys
+    keys, values = (_expanded(tape, item, heads) if grouped else _same(item) for item in (k, v))
+    queries, narrow = cast(tape, q, width), cast(tape, keys, width)
+    if heads.rows:
+        queries = _replaced(tape, queries, copy(tape, queries))  # heads of several rows are laid out anew
+    raw = _product(tape, queries, narrow, PAIR, heads.queries)
+    tape.drop(queries, narrow)
+    scores = scale(tape, raw)
+    tape.drop(raw)
+    for step in (scale, squash, scale) if heads.softcap else ():
+        scores = _replaced(tape, scores, step(tape, scores))
+    scores = _replaced(tape, scores, add_constant(tape, scores))
+    wide = cast(tape, scores, 4)
+    chances = squash(tape, wide)
+    tape.drop(wide)
+    weights = cast(tape, chances, scores.width)
+    tape.drop(chances, scores)
+    chosen = cast(tape, values, width)
+    out = _product(tape, weights, chosen, TOKEN, q.count)
+    laid_out = copy(tape, out)
+    tape.drop(out, chosen, weights, keys, values)
+    return laid_out
+
+
+def _replaced(tape: Tape, before: Tensor, after: Tensor) -> Tensor:
+    tape.drop(before)
+    return after

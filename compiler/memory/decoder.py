@@ -1,0 +1,85 @@
+"""One decoder layer on the tape: transformers' modules in the order in which they run, with what Python holds on to."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from compiler.memory.attention import Heads, attend, rotate
+from compiler.memory.feed_forward import Experts, Mlp, feed_forward
+from compiler.memory.operators import add, rms_norm
+from compiler.memory.projection import Matrix, Projection, project
+from compiler.memory.tape import Tape, Tensor
+
+
+class Layer(Struct, frozen=True):
+    """The shape of a decoder layer. `attention`: its linear layers, q, k, v and o, or qkv and o.
+
+    `norms_after`: whether what attention and the mlp give out is normed too. `head_norms`: whether queries and keys are.
+    `wide_norms`: whether norms multiply in float32 (gemma).
+    """
+
+    heads: Heads
+    attention: tuple[Matrix, ...]
+    mlp: Mlp | None
+    experts: Experts | None
+    norms_after: bool
+    head_norms: bool
+    wide_norms: bool
+    projection: Projection
+
+
+def decode(tape: Tape, x: Tensor, layer: Layer) -> Tensor:
+    """The layer's output; the caller owns x."""
+    given = norm(tape, x, layer)
+    middle = _joined(tape, x, _attention(tape, given, layer), layer)
+    tape.drop(given)
+    given = norm(tape, middle, layer)
+    out = _joined(tape, middle, feed_forward(tape, given, layer.mlp, layer.experts, layer.projection), layer)
+    tape.drop(given, middle)
+    return out
+
+
+def norm(tape: Tape, x: Tensor, layer: Layer) -> Tensor:
+    """One RMSNorm of this model."""
+    return rms_norm(tape, x, trained=layer.projection.trained, wide_weight=layer.wide_norms)
+
+
+def _joined(tape: Tape, residual: Tensor, branch: Tensor, layer: Layer) -> Tensor:
+    """The residual sum, after a norm where the model has one there. The branch is given up."""
+    if layer.norms_after:
+        normed = norm(tape, branch, layer)
+        tape.drop(branch)
+        branch = normed
+    out = add(tape, residual, branch)
+    tape.drop(branch)
+    return out
+
+
+def _attention(tape: Tape, x: Tensor, layer: Layer) -> Tensor:
+    q, k, v = _heads(tape, x, layer)
+    if layer.head_norms:
+        q, k = _normed(tape, q, layer), _normed(tape, k, layer)
+    turned_q, turned_k = rotate(tape, q, layer.heads), rotate(tape, k, layer.heads)
+    tape.drop(q, k)
+    heads = attend(tape, turned_q, turned_k, v, layer.heads)
+    out = project(tape, heads, layer.attention[-1], layer.projection)
+    tape.drop(turned_q, turned_k, v, heads)
+    return out
+
+
+def _heads(tape: Tape, x: Tensor, layer: Layer) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values."""
+    heads, how = layer.heads, layer.projection
+    if not heads.fused:
+        q, k, v = (project(tape, x, matrix, how) for matrix in layer.attention[:3])
+        return q, k, v
+    whole = project(tape, x, layer.attention[0], how)
+    q, k, v = (tape.view(whole, count * heads.size) for count in (heads.queries, heads.keys, heads.keys))
+    tape.drop(whole)
+    return q, k, v
+
+
+def _normed(tape: Tape, x: Tensor, layer: Layer) -> Tensor:
+    out = norm(tape, x, layer)
+    tape.drop(x)
+    return out

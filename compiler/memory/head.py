@@ -1,0 +1,113 @@
+"""From the last layer to the loss and back, on the tape. V x T tensors are the largest of many runs."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from compiler.memory.operators import cast, rms_norm, scale, squash
+from compiler.memory.projection import Matrix, Projection, project
+from compiler.memory.tape import LOGIT, TOKEN, WHOLE, Bytes, Grad, Kind, Tape, Tensor, largest
+from schemas.recipe import Loss
+
+STATISTICS = 7 * 4
+"""Bytes a token of what TRL's loss sums up in float32 (trl 1.16 kernels/chunked_logprob.py)."""
+
+
+class Head(Struct, frozen=True):
+    """`matrix`: the output head. `tile`: bytes a token of the logits that a chunked loss holds at once. `slice`: bytes
+    of the part of a float32 head that it casts at once.
+
+    `indexed`: whether trained positions are copied out before (TRL). `widened`: whether what the model gives out becomes
+    float32 (accelerate, under autocast). `held`: whether the loop keeps the logits until its step has ended.
+    """
+
+    hidden: int
+    stream: int
+    matrix: Matrix
+    loss: Loss
+    tile: float
+    slice: float
+    softcap: bool
+    wide_norms: bool
+    base_trained: bool
+    indexed: bool
+    widened: bool
+    held: bool
+    projection: Projection
+
+
+class HeadCost(Struct, frozen=True):
+    """Largest moments of the forward and of the backward pass, both with the last layer's output in them; `unkept`:
+    forward without gradients."""
+
+    forward: tuple[Bytes, ...]
+    backward: tuple[Bytes, ...]
+    unkept: tuple[Bytes, ...]
+
+
+def head_cost(head: Head) -> HeadCost:
+    """What the head and the loss cost."""
+    tape = Tape()
+    loss = _forward(tape, head)
+    forward = largest(tape.moments)
+    tape.moments.clear()
+    tape.play_back(loss, tape.new(TOKEN, 0, 4))
+    unkept = Tape(keeping=False)
+    _forward(unkept, head)
+    return HeadCost(forward, largest(tape.moments), largest(unkept.moments))
+
+
+def _forward(tape: Tape, head: Head) -> Tensor:
+    x = tape.new(TOKEN, head.hidden, head.stream, wants=True)
+    normed = rms_norm(tape, x, trained=head.base_trained, wide_weight=head.wide_norms)
+    tape.drop(x)
+    return _full(tape, normed, head) if head.loss == "full" else _chunked(tape, normed, head)
+
+
+def _full(tape: Tape, hidden: Tensor, head: Head) -> Tensor:
+    """transformers' loss: float32 logits, their log-softmax, which is kept, and the gradients of both."""
+    logits = project(tape, hidden, head.matrix, head.projection)
+    tape.drop(hidden)
+    for step in (scale, squash, scale) if head.softcap else ():
+        before, logits = logits, step(tape, logits)
+        tape.drop(before)
+    wide = cast(tape, logits, 4)
+    chances = squash(tape, wide)
+    loss = tape.new(TOKEN, 0, 4, wants=True)
+    tape.node(loss, (Grad(chances),))
+    tape.drop(wide, chances)
+    if head.widened:
+        outputs = cast(tape, logits, 4)
+        tape.drop(logits)
+        logits = outputs
+    if not head.held:
+        tape.drop(logits)
+    return loss
+
+
+def _chunked(tape: Tape, hidden: Tensor, head: Head) -> Tensor:
+    """A loss in tiles: the head's gradient is summed in float32, and so is its weight's."""
+    given = hidden
+    if head.indexed:
+        tape.temporary(TOKEN, 16)
+        given = copy_out(tape, hidden)
+        tape.drop(hidden)
+    tape.temporary(LOGIT, head.tile + STATISTICS)
+    loss = tape.new(TOKEN, 0, 4, wants=True)
+    temporary: list[tuple[Kind, float]] = [(LOGIT, head.tile), (TOKEN, 4 * head.hidden), (WHOLE, head.slice)]
+    how, stays = head.projection, 0.0
+    if how.trained:
+        stays = head.matrix.weights * how.precision.trained if how.fresh else 0
+        sums = 4 * head.matrix.weights
+        extra = sums if how.precision.trained != 4 else 0
+        temporary.append((WHOLE, extra if how.fresh else sums + extra))
+    tape.node(loss, (Grad(given),), (given,), temporary, stays)
+    tape.drop(given)
+    return loss
+
+
+def copy_out(tape: Tape, x: Tensor) -> Tensor:
+    """Positions chosen by a mask, of all but the last: each gradient is written into a whole of zeros."""
+    out = tape.like(x)
+    tape.node(out, (Grad(x),), (), [(x.kind, x.size)])
+    return out

@@ -1,0 +1,136 @@
+"""The moments of forward and backward passes at which memory can peak, from the tapes of layers and head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from compiler.memory.batch import Batch, mask
+from compiler.memory.head import Head, HeadCost, head_cost
+from compiler.memory.layer_cost import LayerCost, layer_cost
+from compiler.memory.layers import layer_kinds, projection
+from compiler.memory.loss import computed_loss, tile
+from compiler.memory.precision import Precision
+from compiler.memory.projection import Matrix
+from compiler.memory.stacks import Profile
+from compiler.memory.tape import LOGIT, Bytes
+from compiler.memory.trainable import outer_adapters
+from schemas.method_plan import FullPlan, LoraPlan
+from schemas.plan import Plan
+
+INTEGERS = 5 * 8
+"""Bytes a token of ids, labels, labels moved by one, positions, and one more copy of them."""
+SLICE = 32768
+"""Rows of the head that TRL's loss takes at once."""
+SELECTED = 4
+"""Bytes a head of the statistic that selective checkpointing keeps beside what attention gives out."""
+
+
+class Passes(Struct, frozen=True):
+    """Forward and backward of one micro batch: each kind of layer with its number, the head, what lies around them.
+
+    `shared`: bytes alive throughout: ids, positions, the mask.
+    """
+
+    plan: Plan
+    work: Batch
+    kinds: tuple[tuple[LayerCost, int], ...]
+    head: HeadCost
+    boundary: Bytes
+    selected: Bytes
+    shared: Bytes
+
+    @property
+    def layers(self) -> int:
+        """How many layers there are."""
+        return sum(count for _, count in self.kinds)
+
+
+def passes(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Passes:
+    """The tapes of this plan on this stack."""
+    kinds = layer_kinds(plan, stack, precision, work)
+    hidden, stream = plan.facts.hidden, precision.stream
+    heads = kinds[0][0].heads
+    fused = heads.kernel in ("flash", "efficient")
+    attention = plan.facts.heads * plan.facts.head_dim * precision.attention + SELECTED * plan.facts.heads
+    return Passes(
+        plan=plan,
+        work=work,
+        kinds=tuple((layer_cost(layer, hidden, stream), count) for layer, count in kinds),
+        head=head_cost(_head(plan, stack, precision, work)),
+        boundary=Bytes(token=hidden * stream),
+        selected=Bytes(token=attention if fused else 0),
+        shared=Bytes(whole=mask(plan, precision, work), token=INTEGERS + 2 * plan.facts.head_dim * stream / work.rows),
+    )
+
+
+def training(run: Passes) -> Iterator[tuple[Bytes, str]]:
+    """What a training pass adds at each moment that can be the largest, with where it is: `forward` or `loss`, where
+    only gradients of earlier passes exist; `last`, the last layer walked back; `first`, where all gradients have come."""
+    kept = run.plan.training.gradient_checkpointing is False
+    for moments, where in _kept(run) if kept else _recomputed(run):
+        for moment in moments:
+            yield moment.plus(run.shared), where
+
+
+def evaluating(run: Passes) -> Iterator[Bytes]:
+    """What a pass without gradients adds."""
+    for cost, _ in run.kinds:
+        yield from (moment.plus(run.boundary).plus(run.shared) for moment in cost.unkept)
+    yield from (moment.plus(run.shared) for moment in run.head.unkept)
+
+
+def _kept(run: Passes) -> Iterator[tuple[Iterable[Bytes], str]]:
+    """All that layers keep is there until they are walked back."""
+    total = Bytes()
+    for cost, count in run.kinds:
+        total = total.plus(cost.kept, count)
+    for cost, _ in run.kinds:
+        others = total.plus(cost.kept, -1)
+        yield [moment.plus(others).plus(run.boundary) for moment in cost.forward], "forward"
+        yield [moment.plus(others) for moment in cost.backward], "last"
+        yield cost.backward, "first"
+    yield [moment.plus(total) for moment in run.head.forward], "forward"
+    yield [moment.plus(total) for moment in run.head.backward], "loss"
+
+
+def _recomputed(run: Passes) -> Iterator[tuple[Iterable[Bytes], str]]:
+    """Layers keep their input; copies that autocast made of weights stay until the forward pass has ended."""
+    mode = run.plan.training.gradient_checkpointing
+    each = run.boundary.plus(run.selected) if mode == "selective" else run.boundary
+    held = min(run.layers, 2) if mode == "offload" else run.layers
+    inputs = Bytes().plus(each, held)
+    others = Bytes().plus(each, held - 1)
+    casts = Bytes(whole=sum(cost.casts * count for cost, count in run.kinds))
+    for cost, _ in run.kinds:
+        yield [moment.plus(others).plus(casts) for moment in cost.unkept], "forward"
+        yield [moment.plus(others) for moment in cost.recomputed], "last"
+        yield cost.recomputed, "first"
+    yield [moment.plus(inputs).plus(casts) for moment in run.head.forward], "forward"
+    yield [moment.plus(inputs) for moment in run.head.backward], "loss"
+
+
+def _head(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Head:
+    facts = plan.facts
+    whole = isinstance(plan.method, FullPlan)
+    saved = isinstance(plan.method, LoraPlan) and "lm_head" in plan.method.modules_to_save
+    how = replace(projection(plan, stack, precision), quantization=None, trained=whole or saved)
+    if saved:
+        how = replace(how, precision=replace(precision, trained=precision.rest))
+    return Head(
+        hidden=facts.hidden,
+        stream=precision.stream,
+        matrix=Matrix(facts.hidden, facts.vocab, "lm_head" in outer_adapters(plan), LOGIT),
+        loss=computed_loss(plan, stack),
+        tile=tile(plan, stack, work) / max(work.tokens, 1),
+        slice=2 * min(SLICE, facts.vocab) * facts.hidden if precision.autocast and precision.rest == 4 else 0,
+        softcap=facts.softcap,
+        wide_norms=facts.family.startswith("gemma"),
+        base_trained=whole,
+        indexed=stack.stack == "native",
+        widened=precision.autocast,
+        held=stack.holds_outputs,
+        projection=how,
+    )

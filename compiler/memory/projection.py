@@ -1,0 +1,201 @@
+"""A linear layer as a run has it: frozen, trained or quantised, with or without an adapter."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from compiler.memory.operators import add, cast, copy, drop_out, scale
+from compiler.memory.precision import Precision
+from compiler.memory.tape import TOKEN, WHOLE, Grad, Kind, Tape, Tensor
+from schemas.method_plan import LoraPlan, QuantizationPlan
+
+SCALES = 4 / 64
+"""Bytes of float32 scales an element, while a 4-bit weight is expanded."""
+
+
+class Projection(Struct, frozen=True):
+    """What all linear layers of a run have in common.
+
+    `trained`: whether the base's own weights are. `fresh`: whether gradients come for the first time since the last
+    step, rather than being added to those there. `method`: what the adapters are like, None where there are none.
+    """
+
+    precision: Precision
+    trained: bool
+    fresh: bool
+    quantization: QuantizationPlan | None
+    method: LoraPlan | None
+    casts_inputs: bool
+
+
+class Matrix(Struct, frozen=True):
+    """One linear layer: elements in, elements out, whether it carries an adapter; `kind`: of what it gives out."""
+
+    d_in: int
+    d_out: int
+    adapted: bool
+    kind: Kind = TOKEN
+
+    @property
+    def weights(self) -> int:
+        """Elements of the weight."""
+        return self.d_in * self.d_out
+
+
+def project(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> Tensor:
+    """The layer's output for `x`, which the caller keeps."""
+    base = _base(tape, x, matrix, how)
+    if not matrix.adapted or how.method is None:
+        return base
+    if how.quantization is not None and how.quantization.bits == 4:
+        cloned = copy(tape, base)  # PEFT clones what 4-bit layers give out
+        tape.drop(base)
+        base = cloned
+    return _adapt(tape, x, base, matrix, how, how.method)
+
+
+def _base(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> Tensor:
+    if how.quantization is not None:
+        return _quantised(tape, x, matrix, how)
+    width = how.precision.base if how.precision.autocast else x.width
+    given = cast(tape, x, width)
+    weight = _cast_weight(tape, matrix.weights, how, trained=how.trained)
+    out = tape.new(matrix.kind, matrix.d_out, given.width, wants=x.wants or how.trained)
+    if how.trained:
+        tape.node(out, (Grad(given),), (given, *weight), *_weight_gradient(matrix.weights, how))
+    else:
+        tape.node(out, (Grad(given),), weight)
+    tape.drop(given, *weight)
+    return out
+
+
+def _cast_weight(tape: Tape, elements: int, how: Projection, *, trained: bool) -> tuple[Tensor, ...]:
+    """Autocast's 16-bit copy of a float32 weight; of a trained one it is kept until the forward pass has ended."""
+    if not how.precision.autocast or (how.precision.trained if trained else how.precision.rest) != 4:
+        return ()
+    tape.casts += elements * how.precision.base if trained else 0
+    return (tape.new(WHOLE, elements, how.precision.base),)
+
+
+def _weight_gradient(elements: int, how: Projection) -> tuple[tuple[tuple[Kind, float], ...], float]:
+    """Temporary bytes, and bytes that stay: in 16 bit first where autocast computed it so; added to what is there in a
+    later pass."""
+    width = how.precision.trained
+    narrow = how.precision.base * elements if how.precision.autocast and width == 4 else 0
+    if how.fresh:
+        return ((WHOLE, narrow),) if narrow else (), elements * width
+    return ((WHOLE, narrow + elements * width),), 0
+
+
+def _quantised(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> Tensor:
+    """bitsandbytes expands the weight in both directions; in 8 bit it keeps its input."""
+    assert how.quantization is not None
+    if how.quantization.bits == 8:
+        return _eight_bit(tape, x, matrix)
+    given = cast(tape, x, how.precision.base)
+    expanded = matrix.weights * (how.precision.base + SCALES)
+    tape.temporary(WHOLE, expanded)
+    out = tape.like(given, count=matrix.d_out)
+    tape.node(out, (Grad(given),), (), [(WHOLE, expanded)])
+    tape.drop(given)
+    given_back = cast(tape, out, x.width)
+    tape.drop(out)
+    return given_back
+
+
+def _eight_bit(tape: Tape, x: Tensor, matrix: Matrix) -> Tensor:
+    """The input quantised a row at a time, products in 32-bit integers; the weight expanded for the gradient."""
+    tape.temporary(TOKEN, 3 * matrix.d_in + 6 * matrix.d_out)
+    out = tape.like(x, count=matrix.d_out)
+    tape.node(out, (Grad(x),), (x,), [(WHOLE, 2 * matrix.weights * x.width)])
+    return out
+
+
+def _adapt(tape: Tape, x: Tensor, base: Tensor, matrix: Matrix, how: Projection, method: LoraPlan) -> Tensor:
+    """`base` with the adapter's part added: PEFT's forward pass."""
+    given = cast(tape, x, how.precision.trained) if _casts(how) else _same(x)
+    wet = drop_out(tape, given) if method.dropout else _same(given)
+    if method.kind in ("dora", "qdora"):
+        out = _with_magnitude(tape, wet, base, matrix, how, method)
+    else:
+        low = low_rank(tape, wet, matrix, how, method.rank)
+        scaled = scale(tape, low)
+        tape.drop(low)
+        if how.quantization is not None and not how.precision.autocast:
+            narrow = cast(tape, scaled, base.width)
+            tape.drop(scaled)
+            scaled = narrow
+        out = add(tape, base, scaled)
+        tape.drop(scaled)
+    width = base.width
+    tape.drop(base, wet)
+    result = cast(tape, out, width)
+    tape.drop(out, given)
+    return result
+
+
+def _same(x: Tensor) -> Tensor:
+    x.refs += 1
+    return x
+
+
+def _casts(how: Projection) -> bool:
+    """Whether PEFT casts the input to the adapter's type: 4-bit layers leave that to autocast."""
+    return how.casts_inputs and not (how.quantization is not None and how.precision.autocast)
+
+
+def low_rank(tape: Tape, x: Tensor, matrix: Matrix, how: Projection, rank: int) -> Tensor:
+    """B(A(x)), each with its weight's gradient."""
+    inner = _factor(tape, x, matrix.d_in, rank, how, TOKEN)
+    out = _factor(tape, inner, rank, matrix.d_out, how, matrix.kind)
+    tape.drop(inner)
+    return out
+
+
+def _factor(tape: Tape, x: Tensor, d_in: int, d_out: int, how: Projection, kind: Kind) -> Tensor:
+    """One of the adapter's two products: in 16 bit under autocast, else in the adapter's type."""
+    precision = how.precision
+    given = cast(tape, x, precision.base if precision.autocast else x.width)
+    weight = _cast_weight(tape, d_in * d_out, how, trained=True)
+    out = tape.new(kind, d_out, given.width, wants=True)
+    tape.node(out, (Grad(given),), (given, *weight), *_weight_gradient(d_in * d_out, how))
+    tape.drop(given, *weight)
+    return out
+
+
+def _with_magnitude(tape: Tape, x: Tensor, base: Tensor, matrix: Matrix, how: Projection, method: LoraPlan) -> Tensor:
+    """DoRA: (m - 1) base + m B(A(x)) s, with m from the norm of the updated weight, which is written out for it."""
+    _norm_of_update(tape, x, matrix, how, method.rank)
+    small = tape.new(WHOLE, matrix.d_out, 4, wants=True)
+    low = low_rank(tape, x, matrix, how, method.rank)
+    kept = multiply_vector(tape, base, small)
+    moved = multiply_vector(tape, low, small)
+    scaled = scale(tape, moved)
+    tape.drop(moved)
+    change = add(tape, kept, scaled)
+    tape.drop(scaled, kept, low, small)
+    out = add(tape, base, change)
+    tape.drop(change)
+    return out
+
+
+def multiply_vector(tape: Tape, x: Tensor, vector: Tensor) -> Tensor:
+    """A product with a trained float32 vector: both are kept, and the vector's gradient is summed from one of the full
+    size."""
+    out = tape.like(x, width=max(x.width, vector.width))
+    tape.node(out, (Grad(x),), (x,), [(x.kind, x.count * out.width)] * (1 if x.width == out.width else 2))
+    return out
+
+
+def _norm_of_update(tape: Tape, x: Tensor, matrix: Matrix, how: Projection, rank: int) -> None:
+    """The update as a matrix, made by sending a unit matrix through the adapter; then weight and update, their sum, and
+    its norm. Nothing of it is kept."""
+    precision = how.precision
+    autocast = precision.autocast and precision.trained == 4
+    unit = matrix.d_in**2 * precision.trained
+    narrow = matrix.d_in**2 * precision.base if autocast else 0
+    made = matrix.weights * (precision.base if precision.autocast else precision.trained)
+    tape.temporary(WHOLE, unit + max(narrow, made))
+    update = matrix.weights * x.width
+    weight = matrix.weights * x.width if how.quantization is not None or x.width != precision.base else 0
+    tape.temporary(WHOLE, update + weight + 2 * matrix.weights * x.width)
