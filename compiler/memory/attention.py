@@ -98,20 +98,19 @@ def _fused(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
 
 
 def _math(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
-    """Products and a softmax, with keys and values expanded and the scale put on queries and keys."""
-    grouped = heads.queries != heads.keys
-    keys, values = (_expanded(tape, item, heads) if grouped else _same(item) for item in (k, v))
-    scaled, scaled_keys = scale(tape, q), scale(tape, keys)
-    tape.drop(keys)
+    """Products and a softmax in float32, with keys and values expanded and the scale put on queries and keys; the mask is
+    added in place."""
+    wide_q, wide_k, wide_v = (cast(tape, item, 4) for item in (q, k, v))
+    scaled = scale(tape, wide_q)
+    keys, values = _expanded(tape, wide_k, heads), _expanded(tape, wide_v, heads)
+    scaled_keys = scale(tape, keys)
     scores = _product(tape, scaled, scaled_keys, PAIR, heads.queries)
-    tape.drop(scaled, scaled_keys)
-    masked = add_constant(tape, scores)
-    tape.drop(scores)
-    weights = squash(tape, masked)
-    tape.drop(masked)
+    tape.temporary(PAIR, 5)  # a causal mask of booleans, and as numbers
+    weights = squash(tape, scores)
     out = _product(tape, weights, values, TOKEN, q.count)
-    tape.drop(weights, values)
-    return _replaced(tape, out, copy(tape, out))
+    narrow = cast(tape, out, q.width)
+    tape.drop(wide_q, wide_k, wide_v, scaled, keys, values, scaled_keys, scores, weights, out)
+    return _replaced(tape, narrow, copy(tape, narrow))
 
 
 def add_constant(tape: Tape, x: Tensor) -> Tensor:

@@ -67,10 +67,11 @@ def _forward(tape: Tape, head: Head) -> Tensor:
 def _full(tape: Tape, hidden: Tensor, head: Head) -> Tensor:
     """transformers' loss: float32 logits, their log-softmax, which is kept, and the gradients of both."""
     logits = project(tape, hidden, head.matrix, head.projection)
+    before = tape.like(logits) if head.held else None  # of the pass before
     tape.drop(hidden)
     for step in (scale, squash, scale) if head.softcap else ():
-        before, logits = logits, step(tape, logits)
-        tape.drop(before)
+        raw, logits = logits, step(tape, logits)
+        tape.drop(raw)
     wide = cast(tape, logits, 4)
     chances = squash(tape, wide)
     loss = tape.new(TOKEN, 0, 4, wants=True)
@@ -80,8 +81,7 @@ def _full(tape: Tape, hidden: Tensor, head: Head) -> Tensor:
         outputs = cast(tape, logits, 4)
         tape.drop(logits)
         logits = outputs
-    if not head.held:
-        tape.drop(logits)
+    tape.drop(before or logits)
     return loss
 
 

@@ -25,11 +25,11 @@ def computed_loss(plan: Plan, stack: Profile) -> Loss:
     return stack.loss(plan.training.loss)
 
 
-def held_logits(plan: Plan, precision: Precision, stack: Profile, work: Batch) -> int:
-    """Bytes of logits that the loop still holds in the optimizer's step."""
+def held_logits(plan: Plan, precision: Precision, stack: Profile) -> int:
+    """Bytes a token of logits that the loop holds on to."""
     if not stack.holds_outputs or computed_loss(plan, stack) != "full":
         return 0
-    return plan.facts.vocab * work.tokens * precision.logits
+    return plan.facts.vocab * precision.logits
 
 
 def tile(plan: Plan, stack: Profile, work: Batch) -> int:

@@ -11,7 +11,7 @@ from compiler.memory.batch import Batch, mask
 from compiler.memory.head import Head, HeadCost, head_cost
 from compiler.memory.layer_cost import LayerCost, layer_cost
 from compiler.memory.layers import layer_kinds, projection
-from compiler.memory.loss import computed_loss, tile
+from compiler.memory.loss import computed_loss, held_logits, tile
 from compiler.memory.precision import Precision
 from compiler.memory.projection import Matrix
 from compiler.memory.stacks import Profile
@@ -31,7 +31,8 @@ SELECTED = 4
 class Passes(Struct, frozen=True):
     """Forward and backward of one micro batch: each kind of layer with its number, the head, what lies around them.
 
-    `shared`: bytes alive throughout: ids, positions, the mask.
+    `shared`: bytes alive throughout: ids, positions, the mask. `held`: logits that the loop holds on to, from one loss
+    to the next.
     """
 
     plan: Plan
@@ -41,6 +42,7 @@ class Passes(Struct, frozen=True):
     boundary: Bytes
     selected: Bytes
     shared: Bytes
+    held: Bytes
 
     @property
     def layers(self) -> int:
@@ -62,6 +64,7 @@ def passes(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Pas
         head=head_cost(_head(plan, stack, precision, work)),
         boundary=Bytes(token=hidden * stream),
         selected=Bytes(token=attention if fused else 0),
+        held=Bytes(logit=held_logits(plan, precision, stack)),
         shared=Bytes(whole=mask(plan, precision, work), token=INTEGERS + 2 * plan.facts.head_dim * stream / work.rows),
     )
 
@@ -71,15 +74,18 @@ def training(run: Passes) -> Iterator[tuple[Bytes, str]]:
     only gradients of earlier passes exist; `last`, the last layer walked back; `first`, where all gradients have come."""
     kept = run.plan.training.gradient_checkpointing is False
     for moments, where in _kept(run) if kept else _recomputed(run):
+        around = run.shared if where == "loss" else run.shared.plus(run.held)
         for moment in moments:
-            yield moment.plus(run.shared), where
+            yield moment.plus(around), where
 
 
 def evaluating(run: Passes) -> Iterator[Bytes]:
-    """What a pass without gradients adds."""
+    """What a pass without gradients adds; it makes copies of weights under autocast, and holds them, as any does."""
+    casts = Bytes(whole=sum(cost.casts * count for cost, count in run.kinds))
+    around = run.shared.plus(casts).plus(run.held)
     for cost, _ in run.kinds:
-        yield from (moment.plus(run.boundary).plus(run.shared) for moment in cost.unkept)
-    yield from (moment.plus(run.shared) for moment in run.head.unkept)
+        yield from (moment.plus(run.boundary).plus(around) for moment in cost.unkept)
+    yield from (moment.plus(run.shared).plus(casts) for moment in run.head.unkept)
 
 
 def _kept(run: Passes) -> Iterator[tuple[Iterable[Bytes], str]]:
@@ -92,7 +98,7 @@ def _kept(run: Passes) -> Iterator[tuple[Iterable[Bytes], str]]:
         yield [moment.plus(others).plus(run.boundary) for moment in cost.forward], "forward"
         yield [moment.plus(others) for moment in cost.backward], "last"
         yield cost.backward, "first"
-    yield [moment.plus(total) for moment in run.head.forward], "forward"
+    yield [moment.plus(total) for moment in run.head.forward], "loss"
     yield [moment.plus(total) for moment in run.head.backward], "loss"
 
 
@@ -108,7 +114,7 @@ def _recomputed(run: Passes) -> Iterator[tuple[Iterable[Bytes], str]]:
         yield [moment.plus(others).plus(casts) for moment in cost.unkept], "forward"
         yield [moment.plus(others) for moment in cost.recomputed], "last"
         yield cost.recomputed, "first"
-    yield [moment.plus(inputs).plus(casts) for moment in run.head.forward], "forward"
+    yield [moment.plus(inputs).plus(casts) for moment in run.head.forward], "loss"
     yield [moment.plus(inputs) for moment in run.head.backward], "loss"
 
 

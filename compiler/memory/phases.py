@@ -132,7 +132,7 @@ def _passing(run: Run, moment: Bytes, where: str) -> Moment:
 def optimizer(run: Run) -> Moment:
     """The optimizer's step: all gradients, its state, its temporary, and the logits that a plain loop still holds."""
     extra = 0 if run.layout.state_offloaded else workspace(run.groups, run.plan.training.optimizer, run.stack)
-    held = held_logits(run.plan, run.precision, run.stack, run.work)
+    held = held_logits(run.plan, run.precision, run.stack) * run.work.tokens
     return _moment(run, gradients=run.gradients, logits=held, workspace=extra // run.layout.optimizer)
 
 

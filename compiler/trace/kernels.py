@@ -137,10 +137,10 @@ def _attention(fused_gqa: bool) -> Callable[..., torch.Tensor]:
         if attn_mask is None and flash and query.shape[-1] == value.shape[-1]:
             return aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, scale=scale)[0]
         if enable_gqa and query.shape[1] != key.shape[1]:
-            mask = attn_mask
-            return aten._scaled_dot_product_attention_math(
-                query, key, value, mask, dropout_p, is_causal, None, scale=scale, enable_gqa=True
-            )[0]
+            with torch.autocast("cpu", enabled=False):  # on CUDA, autocast ends where the attention operator begins
+                return aten._scaled_dot_product_attention_math(
+                    query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=True
+                )[0]
         bias = _written_out(attn_mask, query)
         return aten._scaled_dot_product_efficient_attention(
             query, key, value, bias, torch.is_grad_enabled(), dropout_p, is_causal, scale=scale

@@ -29,14 +29,14 @@ class Stepper:
         self.model, self.plan, self.stack, self.recorder = model, plan, stack, recorder
         self.trained = {name: item for name, item in model.named_parameters() if item.requires_grad}
         self.optimizer = build_optimizer(plan, model, list(self.trained.values()), stack)
+        self.held: Any = None
         self.compute = _loss(model, plan, stack, _autocast(plan, widths))
 
     def step(self, work: Batch) -> None:
         """One optimizer step, of at most two forward passes: a third finds what the second found."""
         self.recorder.phase = "step"
-        held = None
         for _ in range(min(self.plan.accumulation, 2)):
-            held = self._pass(work)
+            self._pass(work)
         for name, parameter in self.trained.items():
             if parameter.grad is not None:
                 self.recorder.hold(parameter.grad, "gradients", name)
@@ -46,7 +46,6 @@ class Stepper:
         self.optimizer.step()
         self._hold_state()
         self.optimizer.zero_grad(set_to_none=True)
-        del held
 
     def _hold_state(self) -> None:
         for name, parameter in self.trained.items():
@@ -62,12 +61,12 @@ class Stepper:
             self.compute(inputs(self.plan, self.stack, work))
         self.model.train()
 
-    def _pass(self, work: Batch) -> Any:
+    def _pass(self, work: Batch) -> None:
+        """A loop that holds what the model gave out holds it until the next pass has given out its own."""
         outputs, loss = self.compute(inputs(self.plan, self.stack, work))
-        if not self.stack.holds_outputs:
-            outputs = None
+        self.held = outputs if self.stack.holds_outputs else None
+        del outputs
         loss.backward()
-        return outputs
 
 
 def inputs(plan: Plan, stack: Profile, work: Batch) -> Inputs:
