@@ -16,18 +16,15 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bench.memory_plans import NF4, a_plan, card, full, lora
+from compiler.checkpoint.facts import Label, facts_from_config
+from compiler.model_catalog import look_up
+from schemas.facts import ModelFacts
+from schemas.footprint import Stack
+from schemas.method_plan import MethodPlan, QuantizationPlan
+from schemas.plan import Plan
+
 BENCH: Final = Path(__file__).resolve().parent
-sys.path.insert(0, str(BENCH.parent / "tests"))
-
-from plans import NF4, a_plan, card, full, lora  # noqa: E402
-
-from compiler.checkpoint.facts import Label, facts_from_config  # noqa: E402
-from compiler.model_catalog import look_up  # noqa: E402
-from schemas.facts import ModelFacts  # noqa: E402
-from schemas.footprint import Stack  # noqa: E402
-from schemas.method_plan import MethodPlan, QuantizationPlan  # noqa: E402
-from schemas.plan import Plan  # noqa: E402
-
 OTHERS: Final = BENCH / "data" / "other_configs.json"
 """Sizes of models that are not in the catalog."""
 
@@ -66,7 +63,8 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "qv": ("q_proj", "v_proj", "qkv_proj"),
     "mlp": ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "c_fc", "c_proj"),
 }
-"""Sets of modules beside "all": every linear layer that is no fused expert."""
+"""Sets of modules beside "all": every linear layer that is no fused expert. A set of which a model has none (the
+feed-forward part of mixtures) stands for all."""
 
 
 class Case(Struct, frozen=True):
@@ -160,7 +158,7 @@ def _method(case: Case, known: ModelFacts) -> MethodPlan:
     if case.kind == "full":
         return full(weights_dtype=case.weights_dtype)
     names = tuple(dict.fromkeys(linear.name for linear in known.linears if not linear.fused))
-    chosen = TARGETS.get(case.targets)
+    asked = TARGETS.get(case.targets, names)
     quantised = case.kind.startswith("q")
     small = replace(NF4, double_quant=case.double_quant, compute_dtype=case.dtype)
     return lora(
@@ -168,7 +166,7 @@ def _method(case: Case, known: ModelFacts) -> MethodPlan:
         case.rank,
         case.kind,
         dropout=case.dropout,
-        target_modules=tuple(name for name in names if chosen is None or name in chosen),
+        target_modules=tuple(name for name in names if name in asked) or names,
         adapter_dtype=case.adapter_dtype,
         modules_to_save=case.saved,
         rslora=case.rslora,
