@@ -16,6 +16,7 @@ from typing import Any, Final
 import torch
 from torch.nn import functional
 
+from compiler.trace.flash import flash_replacements
 from compiler.trace.recorder import EMULATED, Recorder
 
 FUSED_TYPES: Final = (torch.bfloat16, torch.float16)
@@ -43,6 +44,7 @@ def _replacements(fused_gqa: bool) -> Iterator[tuple[Any, str, Any]]:
             yield module, "is_tracing", lambda *_: False
         if name.startswith("peft.") and "dequantize_module_weight" in vars(module):
             yield module, "dequantize_module_weight", _dequantised(module.dequantize_module_weight)
+    yield from flash_replacements()
     yield from _tiled_loss()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.integrations.neftune import activate_neftune
 
 from backends.native.model import ATTENTION, ModelError, choose_trained
 from compiler.memory.stacks import Profile
@@ -32,6 +33,8 @@ def build_model(plan: Plan, stack: Profile, config: Mapping[str, object]) -> Any
     model = _with_method(base, plan)
     if plan.training.gradient_checkpointing is not False:
         _recompute(model, plan)
+    if plan.training.neftune_alpha is not None:
+        activate_neftune(model, plan.training.neftune_alpha)
     return model.train()
 
 
@@ -46,7 +49,7 @@ def _base(plan: Plan, config: Mapping[str, object]) -> Any:
         return AutoModelForCausalLM.from_config(
             parsed, dtype=getattr(torch, dtype), attn_implementation=ATTENTION[plan.model.attention]
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # a model class may object to its config.json in any way
         raise UntraceableError(f"transformers cannot build a {family} model from this config.json: {error}") from error
 
 
@@ -110,8 +113,6 @@ def _recompute(model: Any, plan: Plan) -> None:
         from trl.models import enable_selective_activation_checkpointing
 
         enable_selective_activation_checkpointing(model)
-    if kind == "offload":
-        raise UntraceableError("offloaded activations")
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if not isinstance(plan.method, FullPlan):
         model.enable_input_require_grads()

@@ -14,34 +14,11 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
-from msgspec import Struct
+from peft import PeftModel
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
-
-class Allocation(Struct):
-    """One storage. `phase`: load, step, optimizer or eval. `part`: set for weights, gradients and the like, which are
-    known by who holds them; empty where only the operator tells."""
-
-    size: int
-    op: str
-    module: str
-    dtype: str
-    shape: tuple[int, ...]
-    phase: str
-    part: str = ""
-
-
-class Recording(Struct):
-    """`events`: allocation numbers in order, negated and less one where they are freed (-1 frees number 0).
-
-    `marks`: (number of events so far, phase) at each change of phase.
-    """
-
-    allocations: list[Allocation]
-    events: list[int]
-    marks: list[tuple[int, str]]
-
+from compiler.trace.recording import Allocation, Recording
 
 WALKING: Final = ("step", "eval")
 """Phases in which modules are at work."""
@@ -92,15 +69,13 @@ class Recorder(TorchDispatchMode):
             for item in result:
                 self.note(item, func)
 
-    def hold(self, tensor: torch.Tensor, part: str) -> None:
-        """Say what a tensor is, one that was there before recording too."""
+    def hold(self, tensor: torch.Tensor, part: str, name: str) -> None:
+        """Say what a tensor is, and which module's, one that was there before recording too. `name`: a parameter's."""
+        if not tensor.untyped_storage().nbytes():
+            return
         self._add(tensor, None)
-        self.recording.allocations[self._known[_key(tensor)]].part = part
-
-    def is_held(self, tensor: torch.Tensor, part: str) -> bool:
-        """Whether this tensor's storage was said to be this."""
-        number = self._known.get(_key(tensor))
-        return number is not None and self.recording.allocations[number].part == part
+        allocation = self.recording.allocations[self._known[_key(tensor)]]
+        allocation.part, allocation.module = part, plain(name).rpartition(".")[0]
 
     @contextmanager
     def following(self, model: torch.nn.Module) -> Iterator[None]:
@@ -159,6 +134,8 @@ class _Modules:
     @contextmanager
     def following(self, model: torch.nn.Module) -> Iterator[None]:
         self._names = {id(module): plain(name) for name, module in model.named_modules()}
+        if isinstance(model, PeftModel):
+            self._names[id(model)] = "peft"  # what PEFT does before the model: virtual tokens
         handles = [register_module_forward_pre_hook(self._enter), register_module_forward_hook(self._leave)]
         try:
             yield

@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ def record(plan: Plan, stack: Stack, config: Mapping[str, object]) -> Recording:
             model = build_model(plan, facts, config)
             with recorder, recorder.following(model):
                 _hold_weights(model, recorder)
-                with _casting(model, facts.casts_adapter_inputs):
+                with nullcontext() if facts.casts_adapter_inputs or plan.lora is None else _uncast(model):
                     stepper = Stepper(model, plan, facts, widths, recorder)
                     for _ in range(STEPS):
                         stepper.step(work)
@@ -90,7 +91,8 @@ def _packed(state: Any) -> list[torch.Tensor]:
     return [state.absmax, *nested]
 
 
-def _casting(model: Any, casts: bool) -> Any:
+def _uncast(model: Any) -> Any:
+    """Adapters that take their inputs as they come, as the native run has them."""
     from peft.helpers import disable_input_dtype_casting
 
-    return disable_input_dtype_casting(model, active=not casts)
+    return disable_input_dtype_casting(model)

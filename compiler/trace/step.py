@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import torch
@@ -15,8 +15,10 @@ from compiler.memory.batch import Batch
 from compiler.memory.loss import computed_loss
 from compiler.memory.precision import Precision
 from compiler.memory.stacks import Profile
+from compiler.trace.offloaded import Offloading
 from compiler.trace.optimizers import build_optimizer
 from compiler.trace.recorder import Recorder
+from schemas.method_plan import PrefixPlan, PromptPlan, PTuningPlan
 from schemas.plan import Plan
 
 Inputs = dict[str, Any]
@@ -31,6 +33,7 @@ class Stepper:
         self.optimizer = build_optimizer(plan, model, list(self.trained.values()), stack)
         self.held: Any = None
         self.compute = _loss(model, plan, stack, _autocast(plan, widths))
+        self.offloading = Offloading(model) if plan.training.gradient_checkpointing == "offload" else None
 
     def step(self, work: Batch) -> None:
         """One optimizer step, of at most two forward passes: a third finds what the second found."""
@@ -63,15 +66,19 @@ class Stepper:
 
     def _pass(self, work: Batch) -> None:
         """A loop that holds what the model gave out holds it until the next pass has given out its own."""
-        outputs, loss = self.compute(inputs(self.plan, self.stack, work))
+        with self.offloading.moving() if self.offloading else nullcontext():
+            outputs, loss = self.compute(inputs(self.plan, self.stack, work))
         self.held = outputs if self.stack.holds_outputs else None
         del outputs
         loss.backward()
+        if self.offloading:
+            self.offloading.done()
 
 
 def inputs(plan: Plan, stack: Profile, work: Batch) -> Inputs:
     """A batch of the largest shape, all positions trained."""
-    tokens = torch.zeros((work.rows, work.length), dtype=torch.long)
+    virtual = plan.method.virtual_tokens if isinstance(plan.method, PrefixPlan | PromptPlan | PTuningPlan) else 0
+    tokens = torch.zeros((work.rows, work.length - virtual), dtype=torch.long)  # PEFT puts the virtual ones before
     batch: Inputs = {"input_ids": tokens, "labels": tokens.clone()}
     if plan.data.packing and stack.packed != "rows":
         batch["position_ids"] = torch.zeros_like(tokens)
