@@ -37,7 +37,10 @@ class Linear(Struct, frozen=True):
 
 
 class ModelFacts(Struct, frozen=True):
-    """Dimensions of a base model, from its config.json. Sizes in elements, lengths in tokens."""
+    """Dimensions of a base model, from its config.json. Sizes in elements, lengths in tokens.
+
+    `sliding_layers`: how many layers attend within `sliding_window` alone.
+    """
 
     name: str
     hub_id: str | None
@@ -64,6 +67,7 @@ class ModelFacts(Struct, frozen=True):
     prequantized: Prequantization | None
     origin: Origin
     source: str
+    sliding_layers: int = 0
 
     @property
     def embedding_params(self) -> int:

@@ -117,6 +117,7 @@ def _counted(reader: ConfigReader, name: str, family: Family, label: Label, sour
         prequantized=label.prequantized or _prequantized(reader),
         origin=label.origin,
         source=source,
+        sliding_layers=_sliding_layers(reader, family, dims.layers),
     )
 
 
@@ -143,6 +144,17 @@ def _idle(part: Part, experts: int, used: int) -> int:
 def _sliding_window(reader: ConfigReader) -> int | None:
     """In tokens; Qwen's files carry a window and say beside it that it is off."""
     return reader.maybe_size("sliding_window") if reader.flag("use_sliding_window", default=True) else None
+
+
+def _sliding_layers(reader: ConfigReader, family: Family, layers: int) -> int:
+    """Listed one by one, every few of them full, or all."""
+    if _sliding_window(reader) is None:
+        return 0
+    listed = reader.items("layer_types")
+    if listed:
+        return sum(item in ("sliding_attention", "chunked_attention") for item in listed[:layers])
+    every = reader.maybe_size("sliding_window_pattern") or family.full_every
+    return layers - layers // every if every else layers
 
 
 def _prequantized(reader: ConfigReader) -> Prequantization | None:

@@ -18,13 +18,15 @@ class Family(Struct, frozen=True):
     """How a decoder is built.
 
     `layer_norms`: norms of hidden size in each layer. `defaults`: what transformers' class assumes where config.json
-    is silent, for the keys that hub files do leave out.
+    is silent, for the keys that hub files do leave out. `full_every`: of how many layers one attends to all positions
+    where others have a window; None: all have.
     """
 
     attention: Layout
     feed_forward: Layout
     layer_norms: int = 2
     defaults: Mapping[str, object] = field(default_factory=dict[str, object])
+    full_every: int | None = None
 
 
 _TIED: Final = {"tie_word_embeddings": True}
@@ -54,11 +56,13 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "qwen3_5": Family(attention.qwen3_5, feed_forward.plain, defaults=_QWEN3_NEXT),
     "qwen3_5_moe": Family(attention.qwen3_5, feed_forward.qwen_shared_moe, defaults=_QWEN3_NEXT),
     "gemma": Family(attention.plain, feed_forward.plain, defaults=_GEMMA),
-    "gemma2": Family(attention.plain, feed_forward.plain, 4, {**_GEMMA, "attn_logit_softcapping": 50.0}),
-    "gemma3": Family(attention.normed, feed_forward.plain, 4, _GEMMA3),
-    "gemma4": Family(attention.gemma4, feed_forward.gemma4, 4, _GEMMA4),
+    "gemma2": Family(attention.plain, feed_forward.plain, 4, {**_GEMMA, "attn_logit_softcapping": 50.0}, full_every=2),
+    "gemma3": Family(attention.normed, feed_forward.plain, 4, _GEMMA3, full_every=6),
+    "gemma4": Family(attention.gemma4, feed_forward.gemma4, 4, _GEMMA4, full_every=6),
     "phi3": Family(attention.phi3, feed_forward.phi3),
-    "gpt_oss": Family(attention.sinks, feed_forward.gpt_oss, defaults={"attention_bias": True, "head_dim": 64}),
+    "gpt_oss": Family(
+        attention.sinks, feed_forward.gpt_oss, defaults={"attention_bias": True, "head_dim": 64}, full_every=2
+    ),
     "deepseek_v2": Family(attention.latent, feed_forward.deepseek),
     "deepseek_v3": Family(attention.latent, feed_forward.deepseek),
     "glm4_moe_lite": Family(attention.latent, feed_forward.deepseek, defaults={"first_k_dense_replace": 1}),

@@ -38,8 +38,18 @@ def batch(plan: Plan, rows: int, stack: Profile) -> Batch:
 
 
 def mask(plan: Plan, precision: Precision, work: Batch) -> int:
-    """Bytes of a mask over all pairs of positions, which SDPA (in booleans) and eager (in the type of the scores) are
-    given, once for all layers. Other kernels take the documents' lengths."""
-    if plan.model.attention not in ("sdpa", "eager") or not work.masked:
+    """Bytes of masks over all pairs of positions, which SDPA (in booleans) and eager (in the type of the scores) are
+    given, once for all layers that attend alike. Other kernels take the documents' lengths."""
+    attention, facts = plan.model.attention, plan.facts
+    if attention not in ("sdpa", "eager"):
         return 0
-    return work.rows * work.length**2 * (1 if plan.model.attention == "sdpa" else precision.attention)
+    if attention == "sdpa" and not work.masked:
+        return work.length**2 if beyond_window(plan, work) else 0
+    kinds = 2 if 0 < facts.sliding_layers < facts.layers else 1
+    return kinds * work.rows * work.length**2 * (1 if attention == "sdpa" else precision.attention)
+
+
+def beyond_window(plan: Plan, work: Batch) -> bool:
+    """Whether rows are longer than a window that some layers attend within: those need a mask where others need none."""
+    window = plan.facts.sliding_window
+    return plan.facts.sliding_layers > 0 and window is not None and work.length >= window

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from msgspec.structs import replace
+
 from compiler.memory.attention import Heads, Kernel
-from compiler.memory.batch import Batch
+from compiler.memory.batch import Batch, beyond_window
 from compiler.memory.block import Block, block, closes
 from compiler.memory.decoder import Layer
 from compiler.memory.feed_forward import Experts, Mlp
@@ -19,13 +21,19 @@ from schemas.plan import Plan
 
 
 def layer_kinds(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> tuple[tuple[Layer, int], ...]:
-    """Each kind of layer that the model has, with how many of it there are."""
-    facts = plan.facts
-    shape = _shape(facts)
+    """Each kind of layer that the model has, with how many of it there are: with an mlp or with experts, and with a mask
+    or without where rows are longer than some layers' window."""
+    facts, shape = plan.facts, _shape(plan.facts)
     dense = shape.dense_layers if not shape.both else facts.layers - shape.expert_layers
-    kinds = [(_layer(plan, stack, precision, work, shape, experts=False), dense)]
-    kinds.append((_layer(plan, stack, precision, work, shape, experts=True), shape.expert_layers))
-    return tuple((layer, count) for layer, count in kinds if count > 0)
+    sliding = facts.sliding_layers if beyond_window(plan, work) and not work.masked else 0
+    found: list[tuple[Layer, int]] = []
+    for experts, count in ((False, dense), (True, shape.expert_layers)):
+        masked = round(count * sliding / facts.layers)
+        for within, number in ((False, count - masked), (True, masked)):
+            if number > 0:
+                about = replace(work, masked=True) if within else work
+                found.append((_layer(plan, stack, precision, about, shape, experts=experts), number))
+    return tuple(found)
 
 
 _shape = lru_cache(maxsize=64)(block)

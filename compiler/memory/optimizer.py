@@ -44,7 +44,8 @@ def workspace(groups: tuple[Group, ...], optimizer: Optimizer, stack: Profile) -
         return sum(group.size for group in groups)
     largest = max(group.largest for group in groups)
     if optimizer == "adafactor":
-        return largest * 4 * 2
+        # float32 copies of gradient and weight where they are narrower, the square and the square with epsilon
+        return max(group.largest * 4 * (2 if group.width == 4 else 4) for group in groups)
     if optimizer == "muon":
         return largest * 2 * 3
     return 0

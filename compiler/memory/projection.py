@@ -116,19 +116,17 @@ def _adapt(tape: Tape, x: Tensor, base: Tensor, matrix: Matrix, how: Projection,
     given = cast(tape, x, how.precision.trained) if _casts(how) else _same(x)
     wet = drop_out(tape, given) if method.dropout else _same(given)
     if method.kind in ("dora", "qdora"):
-        out = _with_magnitude(tape, wet, base, matrix, how, method)
+        part = with_magnitude(tape, wet, base, matrix, how, method)
     else:
         low = low_rank(tape, wet, matrix, how, method.rank)
-        scaled = scale(tape, low)
+        part = scale(tape, low)
         tape.drop(low)
         if how.quantization is not None and not how.precision.autocast:
-            narrow = cast(tape, scaled, base.width)
-            tape.drop(scaled)
-            scaled = narrow
-        out = add(tape, base, scaled)
-        tape.drop(scaled)
+            wide, part = part, cast(tape, part, base.width)
+            tape.drop(wide)
+    out = add(tape, base, part)
     width = base.width
-    tape.drop(base, wet)
+    tape.drop(part, base, wet)
     result = cast(tape, out, width)
     tape.drop(out, given)
     return result
@@ -163,39 +161,65 @@ def _factor(tape: Tape, x: Tensor, d_in: int, d_out: int, how: Projection, kind:
     return out
 
 
-def _with_magnitude(tape: Tape, x: Tensor, base: Tensor, matrix: Matrix, how: Projection, method: LoraPlan) -> Tensor:
-    """DoRA: (m - 1) base + m B(A(x)) s, with m from the norm of the updated weight, which is written out for it."""
-    _norm_of_update(tape, x, matrix, how, method.rank)
-    small = tape.new(WHOLE, matrix.d_out, 4, wants=True)
+def with_magnitude(tape: Tape, x: Tensor, base: Tensor, matrix: Matrix, how: Projection, method: LoraPlan) -> Tensor:
+    """DoRA's part: (m - 1) W x + m B(A(x)) s, with m from the norm of the updated weight. Its locals live until it ends:
+    the update as a matrix with what it was made from, and the weight. With dropout W x is computed anew, of what was
+    left of x, and keeps the weight."""
+    made = _update(tape, x, matrix, how)
+    weight = _plain_weight(tape, x, matrix, how)
+    for _ in range(2):  # the update times its scale, and the sum with the weight
+        made.append(tape.new(WHOLE, matrix.weights, x.width))
+    tape.drop(made.pop(), made.pop())
     low = low_rank(tape, x, matrix, how, method.rank)
-    kept = multiply_vector(tape, base, small)
-    moved = multiply_vector(tape, low, small)
+    again = _again(tape, x, weight, matrix, how) if method.dropout else _same(base)
+    kept, moved = multiply_vector(tape, again, how), multiply_vector(tape, low, how)
     scaled = scale(tape, moved)
     tape.drop(moved)
-    change = add(tape, kept, scaled)
-    tape.drop(scaled, kept, low, small)
-    out = add(tape, base, change)
-    tape.drop(change)
+    out = add(tape, kept, scaled)
+    tape.drop(scaled, kept, again, low, *weight, *made)
     return out
 
 
-def multiply_vector(tape: Tape, x: Tensor, vector: Tensor) -> Tensor:
-    """A product with a trained float32 vector: both are kept, and the vector's gradient is summed from one of the full
-    size."""
-    out = tape.like(x, width=max(x.width, vector.width))
-    tape.node(out, (Grad(x),), (x,), [(x.kind, x.count * out.width)] * (1 if x.width == out.width else 2))
-    return out
-
-
-def _norm_of_update(tape: Tape, x: Tensor, matrix: Matrix, how: Projection, rank: int) -> None:
-    """The update as a matrix, made by sending a unit matrix through the adapter; then weight and update, their sum, and
-    its norm. Nothing of it is kept."""
+def _update(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> list[Tensor]:
+    """The adapter's update as a matrix, made by sending a unit matrix through it, and what that keeps."""
     precision = how.precision
-    autocast = precision.autocast and precision.trained == 4
-    unit = matrix.d_in**2 * precision.trained
-    narrow = matrix.d_in**2 * precision.base if autocast else 0
-    made = matrix.weights * (precision.base if precision.autocast else precision.trained)
-    tape.temporary(WHOLE, unit + max(narrow, made))
-    update = matrix.weights * x.width
-    weight = matrix.weights * x.width if how.quantization is not None or x.width != precision.base else 0
-    tape.temporary(WHOLE, update + weight + 2 * matrix.weights * x.width)
+    unit = tape.new(WHOLE, matrix.d_in**2, precision.trained)
+    if precision.autocast and precision.trained == 4:
+        narrow = tape.new(WHOLE, matrix.d_in**2, precision.base)
+        tape.drop(unit)
+        unit = narrow
+    made = tape.new(WHOLE, matrix.weights, unit.width)
+    update = cast(tape, made, x.width)
+    tape.drop(made)
+    return [unit, update]
+
+
+def _plain_weight(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> tuple[Tensor, ...]:
+    """The base's weight in the input's type: expanded, or cast, or the one that is there."""
+    if how.quantization is None:
+        return () if x.width == how.precision.rest else (tape.new(WHOLE, matrix.weights, x.width),)
+    expanded = tape.new(WHOLE, matrix.weights, how.precision.base)
+    weight = cast(tape, expanded, x.width)
+    tape.drop(expanded)
+    return (weight,)
+
+
+def _again(tape: Tape, x: Tensor, weight: tuple[Tensor, ...], matrix: Matrix, how: Projection) -> Tensor:
+    """The base's product once more; autocast narrows input and weight for it."""
+    precision = how.precision
+    width = precision.base if precision.autocast else x.width
+    given = cast(tape, x, width)
+    used = tuple(cast(tape, item, width) for item in weight)
+    out = tape.new(matrix.kind, matrix.d_out, width, wants=x.wants)
+    tape.node(out, (Grad(given),), used)
+    tape.drop(given, *used)
+    return out
+
+
+def multiply_vector(tape: Tape, x: Tensor, how: Projection) -> Tensor:
+    """A product with a trained vector: the input is kept, and the vector's gradient is summed from one of the full
+    size."""
+    out = tape.like(x, width=max(x.width, how.precision.trained))
+    wide = [(x.kind, out.size)] * (1 if x.width == out.width else 2)
+    tape.node(out, (Grad(x),), (x,), wide)
+    return out

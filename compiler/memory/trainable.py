@@ -39,7 +39,9 @@ def trainable(plan: Plan, kept: Precision) -> tuple[Group, ...]:
     method, facts, width = plan.method, plan.facts, kept.trained
     if isinstance(method, FullPlan):
         return (_full(method, facts, width),)
-    saved = _saved(method.modules_to_save, facts, kept.rest) if isinstance(method, LoraPlan) else ()
+    # float16 cannot be trained: such copies are made float32
+    copied = 4 if plan.model.dtype == "float16" else kept.rest
+    saved = _saved(method.modules_to_save, facts, copied) if isinstance(method, LoraPlan) else ()
     tokens = _tokens(plan, width)
     if isinstance(method, LoraPlan):
         return (_lora(method, facts, width), *saved, *tokens)
