@@ -30,7 +30,7 @@ def _unchecked(self: Any, attn_implementation: str | None, *rest: Any, **named: 
     return _checked(self, attn_implementation, *rest, **named)
 
 
-def _flash(
+def _flash(  # noqa: PLR0917 - transformers' signature
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,

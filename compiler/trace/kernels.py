@@ -110,11 +110,10 @@ def _apply(self: torch.nn.Module, fn: Any, recurse: bool = True) -> torch.nn.Mod
 
 def _copied(self: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
     """copy.deepcopy of a tensor: torch's own would copy the fake mode with it."""
-    copy: Any = torch.empty_like(self, requires_grad=False)
+    copy = torch.empty_like(self, requires_grad=False)
     if isinstance(self, torch.nn.Parameter):
         copy = torch.nn.Parameter(copy, self.requires_grad)
-    if "quant_state" in vars(self):
-        copy.quant_state = self.quant_state
+    vars(copy).update({name: value for name, value in vars(self).items() if name == "quant_state"})
     memo[id(self)] = copy
     return copy
 
@@ -123,7 +122,7 @@ def _attention(fused_gqa: bool) -> Callable[..., torch.Tensor]:
     """The kernel that CUDA chooses: flash without a mask, the memory-efficient one under a mask, and products where
     neither takes the inputs: float32 or an old card with fewer heads of keys than of queries."""
 
-    def attention(
+    def attention(  # noqa: PLR0917 - torch's signature
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
@@ -174,7 +173,7 @@ def _written_out(mask: torch.Tensor | None, query: torch.Tensor) -> torch.Tensor
     return mask.expand(rows, query.shape[1], length, columns)
 
 
-def _dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+def _dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:  # noqa: A002, ARG001
     """CUDA's fused kernel keeps a mask of booleans."""
     return torch.ops.aten.native_dropout(input, p, True)[0] if training and p else input
 
@@ -210,7 +209,7 @@ def _dequantised(original: Callable[..., torch.Tensor]) -> Callable[..., torch.T
 # --- operators that need an answer
 
 
-def _scalar(recorder: Recorder, func: Any, tensor: torch.Tensor) -> Any:
+def _scalar(recorder: Recorder, _func: Any, tensor: torch.Tensor) -> Any:
     """A question about data: whether all positions are real, how many there are."""
     return bool(recorder.answer) if tensor.dtype == torch.bool else recorder.answer
 
@@ -225,16 +224,16 @@ def _chosen(recorder: Recorder, func: Any, tensor: torch.Tensor, indices: list[t
     return tensor.new_empty((mask.numel(), *tensor.shape[mask.ndim :]))
 
 
-def _put(recorder: Recorder, func: Any, tensor: torch.Tensor, indices: Any, values: torch.Tensor, *rest: Any) -> Any:
+def _put(_: Recorder, func: Any, tensor: torch.Tensor, indices: Any, values: torch.Tensor, *rest: Any) -> Any:
     """The gradient of choosing."""
     if any(item is not None and item.dtype == torch.bool for item in indices):
         return tensor
     return func(tensor, indices, values, *rest)
 
 
-def _accumulated(recorder: Recorder, func: Any, one: Any, other: Any, **named: Any) -> Any:
-    """Gradients that meet are added in place, unless they are of a subclass, as fake ones are (autograd/input_buffer.cpp,
-    accumulate_grad.h)."""
+def _accumulated(_: Recorder, func: Any, one: Any, other: Any, **named: Any) -> Any:
+    """Gradients that meet are added in place, unless they are of a subclass, as fake ones are
+    (autograd/input_buffer.cpp, accumulate_grad.h)."""
     meeting = torch._C._current_autograd_node() is not None and not torch.is_grad_enabled()
     if meeting and not named and isinstance(other, torch.Tensor) and one.shape == other.shape:
         return one if one.dtype == torch.result_type(one, other) else other

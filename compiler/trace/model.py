@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportPrivateImportUsage=false
 # Strict typing stops at transformers and peft, whose classes are made at run time.
 """The plan's model on fake tensors: the real class of transformers, the real PEFT configuration, no weights."""
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.integrations.neftune import activate_neftune
 
@@ -36,6 +37,11 @@ def build_model(plan: Plan, stack: Profile, config: Mapping[str, object]) -> Any
     if plan.training.neftune_alpha is not None:
         activate_neftune(model, plan.training.neftune_alpha)
     return model.train()
+
+
+def bare_model(model: Any) -> Any:
+    """The model of transformers, without what PEFT puts around it."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
 def _base(plan: Plan, config: Mapping[str, object]) -> Any:
@@ -93,15 +99,18 @@ def _peft_config(plan: Plan) -> Any:
     method = plan.method
     task: dict[str, Any] = {"task_type": "CAUSAL_LM"}
     if isinstance(method, Ia3Plan):
-        names = {"target_modules": list(method.target_modules), "feedforward_modules": list(method.feedforward_modules)}
+        names: dict[str, Any] = {
+            "target_modules": list(method.target_modules),
+            "feedforward_modules": list(method.feedforward_modules),
+        }
         return peft.IA3Config(**task, **names)
     if isinstance(method, PrefixPlan):
-        projection = {"prefix_projection": method.projection, "encoder_hidden_size": plan.facts.hidden}
+        projection: dict[str, Any] = {"prefix_projection": method.projection, "encoder_hidden_size": plan.facts.hidden}
         return peft.PrefixTuningConfig(**task, num_virtual_tokens=method.virtual_tokens, **projection)
     if isinstance(method, PromptPlan):
         return peft.PromptTuningConfig(**task, num_virtual_tokens=method.virtual_tokens)
     if isinstance(method, PTuningPlan):
-        size = {"encoder_hidden_size": method.encoder_hidden_size}
+        size: dict[str, Any] = {"encoder_hidden_size": method.encoder_hidden_size}
         return peft.PromptEncoderConfig(**task, num_virtual_tokens=method.virtual_tokens, **size)
     raise UntraceableError(f"method {method.kind}: no library has it yet")
 

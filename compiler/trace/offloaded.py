@@ -16,6 +16,8 @@ from typing import Any, Final
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
+from compiler.trace.model import bare_model
+
 LEAST: Final = 1024
 """Bytes from which a tensor is worth moving: TRL's min_offload_size."""
 STASH: Final = 5
@@ -32,14 +34,13 @@ class _Away:
 class Offloading:
     """Moves what one forward pass saves. `model`: its parameters stay where they are."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         self._parameters = {_key(item) for item in model.parameters()}
         self._stash: OrderedDict[int, torch.Tensor] = OrderedDict()
         self._returned: list[torch.Tensor] = []
         self._saved = 0
         self._step: Any = None
-        head: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._head = head.get_output_embeddings()
+        self._head: torch.nn.Module = bare_model(model).get_output_embeddings()
 
     @contextmanager
     def moving(self) -> Iterator[None]:

@@ -70,7 +70,7 @@ def _keep_embeddings_wide(model: Any, optimizer: Any) -> None:
     """transformers 5.23 (trainer.py create_optimizer) keeps 32-bit state for embeddings under 8-bit optimizers."""
     embeddings = (module for module in model.modules() if isinstance(module, torch.nn.Embedding))
     wide = {id(parameter) for module in embeddings for parameter in module.parameters()}
-    optimizer.mng = type(optimizer.mng).__new__(type(optimizer.mng))  # the library's own is one for the process
+    optimizer.mng = object.__new__(type(optimizer.mng))  # the library's own is one for the process
     optimizer.mng.initialize()
     for index, group in enumerate(optimizer.param_groups):
         for place, parameter in enumerate(group["params"]):

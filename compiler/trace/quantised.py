@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportPrivateImportUsage=false, reportAttributeAccessIssue=false
 # Strict typing stops at bitsandbytes, whose classes are untyped.
 """bitsandbytes' layers on fake tensors: its own modules and autograd functions around packed weights of no content."""
 
@@ -102,9 +102,7 @@ class _EightBit(torch.autograd.Function):
         return torch.matmul(flat, wide).view(ctx.shape), None, None, None
 
 
-def _product(
-    recorder: Recorder, func: Any, x: torch.Tensor, packed: torch.Tensor, shape: Any, *rest: Any, **named: Any
-):
+def _product(recorder: Recorder, func: Any, x: torch.Tensor, packed: torch.Tensor, shape: Any, *_: Any, **named: Any):
     """bitsandbytes' 4-bit product on CUDA (0.50, backends/cuda/ops.py): above a few rows the weight is expanded first,
     its scales before it."""
     scales = torch.empty(-(-packed.numel() * 2 // BLOCK), dtype=torch.float32)

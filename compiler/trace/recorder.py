@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportPrivateImportUsage=false
 # Strict typing stops at torch's dispatcher, whose arguments are untyped.
 """Listens to every operator of a run on fake tensors: what it allocates, when that is freed, and which module asked.
 
@@ -144,11 +144,11 @@ class _Modules:
                 handle.remove()
             self._stack.clear()
 
-    def _enter(self, module: torch.nn.Module, inputs: Any) -> None:
+    def _enter(self, module: torch.nn.Module, _inputs: Any) -> None:
         self._stack.append((id(module), self._names.get(id(module), "")))
         self._mark()
 
-    def _leave(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
+    def _leave(self, module: torch.nn.Module, _inputs: Any, _output: Any) -> None:
         # Recomputation ends as soon as it has what it needs: modules it was inside of never leave.
         while self._stack and self._stack.pop()[0] != id(module):
             pass

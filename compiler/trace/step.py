@@ -15,6 +15,7 @@ from compiler.memory.batch import Batch
 from compiler.memory.loss import computed_loss
 from compiler.memory.precision import Precision
 from compiler.memory.stacks import Profile
+from compiler.trace.model import bare_model
 from compiler.trace.offloaded import Offloading
 from compiler.trace.optimizers import build_optimizer
 from compiler.trace.recorder import Recorder
@@ -99,8 +100,7 @@ def _loss(model: Any, plan: Plan, stack: Profile, dtype: torch.dtype | None) -> 
     if chunked:
         from trl.trainer.utils import add_fused_lm_head
 
-        bare = model.get_base_model() if hasattr(model, "get_base_model") else model
-        add_fused_lm_head(bare, outputs=("log_probs", "entropy", "is_top1"))
+        add_fused_lm_head(bare_model(model), outputs=("log_probs", "entropy", "is_top1"))
     named = {"fused_lm_head": True} if chunked else {}
     if stack.stack != "peft":
         named["use_cache"] = False
@@ -111,7 +111,7 @@ def _loss(model: Any, plan: Plan, stack: Profile, dtype: torch.dtype | None) -> 
                 around.enter_context(torch.autocast("cpu", dtype=dtype))
             return model(**batch, **named)
 
-    forward = run if dtype is None else convert_outputs_to_fp32(run)
+    forward: Any = run if dtype is None else convert_outputs_to_fp32(run)
 
     def compute(batch: Inputs) -> tuple[Any, Any]:
         outputs = forward(batch)
