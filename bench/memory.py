@@ -1,7 +1,8 @@
 """How right the memory figures are: the formula against traces, both against readings; `--page` writes it down.
 
-    python bench/memory.py                          # 200 cases of seed 1
+    python bench/memory.py                          # 230 cases of seed 1
     python bench/memory.py --seed 7 --cases 60      # fresh ones
+    python bench/memory.py --published              # measurements of others, and our own
     python bench/memory.py --page --held-out 7      # docs/memory-accuracy.md
 
 Traces are made once and kept in `bench/.cache`: after a change of the formula this takes seconds.
@@ -17,59 +18,104 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.memory_cases import Case, described, draw
+from bench.memory_cases import Case, described, draw, plan_of
 from bench.memory_compare import Compared, class_table, compare
+from bench.memory_judge import KINDS, Reading, error_table, interval_table, reading, reading_table, readings
+from bench.memory_page import WORST, Content, Drawn, write
+from bench.memory_published import Published, published
+from bench.memory_results import Measured, measured
 from bench.memory_traces import Traced, traces
+from compiler.memory import weigh
 from schemas.facts import GIB
 
+CASES = 230
+"""Of seed 1: enough for 200 that can be traced."""
 HELD_OUT = 60
-"""Fresh cases, where none are asked for by number."""
 
 
 def main() -> None:
-    """Print the comparison."""
+    """Print what is asked for."""
     asked = _arguments()
-    cases = draw(asked.seed, asked.cases)
-    done, refused = trace_all(cases, asked)
-    report(done, refused)
+    if asked.page:
+        drawn = (_drawn(1, CASES, asked), _drawn(asked.held_out, HELD_OUT, asked))
+        rows = tuple(published())
+        write(Content(drawn, rows, tuple(_published(rows, asked)), tuple(_own())))
+    elif asked.published:
+        _print_readings(_published(tuple(published()), asked))
+        _print_readings(_own())
+    else:
+        _report(_drawn(asked.seed, asked.cases, asked))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--cases", type=int, default=CASES)
+    parser.add_argument("--published", action="store_true", help="compare with measurements")
+    parser.add_argument("--page", action="store_true", help="write docs/memory-accuracy.md")
+    parser.add_argument("--held-out", type=int, default=2, help="the page's seed of fresh cases")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="try those again that could not be traced")
     parser.add_argument("--stale", action="store_true", help="take traces that an older trace made")
     return parser.parse_args()
 
 
-def trace_all(cases: Sequence[Case], asked: argparse.Namespace) -> tuple[list[Compared], list[Traced]]:
-    """Every case compared, or not traced."""
-    done: list[Compared] = []
-    refused: list[Traced] = []
+def _traced(cases: Sequence[Case], asked: argparse.Namespace) -> dict[Case, Traced]:
+    """Every case's trace, in the order of the cases."""
+    found: dict[Case, Traced] = {}
     for traced in traces(cases, workers=asked.workers, again=asked.again, stale=asked.stale):
-        if traced.refused:
-            refused.append(traced)
-            print(f"not traced: {described(traced.case)}: {traced.refused}", file=sys.stderr, flush=True)
-        else:
-            done.append(compare(traced))
-            print(f"{done[-1].error:+7.2%} {described(traced.case)}", file=sys.stderr, flush=True)
-    return done, refused
+        found[traced.case] = traced
+        outcome = traced.refused or f"{traced.seconds:.1f} s"
+        print(f"{len(found)} of {len(cases)} {described(traced.case)}: {outcome}", file=sys.stderr, flush=True)
+    return {case: found[case] for case in cases}
 
 
-def report(done: Sequence[Compared], refused: Sequence[Traced]) -> None:
+def _drawn(seed: int, count: int, asked: argparse.Namespace) -> Drawn:
+    each = _traced(draw(seed, count), asked).values()
+    done = tuple(compare(traced) for traced in each if not traced.refused)
+    return Drawn(seed, done, tuple(traced for traced in each if traced.refused))
+
+
+def _published(rows: Sequence[Published], asked: argparse.Namespace) -> list[Reading]:
+    """The readings of others, each with both predictions; the trace's where the row's run can be traced."""
+    each = _traced(list(dict.fromkeys(row.case for row in rows if row.case)), asked)
+    found: list[Reading] = []
+    for row in rows:
+        if row.case is not None:
+            traced = each[row.case]
+            compared = None if traced.refused else compare(traced)
+            found += readings(row, weigh(plan_of(row.case), row.case.stack), compared)
+    return found
+
+
+def _own() -> list[Reading]:
+    """Our own readings. They are of two steps, as the trace is."""
+    return [_reading(item, kind) for item in measured() for kind in KINDS]
+
+
+def _reading(item: Measured, kind: str) -> Reading:
+    found = item.calibration.phases
+    sizes = {"allocated": found.allocated, "reserved": found.reserved, "device": found.device}
+    return reading(f"{item.file}: {item.title}", kind, sizes[kind], item.formula, None)
+
+
+def _print_readings(found: Sequence[Reading]) -> None:
+    if found:
+        print("\n\n".join((reading_table(found), error_table(found), interval_table(found))))
+
+
+def _report(drawn: Drawn) -> None:
     """Classes, the worst cases with what is alive in them, and what it took."""
-    print(class_table(done))
-    for item in sorted(done, key=lambda item: -abs(item.error))[:15]:
+    print(class_table(drawn.done))
+    for item in sorted(drawn.done, key=lambda item: -abs(item.error))[:WORST]:
         print(f"\n{item.error:+.1%} {described(item.case)}")
-        print(f"   formula {gib(item.formula.allocated)} {_phases(item)}")
+        print(f"   {_phases(item)}")
         for size, count, what in item.trace.live[:10]:
             print(f"   {gib(size):>8} {count:4d} {what}")
-    print(f"\n{len(done)} traced, {len(refused)} not")
+    print(f"\n{len(drawn.done)} traced, {len(drawn.refused)} not")
     print(
-        f"formula {median(item.weighed_in for item in done) * 1e3:.2f} ms, "
-        f"trace {median(item.traced_in for item in done):.1f} s (medians)"
+        f"formula {median(item.weighed_in for item in drawn.done) * 1e3:.2f} ms, "
+        f"trace {median(item.traced_in for item in drawn.done):.1f} s (medians)"
     )
 
 

@@ -23,6 +23,7 @@ from schemas.facts import ModelFacts
 from schemas.footprint import Stack
 from schemas.method_plan import MethodPlan, QuantizationPlan
 from schemas.plan import Plan
+from schemas.section import Dtype
 
 BENCH: Final = Path(__file__).resolve().parent
 OTHERS: Final = BENCH / "data" / "other_configs.json"
@@ -84,7 +85,7 @@ class Case(Struct, frozen=True):
     rslora: bool = False
     bits: int = 4
     double_quant: bool = True
-    dtype: str = "bfloat16"
+    dtype: Dtype = "bfloat16"
     length: int = 1024
     micro: int = 1
     packing: bool = False

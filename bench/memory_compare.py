@@ -41,9 +41,9 @@ class Compared(Struct, frozen=True):
         return self.formula.allocated / self.trace.allocated - 1
 
 
-def compare(traced: Traced, asked: Case | None = None) -> Compared:
-    """Weigh a traced case; or `asked`, which the traced one stands in for."""
-    case = asked or traced.case
+def compare(traced: Traced) -> Compared:
+    """Weigh a traced case."""
+    case = traced.case
     plan = plan_of(case)
     start = perf_counter()
     formula = weigh(plan, case.stack)

@@ -7,8 +7,6 @@ What a harness does that its row does not say is stated here with where it was r
 - canifinetune prepares a quantised base with `prepare_model_for_kbit_training` and trains without autocast. It does not
   prepare the one that is not quantised: after loading, its LoRA row reads 0.93 GiB, which is 2 bytes a parameter, and
   its QLoRA rows read embeddings of 4.
-- Optimizer states of `paged_adamw_8bit` lie in managed memory, which torch does not count. The trace cannot run its
-  step, and takes SGD's, which has no state either.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from bench.memory_cases import BENCH, Case
 from compiler.model_catalog import look_up
@@ -42,14 +39,12 @@ class InexpressibleError(Exception):
 
 
 class Published(Struct, frozen=True):
-    """One row. `readings`: GiB by field of a footprint. `traced`: the case that stands in where the trace lacks the
-    optimizer's step, or the row's own. Both None where `why` says that no recipe can say the run."""
+    """One row. `readings`: GiB by field of a footprint. `case` is None where `why` says that no recipe can say it."""
 
     row: str
     cluster: str
     readings: dict[str, float]
     case: Case | None
-    traced: Case | None
     why: str | None
 
 
@@ -59,19 +54,16 @@ def published(path: Path = FILE) -> Iterator[Published]:
         row = json.loads(line)
         try:
             case = _case(row)
-            yield Published(row["id"], row["cluster"], _readings(row), case, _traceable(case), None)
+            yield Published(row["id"], row["cluster"], _readings(row), case, None)
         except InexpressibleError as error:
-            yield Published(row["id"], row["cluster"], _readings(row), None, None, str(error))
+            yield Published(row["id"], row["cluster"], _readings(row), None, str(error))
 
 
 def _readings(row: dict[str, Any]) -> dict[str, float]:
     found = {KINDS[row["measured_kind"]]: row["measured_gib"]}
-    extra = (row["measured_extra"] or {}).get("max_allocated_gib")
+    beside: dict[str, float] = row["measured_extra"] or {}
+    extra = beside.get("max_allocated_gib")
     return {**found, "allocated": extra} if extra else found
-
-
-def _traceable(case: Case) -> Case:
-    return replace(case, optimizer="sgd") if case.optimizer in PAGED.values() else case
 
 
 def _case(row: dict[str, Any]) -> Case:

@@ -20,6 +20,7 @@ from compiler.memory import weigh
 from compiler.memory.saved import trained
 from schemas.facts import Gpu
 from schemas.footprint import Footprint, Stack
+from schemas.method_plan import MethodPlan
 from schemas.plan import Plan
 
 FILE: Final = BENCH / "data" / "seed_claims.json"
@@ -93,7 +94,7 @@ def stance(claim: Claim) -> Stance:
 
 
 def _answer(quantity: Quantity, run: Run) -> Answer:
-    weighed = {stack: weigh(plan_of(run, stack), stack) for stack in STACKS}
+    weighed: dict[Stack, Footprint] = {stack: weigh(plan_of(run, stack), stack) for stack in STACKS}
     native = weighed["native"]
     values: dict[Quantity, Any] = {
         "weights": native.parts.weights / GB,
@@ -134,7 +135,7 @@ def plan_of(run: Run, stack: Stack) -> Plan:
     )
 
 
-def _method(run: Run) -> Any:
+def _method(run: Run) -> MethodPlan:
     if run.method == "full":
         return full(weights_dtype=run.weights_dtype)
     known = facts(run.model)

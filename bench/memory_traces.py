@@ -74,7 +74,7 @@ def traces(cases: Sequence[Case], *, workers: int, again: bool = False, stale: b
 
 def recording_of(traced: Traced) -> Any:
     """The recording of a traced case, a `compiler.trace.recorder.Recording`."""
-    from compiler.trace.recorder import Recording
+    from compiler.trace.recording import Recording
 
     return msgspec.msgpack.decode(zlib.decompress(traced.file.read_bytes()), type=Recording)
 

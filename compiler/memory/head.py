@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from compiler.memory.operators import cast, rms_norm, scale, squash
-from compiler.memory.projection import Matrix, Projection, project
+from compiler.memory.projection import Matrix, Projection, project, weight_gradient
 from compiler.memory.tape import LOGIT, TOKEN, WHOLE, Bytes, Grad, Kind, Tape, Tensor, largest
 from schemas.recipe import Loss
 
@@ -95,12 +95,12 @@ def _chunked(tape: Tape, hidden: Tensor, head: Head) -> Tensor:
     tape.temporary(LOGIT, head.tile + STATISTICS)
     loss = tape.new(TOKEN, 0, 4, wants=True)
     temporary: list[tuple[Kind, float]] = [(LOGIT, head.tile), (TOKEN, 4 * head.hidden), (WHOLE, head.slice)]
-    how, stays = head.projection, 0.0
-    if how.trained:
-        stays = head.matrix.weights * how.precision.trained if how.fresh else 0
-        sums = 4 * head.matrix.weights
-        extra = sums if how.precision.trained != 4 else 0
-        temporary.append((WHOLE, extra if how.fresh else sums + extra))
+    stays = 0.0
+    if head.projection.trained:
+        passing, stays = weight_gradient(head.matrix.weights, head.projection)
+        temporary.extend(passing)
+        if head.projection.precision.trained != 4:
+            temporary.append((WHOLE, 4 * head.matrix.weights))
     tape.node(loss, (Grad(given),), (given,), temporary, stays)
     tape.drop(given)
     return loss

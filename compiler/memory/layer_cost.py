@@ -7,20 +7,23 @@ from functools import lru_cache
 from msgspec import Struct
 
 from compiler.memory.decoder import Layer, decode
-from compiler.memory.tape import TOKEN, Bytes, Tape, largest
+from compiler.memory.tape import TOKEN, Bytes, Tape, Tensor, largest
 
 
 class LayerCost(Struct, frozen=True):
     """Largest moments of each pass. All count the layer's input; those that walk back also the gradient that comes in.
 
-    `unkept`: forward, nothing kept. `forward`: forward, all kept. `kept`: what the latter leaves, less what the layer
-    gives out. `backward`: walking back over what was kept. `recomputed`: forward again and back. `casts`: bytes of
+    `unkept`: forward, nothing kept; `stuck`: what it leaves nevertheless. `forward`: forward, all kept. `kept`: what
+    that leaves, less what the layer gives out; `unneeded`: how much less it is in a first layer, whose input needs no
+    gradient. `backward`: walking back over what was kept. `recomputed`: forward again and back. `casts`: bytes of
     copies that autocast makes of weights. `gradients`: bytes of the layer's own gradients.
     """
 
     unkept: tuple[Bytes, ...]
+    stuck: Bytes
     forward: tuple[Bytes, ...]
     kept: Bytes
+    unneeded: Bytes
     backward: tuple[Bytes, ...]
     recomputed: tuple[Bytes, ...]
     casts: float
@@ -30,31 +33,38 @@ class LayerCost(Struct, frozen=True):
 @lru_cache(maxsize=256)
 def layer_cost(layer: Layer, hidden: int, stream: int) -> LayerCost:
     """`hidden`: elements of the residual stream a token, `stream`: bytes of one."""
-    unkept, casts = _unkept(layer, hidden, stream)
+    unkept = Tape(keeping=False)
+    _forward(unkept, layer, hidden, stream, wants=True)
     tape = Tape()
-    x = tape.new(TOKEN, hidden, stream, wants=True)
-    out = decode(tape, x, layer)
-    tape.drop(x)
-    forward, kept = largest(tape.moments), tape.now().plus(Bytes(token=-out.size))
+    out = _forward(tape, layer, hidden, stream, wants=True)
+    forward, kept = largest(tape.moments), tape.now()
     tape.moments.clear()
-    tape.drop(out)
     tape.play_back(out, tape.new(TOKEN, hidden, stream))
     return LayerCost(
-        unkept=unkept,
+        unkept=largest(unkept.moments),
+        stuck=unkept.now(),
         forward=forward,
         kept=kept,
+        unneeded=_unneeded(kept, layer, hidden, stream),
         backward=largest(tape.moments),
         recomputed=_recomputed(layer, hidden, stream),
-        casts=casts,
+        casts=unkept.casts,
         gradients=tape.now().gradient,
     )
 
 
-def _unkept(layer: Layer, hidden: int, stream: int) -> tuple[tuple[Bytes, ...], float]:
-    tape = Tape(keeping=False)
-    x = tape.new(TOKEN, hidden, stream, wants=True)
-    tape.drop(decode(tape, x, layer))
-    return largest(tape.moments), tape.casts
+def _forward(tape: Tape, layer: Layer, hidden: int, stream: int, *, wants: bool) -> Tensor:
+    """The layer written to the tape; what it gives out belongs to the next."""
+    x = tape.new(TOKEN, hidden, stream, wants=wants)
+    out = decode(tape, x, layer)
+    tape.drop(x, out)
+    return out
+
+
+def _unneeded(kept: Bytes, layer: Layer, hidden: int, stream: int) -> Bytes:
+    tape = Tape()
+    _forward(tape, layer, hidden, stream, wants=False)
+    return kept.plus(tape.now(), -1)
 
 
 def _recomputed(layer: Layer, hidden: int, stream: int) -> tuple[Bytes, ...]:

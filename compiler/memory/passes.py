@@ -54,17 +54,18 @@ def passes(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Pas
     """The tapes of this plan on this stack."""
     kinds = layer_kinds(plan, stack, precision, work)
     hidden, stream = plan.facts.hidden, precision.stream
+    costs = tuple((layer_cost(layer, hidden, stream), count) for layer, count in kinds)
     heads = kinds[0][0].heads
     fused = heads.kernel in ("flash", "efficient")
     attention = plan.facts.heads * plan.facts.head_dim * precision.attention + SELECTED * plan.facts.heads
     return Passes(
         plan=plan,
         work=work,
-        kinds=tuple((layer_cost(layer, hidden, stream), count) for layer, count in kinds),
+        kinds=costs,
         head=head_cost(_head(plan, stack, precision, work)),
         boundary=Bytes(token=hidden * stream),
         selected=Bytes(token=attention if fused else 0),
-        held=Bytes(logit=held_logits(plan, precision, stack)),
+        held=_held(plan, stack, precision, costs),
         shared=Bytes(whole=mask(plan, precision, work), token=INTEGERS + 2 * plan.facts.head_dim * stream / work.rows),
     )
 
@@ -90,7 +91,7 @@ def evaluating(run: Passes) -> Iterator[Bytes]:
 
 def _kept(run: Passes) -> Iterator[tuple[Iterable[Bytes], str]]:
     """All that layers keep is there until they are walked back."""
-    total = Bytes()
+    total = Bytes().plus(run.kinds[0][0].unneeded, -1)
     for cost, count in run.kinds:
         total = total.plus(cost.kept, count)
     for cost, _ in run.kinds:
@@ -109,6 +110,8 @@ def _recomputed(run: Passes) -> Iterator[tuple[Iterable[Bytes], str]]:
     held = min(run.layers, 2) if mode == "offload" else run.layers
     inputs = Bytes().plus(each, held)
     others = Bytes().plus(each, held - 1)
+    for cost, count in run.kinds:
+        inputs, others = inputs.plus(cost.stuck, count), others.plus(cost.stuck, count)
     casts = Bytes(whole=sum(cost.casts * count for cost, count in run.kinds))
     for cost, _ in run.kinds:
         yield [moment.plus(others).plus(casts) for moment in cost.unkept], "forward"
@@ -118,11 +121,21 @@ def _recomputed(run: Passes) -> Iterator[tuple[Iterable[Bytes], str]]:
     yield [moment.plus(inputs) for moment in run.head.backward], "loss"
 
 
+def _held(plan: Plan, stack: Profile, precision: Precision, costs: tuple[tuple[LayerCost, int], ...]) -> Bytes:
+    """What a loop that keeps what the model gave out holds on to: logits, and the graph with what sticks to it."""
+    held = Bytes(logit=held_logits(plan, precision, stack))
+    for cost, count in costs if stack.holds_outputs else ():
+        held = held.plus(cost.stuck, count)
+    return held
+
+
 def _head(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Head:
     facts = plan.facts
     whole = isinstance(plan.method, FullPlan)
     saved = isinstance(plan.method, LoraPlan) and "lm_head" in plan.method.modules_to_save
     how = replace(projection(plan, stack, precision), quantization=None, trained=whole or saved)
+    if facts.tied:
+        how = replace(how, fresh=True)  # it waits for the embedding's, which it is added to
     if saved:
         how = replace(how, precision=replace(precision, trained=precision.rest))
     return Head(

@@ -113,12 +113,13 @@ def step(run: Run) -> tuple[Moment, ...]:
 def _passing(run: Run, moment: Bytes, where: str) -> Moment:
     """What is always there, and what a pass adds. Gradients of earlier passes are there throughout; else those of the
     layers walked back already, which near the first layer are all but its own and the embedding's."""
+    waiting = _head_gradient(run) if where in ("last", "first") else 0
     if run.plan.accumulation > 1:
-        gradients = run.gradients
+        gradients = run.gradients + (waiting if run.plan.facts.tied else 0)
     elif where == "first":
         gradients = max(run.gradients - moment.gradient - _embedding_gradient(run), 0)
     else:
-        gradients = 0
+        gradients = waiting
     tokens = run.work.tokens
     return _moment(
         run,
@@ -173,8 +174,19 @@ def _last_gradient(run: Run) -> Moment:
     tied = run.plan.facts.tied and isinstance(run.plan.method, FullPlan)
     beside = run.plan.accumulation > 1 or tied
     late = max(group.largest * group.width for group in run.groups) if beside else 0
+    late *= 2 if tied and run.plan.accumulation > 1 else 1
     incoming = int(run.work.tokens * run.passes.boundary.token)
     return _moment(run, gradients=run.gradients, activations=incoming, workspace=late)
+
+
+def _head_gradient(run: Run) -> int:
+    """Bytes of the head's gradient, the first to come."""
+    plan = run.plan
+    if isinstance(plan.method, FullPlan) and not (plan.method.freeze or plan.method.train_only):
+        return plan.facts.embedding_params * run.precision.trained
+    if plan.lora and "lm_head" in plan.lora.modules_to_save:
+        return plan.facts.embedding_params * run.precision.rest
+    return 0
 
 
 def _embedding_gradient(run: Run) -> int:

@@ -59,32 +59,41 @@ def _base(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> Tensor:
         return _quantised(tape, x, matrix, how)
     width = how.precision.base if how.precision.autocast else x.width
     given = cast(tape, x, width)
-    weight = _cast_weight(tape, matrix.weights, how, trained=how.trained)
-    out = tape.new(matrix.kind, matrix.d_out, given.width, wants=x.wants or how.trained)
-    if how.trained:
-        tape.node(out, (Grad(given),), (given, *weight), *_weight_gradient(matrix.weights, how))
-    else:
-        tape.node(out, (Grad(given),), weight)
-    tape.drop(given, *weight)
+    out = _product(tape, given, matrix, how, trained=how.trained)
+    tape.drop(given)
     return out
 
 
-def _cast_weight(tape: Tape, elements: int, how: Projection, *, trained: bool) -> tuple[Tensor, ...]:
+def _product(tape: Tape, x: Tensor, matrix: Matrix, how: Projection, *, trained: bool) -> Tensor:
+    """x W, with W's gradient where it is trained: of autocast's copy of it first, where there is one."""
+    narrow = _narrowed(tape, matrix.weights, how, trained=trained)
+    out = tape.new(matrix.kind, matrix.d_out, x.width, wants=x.wants or trained)
+    if narrow is not None:
+        tape.node(out, (Grad(x), Grad(narrow)), (x, narrow) if trained else (narrow,))
+        tape.drop(narrow)
+    elif trained:
+        tape.node(out, (Grad(x),), (x,), *weight_gradient(matrix.weights, how))
+    else:
+        tape.node(out, (Grad(x),))
+    return out
+
+
+def _narrowed(tape: Tape, elements: int, how: Projection, *, trained: bool) -> Tensor | None:
     """Autocast's 16-bit copy of a float32 weight; of a trained one it is kept until the forward pass has ended."""
-    if not how.precision.autocast or (how.precision.trained if trained else how.precision.rest) != 4:
-        return ()
-    tape.casts += elements * how.precision.base if trained else 0
-    return (tape.new(WHOLE, elements, how.precision.base),)
+    precision = how.precision
+    if not precision.autocast or (precision.trained if trained else precision.rest) != 4:
+        return None
+    copy_of = tape.new(WHOLE, elements, precision.base, wants=trained)
+    if trained:
+        tape.casts += copy_of.size
+        tape.node(copy_of, (), (), *weight_gradient(elements, how))
+    return copy_of
 
 
-def _weight_gradient(elements: int, how: Projection) -> tuple[tuple[tuple[Kind, float], ...], float]:
-    """Temporary bytes, and bytes that stay: in 16 bit first where autocast computed it so; added to what is there in a
-    later pass."""
-    width = how.precision.trained
-    narrow = how.precision.base * elements if how.precision.autocast and width == 4 else 0
-    if how.fresh:
-        return ((WHOLE, narrow),) if narrow else (), elements * width
-    return ((WHOLE, narrow + elements * width),), 0
+def weight_gradient(elements: int, how: Projection) -> tuple[tuple[tuple[Kind, float], ...], float]:
+    """Temporary bytes, and bytes that stay: where gradients of earlier passes are there, a new one is added to them."""
+    size = elements * how.precision.trained
+    return ((), size) if how.fresh else (((WHOLE, size),), 0)
 
 
 def _quantised(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> Tensor:
@@ -104,8 +113,10 @@ def _quantised(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> Tensor
 
 
 def _eight_bit(tape: Tape, x: Tensor, matrix: Matrix) -> Tensor:
-    """The input quantised a row at a time, products in 32-bit integers; the weight expanded for the gradient."""
+    """The input quantised a row at a time, products in 32-bit integers; the weight expanded for the gradient. The input
+    is kept where checkpointing does not see it (`ctx.tensors`, bitsandbytes 0.50 autograd/_functions.py)."""
     tape.temporary(TOKEN, 3 * matrix.d_in + 6 * matrix.d_out)
+    tape.stick(x)
     out = tape.like(x, count=matrix.d_out)
     tape.node(out, (Grad(x),), (x,), [(WHOLE, 2 * matrix.weights * x.width)])
     return out
@@ -144,20 +155,17 @@ def _casts(how: Projection) -> bool:
 
 def low_rank(tape: Tape, x: Tensor, matrix: Matrix, how: Projection, rank: int) -> Tensor:
     """B(A(x)), each with its weight's gradient."""
-    inner = _factor(tape, x, matrix.d_in, rank, how, TOKEN)
-    out = _factor(tape, inner, rank, matrix.d_out, how, matrix.kind)
+    inner = _factor(tape, x, Matrix(matrix.d_in, rank, False), how)
+    out = _factor(tape, inner, Matrix(rank, matrix.d_out, False, matrix.kind), how)
     tape.drop(inner)
     return out
 
 
-def _factor(tape: Tape, x: Tensor, d_in: int, d_out: int, how: Projection, kind: Kind) -> Tensor:
+def _factor(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> Tensor:
     """One of the adapter's two products: in 16 bit under autocast, else in the adapter's type."""
-    precision = how.precision
-    given = cast(tape, x, precision.base if precision.autocast else x.width)
-    weight = _cast_weight(tape, d_in * d_out, how, trained=True)
-    out = tape.new(kind, d_out, given.width, wants=True)
-    tape.node(out, (Grad(given),), (given, *weight), *_weight_gradient(d_in * d_out, how))
-    tape.drop(given, *weight)
+    given = cast(tape, x, how.precision.base if how.precision.autocast else x.width)
+    out = _product(tape, given, matrix, how, trained=True)
+    tape.drop(given)
     return out
 
 

@@ -123,21 +123,27 @@ class Tape:
     def node(
         self,
         out: Tensor,
-        grads: Iterable[Grad],
+        grads: tuple[Grad, ...],
         keeps: Iterable[Tensor] = (),
         temporary: Iterable[tuple[Kind, float]] = (),
         weight: float = 0,
     ) -> None:
         """Note how gradients flow through an operator, where any do."""
         wanted = tuple(grad for grad in grads if grad.to.wants)
-        if not self.keeping or not (wanted or weight):
+        passing = tuple(temporary)
+        if not self.keeping or not (wanted or weight or (passing and not grads)):
             return
         kept = tuple(keeps)
         for tensor in kept:
             tensor.refs += 1
         if kept:
             self.last_kept = len(self.moments)
-        self._nodes.append(Node(out, wanted, kept, tuple(temporary), weight))
+        self._nodes.append(Node(out, wanted, kept, passing, weight))
+
+    def stick(self, x: Tensor) -> None:
+        """Keep a tensor where nothing is kept: until the pass is walked back."""
+        if not self.keeping:
+            x.refs += 1
 
     def now(self) -> Bytes:
         """What is alive."""
