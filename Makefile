@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 EXAMPLES ?= 7000
 
-.PHONY: help install quickstart control test test-slow check docs format bench fuzz conformance clean
+.PHONY: help install quickstart control test test-slow check docs format bench bench-memory fuzz conformance clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -48,6 +48,9 @@ format: .venv/installed  ## format the code
 bench: .venv/installed  ## how long a command takes to start, and a thousand recipes to check
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/throughput.py
+
+bench-memory: .venv/installed  ## how right the memory figures are: docs/memory-accuracy.md (half an hour at first)
+	$(BIN)/python bench/memory.py --page
 
 fuzz: .venv/installed  ## random bytes, YAML and mutated recipes: EXAMPLES of each kind
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz_recipes.py

@@ -1,0 +1,86 @@
+"""Our own readings, `bench/results/*.jsonl`: each line a `calibration.json`, as a plan to weigh anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, cast
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bench.memory_cases import BENCH
+from bench.memory_plans import CPU, a_plan, card, facts
+from compiler.hardware import of_driver
+from compiler.memory import weigh
+from schemas.calibration import Calibration
+from schemas.facts import Gpu
+from schemas.footprint import Footprint
+from schemas.method_plan import MethodPlan
+from schemas.plan import Plan
+
+FOLDER: Final = BENCH / "results"
+SECTIONS: Final = ("model", "training", "evaluation", "hardware")
+"""Sections of the plan that are taken over whole. Of the data only what decides a batch's shape is."""
+
+NOMINAL: Final = 1.02
+"""A card's nominal memory, by which it is looked up, over what the driver gives to programs; at least."""
+
+
+class Measured(Struct, frozen=True):
+    """One line: where it is from, what was read, and the formula's answer today."""
+
+    file: str
+    calibration: Calibration
+    plan: Plan
+    formula: Footprint
+
+    @property
+    def title(self) -> str:
+        """The run in words."""
+        plan = self.plan
+        model, rows = plan.facts.name, plan.training.micro_batch_size
+        return f"{model} {plan.method.kind} {self.calibration.stack}, {rows} x {plan.data.max_length}"
+
+
+def measured(folder: Path = FOLDER) -> Iterator[Measured]:
+    """Every line of every file."""
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            calibration = msgspec.json.decode(line, type=Calibration)
+            plan = plan_of(calibration)
+            yield Measured(path.name, calibration, plan, weigh(plan, calibration.stack))
+
+
+def plan_of(calibration: Calibration) -> Plan:
+    """The plan that was measured, for a model of the catalog. `msgspec.ValidationError` where its settings are none."""
+    settings = calibration.settings
+    model: Any = settings["model"]["base"]
+    method: MethodPlan = msgspec.convert(settings["method"], type=_kind_of(settings["method"]))
+    plan = replace(a_plan(model, method, gpu=_card(calibration)), facts=facts(model))
+    sections = {name: _merged(getattr(plan, name), settings.get(name, {})) for name in SECTIONS}
+    data: Any = settings["data"]
+    shape = {"max_length": data["max_length"], "packing": data["packing"]}
+    held_out = 0.1 if data.get("validation") else None
+    return replace(plan, **sections, data=replace(plan.data, validation=held_out, **shape))
+
+
+def _merged(section: Any, said: dict[str, object]) -> Any:
+    return msgspec.convert({**msgspec.to_builtins(section), **said}, type=type(section))
+
+
+def _kind_of(method: dict[str, object]) -> Any:
+    """The class of plan that has this kind of method."""
+    for option in MethodPlan.__args__:
+        kind = next(field for field in msgspec.structs.fields(option) if field.name == "kind")
+        if method["kind"] in kind.type.__args__:
+            return cast(Any, option)
+    raise ValueError(f"method {method['kind']} is none that a plan has")
+
+
+def _card(calibration: Calibration) -> Gpu:
+    where = calibration.device
+    if where.kind == "cpu":
+        return replace(CPU, memory=where.total)
+    return of_driver(where.name, int(where.total * NOMINAL)) or card(where.total / 2**30, name=where.name)
