@@ -14,8 +14,8 @@ class Block(Struct, frozen=True):
     """`queries`, `keys`: widths of all heads together. `expanded`: whether keys and values are copied to as many heads
     as queries have (of a single one it is a view). `fused`: whether one module gives queries, keys and values.
     `inner`, `expert_inner`: widths inside the mlp and inside one expert. `gated`: whether the mlp multiplies two
-    halves. `dense_layers`, `expert_layers`: how many layers have an mlp, and how many have experts. `norms`: widths
-    of all norms of a layer together."""
+    halves. `dense_layers`, `expert_layers`: how many layers have an mlp, and how many have experts. `norms`: how many
+    norms a layer has over the residual stream. `head_norms`: whether queries and keys are normed."""
 
     queries: int
     keys: int
@@ -27,6 +27,7 @@ class Block(Struct, frozen=True):
     dense_layers: int
     expert_layers: int
     norms: int
+    head_norms: bool
 
     @property
     def both(self) -> bool:
@@ -36,9 +37,7 @@ class Block(Struct, frozen=True):
 
 def block(facts: ModelFacts) -> Block:
     """The shape of this model's layers. Norms over single heads are told by what layer norms leave over."""
-    per_layer = (facts.norm_params - facts.hidden) // facts.layers
-    wide = per_layer // facts.hidden * facts.hidden
-    heads = (facts.heads + facts.kv_heads) * facts.head_dim if per_layer > wide else 0
+    norms, left = divmod((facts.norm_params - facts.hidden) // facts.layers, facts.hidden)
     inner = _inner(facts, "mlp")
     into = sum(item.d_out for item in facts.linears if item.room == "mlp" and not closes(item, facts))
     return Block(
@@ -51,7 +50,8 @@ def block(facts: ModelFacts) -> Block:
         gated=into >= 2 * inner,
         dense_layers=_layers(facts, "mlp"),
         expert_layers=_layers(facts, "experts"),
-        norms=wide + heads,
+        norms=norms,
+        head_norms=left > 0,
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from compiler.memory.operators import activate, add, multiply, multiply_small
-from compiler.memory.projection import Matrix, Projection, project
-from compiler.memory.tape import TOKEN, WHOLE, Grad, Kind, Tape, Tensor
+from compiler.memory.projection import Matrix, Projection, project, weight_gradient
+from compiler.memory.tape import NONE, TOKEN, Grad, Kind, Tape, Tensor
 
 
 class Mlp(Struct, frozen=True):
@@ -135,16 +135,9 @@ def _routed(tape: Tape, x: Tensor, experts: Experts, how: Projection) -> Tensor:
 def _grouped(tape: Tape, x: Tensor, width: int, experts: Experts, how: Projection) -> Tensor:
     """A product with a stack of weights: the input is kept where they are trained."""
     out = tape.like(x, count=experts.visits * width)
-    weights = experts.count * width * x.count / experts.visits
-    kept = (x,) if experts.trained else ()
-    stays = weights * how.precision.trained if experts.trained and how.fresh else 0
-    tape.node(
-        out,
-        (Grad(x),),
-        kept,
-        ((WHOLE, weights * how.precision.trained),) if experts.trained and not how.fresh else (),
-        stays,
-    )
+    elements = int(experts.count * width * x.count / experts.visits)
+    weight = weight_gradient(elements, how) if experts.trained else NONE
+    tape.node(out, (Grad(x),), (x,) if experts.trained else (), weight=weight)
     return out
 
 

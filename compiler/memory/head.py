@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from compiler.memory.operators import cast, rms_norm, scale, squash
 from compiler.memory.projection import Matrix, Projection, project, weight_gradient
-from compiler.memory.tape import LOGIT, TOKEN, WHOLE, Bytes, Grad, Kind, Tape, Tensor, largest
+from compiler.memory.tape import LOGIT, NONE, TOKEN, WHOLE, Bytes, Grad, Kind, Tape, Tensor, largest
 from schemas.recipe import Loss
 
 STATISTICS = 7 * 4
@@ -95,13 +95,11 @@ def _chunked(tape: Tape, hidden: Tensor, head: Head) -> Tensor:
     tape.temporary(LOGIT, head.tile + STATISTICS)
     loss = tape.new(TOKEN, 0, 4, wants=True)
     temporary: list[tuple[Kind, float]] = [(LOGIT, head.tile), (TOKEN, 4 * head.hidden), (WHOLE, head.slice)]
-    stays = 0.0
-    if head.projection.trained:
-        passing, stays = weight_gradient(head.matrix.weights, head.projection)
-        temporary.extend(passing)
-        if head.projection.precision.trained != 4:
-            temporary.append((WHOLE, 4 * head.matrix.weights))
-    tape.node(loss, (Grad(given),), (given,), temporary, stays)
+    how = head.projection
+    weight = weight_gradient(head.matrix.weights, how) if how.trained else NONE
+    if how.trained and how.precision.trained != 4:
+        temporary.append((WHOLE, 4 * head.matrix.weights))
+    tape.node(loss, (Grad(given),), (given,), temporary, weight)
     tape.drop(given)
     return loss
 

@@ -55,14 +55,13 @@ def _layer(plan: Plan, stack: Profile, precision: Precision, work: Batch, shape:
     facts = plan.facts
     carried = {linear.name for linear, _ in adapted(plan.lora, facts)} if plan.lora else set[str]()
     matrices = {item.name: _matrix(item, carried) for item in facts.linears if not item.fused}
-    per_layer = shape.norms // facts.hidden
     return Layer(
         heads=_heads(plan, precision, work, shape),
         attention=_attention(facts, matrices, shape),
         mlp=_mlp(plan, matrices, shape) if shape.both or not experts else None,
         experts=_experts(plan, shape) if experts else None,
-        norms_after=per_layer >= 4,
-        head_norms=shape.norms % facts.hidden > 0,
+        norms_after=shape.norms >= 4,
+        head_norms=shape.head_norms,
         wide_norms=facts.family.startswith("gemma"),
         projection=projection(plan, stack, precision),
     )

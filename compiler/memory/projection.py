@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from compiler.memory.operators import add, cast, copy, drop_out, scale
 from compiler.memory.precision import Precision
-from compiler.memory.tape import TOKEN, WHOLE, Grad, Kind, Tape, Tensor
+from compiler.memory.tape import TOKEN, WHOLE, Grad, Kind, Tape, Tensor, Weight
 from schemas.method_plan import LoraPlan, QuantizationPlan
 
 SCALES = 4 / 64
@@ -72,7 +72,7 @@ def _product(tape: Tape, x: Tensor, matrix: Matrix, how: Projection, *, trained:
         tape.node(out, (Grad(x), Grad(narrow)), (x, narrow) if trained else (narrow,))
         tape.drop(narrow)
     elif trained:
-        tape.node(out, (Grad(x),), (x,), *weight_gradient(matrix.weights, how))
+        tape.node(out, (Grad(x),), (x,), weight=weight_gradient(matrix.weights, how))
     else:
         tape.node(out, (Grad(x),))
     return out
@@ -86,14 +86,13 @@ def _narrowed(tape: Tape, elements: int, how: Projection, *, trained: bool) -> T
     copy_of = tape.new(WHOLE, elements, precision.base, wants=trained)
     if trained:
         tape.casts += copy_of.size
-        tape.node(copy_of, (), (), *weight_gradient(elements, how))
+        tape.node(copy_of, (), weight=weight_gradient(elements, how))
     return copy_of
 
 
-def weight_gradient(elements: int, how: Projection) -> tuple[tuple[tuple[Kind, float], ...], float]:
-    """Temporary bytes, and bytes that stay: where gradients of earlier passes are there, a new one is added to them."""
-    size = elements * how.precision.trained
-    return ((), size) if how.fresh else (((WHOLE, size),), 0)
+def weight_gradient(elements: int, how: Projection) -> Weight:
+    """Where gradients of earlier passes are there, a new one is added to them."""
+    return Weight(elements * how.precision.trained, added=not how.fresh)
 
 
 def _quantised(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> Tensor:

@@ -61,15 +61,25 @@ class Grad(NamedTuple):
     shared: bool = False
 
 
+class Weight(NamedTuple):
+    """Bytes of a weight's gradient, and whether it is added to one that is there rather than staying."""
+
+    size: float = 0
+    added: bool = False
+
+
 class Node(NamedTuple):
     """An operator of the forward pass. `keeps`: what it needs again; `temporary`: bytes it takes while it computes
-    gradients, beside those; `weight`: bytes of gradients of weights, which stay."""
+    gradients, beside those; `weight`: the gradient of its own weight."""
 
     out: Tensor
     grads: tuple[Grad, ...]
     keeps: tuple[Tensor, ...]
     temporary: tuple[tuple[Kind, float], ...]
-    weight: float
+    weight: Weight
+
+
+NONE: Final = Weight()
 
 
 class Tape:
@@ -123,22 +133,21 @@ class Tape:
     def node(
         self,
         out: Tensor,
-        grads: tuple[Grad, ...],
+        grads: Iterable[Grad],
         keeps: Iterable[Tensor] = (),
         temporary: Iterable[tuple[Kind, float]] = (),
-        weight: float = 0,
+        weight: Weight = NONE,
     ) -> None:
         """Note how gradients flow through an operator, where any do."""
         wanted = tuple(grad for grad in grads if grad.to.wants)
-        passing = tuple(temporary)
-        if not self.keeping or not (wanted or weight or (passing and not grads)):
+        if not self.keeping or not (wanted or weight.size):
             return
         kept = tuple(keeps)
         for tensor in kept:
             tensor.refs += 1
         if kept:
             self.last_kept = len(self.moments)
-        self._nodes.append(Node(out, wanted, kept, passing, weight))
+        self._nodes.append(Node(out, wanted, kept, tuple(temporary), weight))
 
     def stick(self, x: Tensor) -> None:
         """Keep a tensor where nothing is kept: until the pass is walked back."""
@@ -161,13 +170,15 @@ class Tape:
             self.drop(*node.keeps)
 
     def _walk(self, node: Node, given: Tensor) -> None:
-        for kind, size in node.temporary:
+        weight = node.weight
+        temporary = (*node.temporary, (WHOLE, weight.size)) if weight.added else node.temporary
+        for kind, size in temporary:
             self._take(kind, size)
-        if node.weight:
-            self._take(GRADIENT, node.weight)
+        if weight.size and not weight.added:
+            self._take(GRADIENT, weight.size)
         for grad in node.grads:
             self._hand(grad, given)
-        for kind, size in node.temporary:
+        for kind, size in temporary:
             self.live[kind] -= size
         self.drop(given)
 
