@@ -33,6 +33,13 @@ class ModelNotFound(Struct, frozen=True):
     suggestion: str | None
 
 
+class Found(Struct, frozen=True):
+    """A config.json and what it says."""
+
+    config: Mapping[str, object]
+    facts: ModelFacts
+
+
 def find_model(
     base: str, folder: Path, *, revision: str = "main", online: bool | None = None
 ) -> ModelFacts | ModelNotFound:
@@ -40,10 +47,23 @@ def find_model(
 
     `online`: whether the hub may be asked; None: unless HF_HUB_OFFLINE says no.
     """
+    found = _search(base, folder, revision, online)
+    return found.facts if isinstance(found, Found) else found
+
+
+def find_config(
+    base: str, folder: Path, *, revision: str = "main", online: bool | None = None
+) -> Mapping[str, object] | ModelNotFound:
+    """The config.json that `find_model` reads the facts from, as it stands there."""
+    found = _search(base, folder, revision, online)
+    return found.config if isinstance(found, Found) else found
+
+
+def _search(base: str, folder: Path, revision: str, online: bool | None) -> Found | ModelNotFound:
     tried: list[str] = []
     for step in _steps(base, folder, revision, online):
         found = step()
-        if isinstance(found, ModelFacts):
+        if isinstance(found, Found):
             return found
         tried.append(found)
     return ModelNotFound(base, tuple(tried), nearest(base))
@@ -52,10 +72,10 @@ def find_model(
 def all_models() -> tuple[ModelFacts, ...]:
     """Every named model of the catalog, in its order."""
     listed = (look_up(name) for name in names())
-    return tuple(facts for each in listed if each and isinstance(facts := _of_catalog(each, "main"), ModelFacts))
+    return tuple(found.facts for each in listed if each and isinstance(found := _of_catalog(each, "main"), Found))
 
 
-Step = Callable[[], ModelFacts | str]
+Step = Callable[[], Found | str]
 
 
 def _steps(base: str, folder: Path, revision: str, online: bool | None) -> tuple[Step, ...]:
@@ -80,15 +100,15 @@ def _path(base: str, folder: Path) -> Path | None:
         return None
 
 
-def _of_folder(base: str, path: Path) -> ModelFacts | str:
+def _of_folder(base: str, path: Path) -> Found | str:
     where, config = f"folder {base}", _read_config(path)
     if isinstance(config, str):
         return f"{where}: {config}"
     label = Label(path.resolve().name, None, "folder", f"config.json in {base}", chat_format_of_folder(path))
-    return _or_reason(where, facts_from_config(config, label))
+    return _read_off(where, config, label)
 
 
-def _of_cache(hub_id: str, revision: str, listed: Listed | None) -> ModelFacts | str:
+def _of_cache(hub_id: str, revision: str, listed: Listed | None) -> Found | str:
     root = _cache_root()
     snapshot = _snapshot(root, hub_id, revision)
     if snapshot is None:
@@ -100,17 +120,17 @@ def _of_cache(hub_id: str, revision: str, listed: Listed | None) -> ModelFacts |
     known = listed.chat_format if listed else None
     template = chat_format_of_folder(snapshot) if folder_has_tokenizer(snapshot) else known
     label = Label(listed.name if listed else hub_id, hub_id, "cache", f"config.json in the {where}", template)
-    return _or_reason(where, facts_from_config(config, label))
+    return _read_off(where, config, label)
 
 
-def _of_catalog(listed: Listed, revision: str) -> ModelFacts | str:
+def _of_catalog(listed: Listed, revision: str) -> Found | str:
     asked = "" if revision == "main" else f" (it describes main, not {revision})"
     source = f"catalog{asked}: {', '.join(listed.sources)}"
     label = Label(listed.name, listed.hub_id, "catalog", source, listed.chat_format, listed.prequantized)
-    return _or_reason("catalog", facts_from_config(listed.config, label))
+    return _read_off("catalog", listed.config, label)
 
 
-def _of_hub(hub_id: str, revision: str, online: bool | None) -> ModelFacts | str:
+def _of_hub(hub_id: str, revision: str, online: bool | None) -> Found | str:
     if not HUB_ID.fullmatch(hub_id):
         return f'hub: not asked, "{hub_id}" is not an id (owner/name)'
     if online is False or (online is None and _told_to_be_offline()):
@@ -126,11 +146,12 @@ def _of_hub(hub_id: str, revision: str, online: bool | None) -> ModelFacts | str
         return f"hub: {config}"
     template = chat_format(read_chat_template(hub_id, revision))
     label = Label(hub_id, hub_id, "hub", f"config.json on the hub at {revision}", template)
-    return _or_reason("hub", facts_from_config(config, label))
+    return _read_off("hub", config, label)
 
 
-def _or_reason(where: str, found: ModelFacts | str) -> ModelFacts | str:
-    return f"{where}: config.json: {found}" if isinstance(found, str) else found
+def _read_off(where: str, config: Mapping[str, object], label: Label) -> Found | str:
+    facts = facts_from_config(config, label)
+    return f"{where}: config.json: {facts}" if isinstance(facts, str) else Found(config, facts)
 
 
 def _told_to_be_offline() -> bool:

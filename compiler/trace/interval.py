@@ -1,0 +1,61 @@
+"""How sure a traced figure is: its interval, and what speaks against it.
+
+What it rests on. Live tensors: traces of the running versions of the libraries against published readings, which were
+taken on earlier ones, differ by 2 % at the median and 5 % at most. Between live tensors and the driver's figure: the
+replayed allocator reserves what the compiled one does, byte for byte; what is not replayed is the order in which
+batches of different length come, and blocks that libraries take past torch.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from compiler.memory.loss import computed_loss
+from compiler.memory.stacks import Profile
+from schemas.footprint import Confidence
+from schemas.plan import Plan
+
+SPREAD: Final[dict[Confidence, tuple[float, float]]] = {
+    "high": (0.97, 1.03),
+    "medium": (0.95, 1.06),
+    "low": (0.92, 1.10),
+}
+"""How far live tensors may be from the trace, as factors."""
+CONTEXT: Final = (0.6, 1.2)
+"""How far the CUDA context may be from its usual size: that of the formula."""
+GAP: Final = (0.5, 1.5)
+"""How far reserved but unused bytes may be from the replayed ones."""
+VARIED: Final = 1
+"""Float32 logits tensors that batches of different length may add to the unused bytes."""
+
+
+def doubts(plan: Plan, stack: Profile) -> tuple[Confidence, tuple[str, ...]]:
+    """How far the trace can be trusted for this plan, and what speaks against it."""
+    low, medium = _low(plan, stack), _medium(plan)
+    return ("low" if low else "medium" if medium else "high"), (*low, *medium)
+
+
+def varied(plan: Plan, stack: Profile) -> bool:
+    """Whether batches with whole logits differ in length."""
+    return computed_loss(plan, stack) == "full" and not plan.data.packing
+
+
+def _low(plan: Plan, stack: Profile) -> tuple[str, ...]:
+    found = {
+        "one of several cards was traced: communication was never compared with measurements": plan.devices > 1,
+        "experts are fused parameters, which bitsandbytes leaves in 16 bit": bool(
+            plan.quantization and plan.facts.experts
+        ),
+        "rows of different length with whole logits: only the longest batch was traced": varied(plan, stack),
+    }
+    return tuple(why for why, holds in found.items() if holds)
+
+
+def _medium(plan: Plan) -> tuple[str, ...]:
+    found = {
+        "every expert was given its even share of the tokens": bool(plan.facts.experts),
+        "compiled layers were traced as they are without torch.compile, which usually keeps less": (
+            plan.training.compile
+        ),
+    }
+    return tuple(why for why, holds in found.items() if holds)
