@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -67,16 +67,14 @@ def plan_of(calibration: Calibration) -> Plan:
 
 
 def _merged(section: Any, said: dict[str, object]) -> Any:
-    return msgspec.convert({**msgspec.to_builtins(section), **said}, type=type(section))
+    kind: Any = section.__class__
+    return msgspec.convert({**msgspec.to_builtins(section), **said}, type=kind)
 
 
 def _kind_of(method: dict[str, object]) -> Any:
     """The class of plan that has this kind of method."""
-    for option in MethodPlan.__args__:
-        kind = next(field for field in msgspec.structs.fields(option) if field.name == "kind")
-        if method["kind"] in kind.type.__args__:
-            return cast(Any, option)
-    raise ValueError(f"method {method['kind']} is none that a plan has")
+    options: tuple[Any, ...] = get_args(MethodPlan)
+    return next(option for option in options if method["kind"] in get_args(get_type_hints(option)["kind"]))
 
 
 def _card(calibration: Calibration) -> Gpu:

@@ -109,10 +109,10 @@ def _answer(quantity: Quantity, run: Run) -> Answer:
     return Answer(run, value, native, {stack: item.verdict for stack, item in weighed.items()})
 
 
-def _same(says: object, found: float | str) -> bool:
+def _same(says: float | tuple[float, float] | str, found: float | str) -> bool:
     if isinstance(says, str) or isinstance(found, str):
         return says == found
-    low, high = says if isinstance(says, tuple) else (says * (1 - ABOUT), says * (1 + ABOUT))  # type: ignore[operator]
+    low, high = says if isinstance(says, tuple) else (says * (1 - ABOUT), says * (1 + ABOUT))
     return low <= found <= high
 
 
