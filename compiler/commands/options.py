@@ -48,4 +48,7 @@ calibration = click.option(
     type=click.Path(path_type=Path),
     help="Weigh by what was measured: calibration.json, from `ftc run --measure`.",
 )
+exact = click.option(
+    "--exact", is_flag=True, help="Weigh by a trace of the real training step: needs torch, not a GPU; slow once."
+)
 ignore_memory = click.option("--ignore-memory", is_flag=True, help="Go on although it does not fit.")

@@ -46,6 +46,7 @@ def _known_or_all(ctx: click.Context, param: click.Parameter, value: str | None)
 )
 @click.option("--stack", type=options.STACK_OR_ALL, help="Whose training code is weighed; all: compare them.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "html"]), default="text")
+@options.exact
 @options.calibration
 @options.sets
 def command(
@@ -55,6 +56,7 @@ def command(
     gpu: str | None,
     stack: str | None,
     form: str,
+    exact: bool,
     calibration: Path | None,
     sets: tuple[str, ...],
 ) -> int:
@@ -69,8 +71,11 @@ def command(
         sets=sets,
         stack=None if stack == "all" else cast(Stack | None, stack),
     )
+    asked = _asked(stack, gpu)
     compiled = _weighed(file.compile(own), calibration)
-    others = _others(file, own, _asked(stack, gpu)) if compiled.valid else []
+    others = _others(file, own, asked) if compiled.valid else []
+    if exact:
+        compiled, others = _exactly(compiled, others, calibration)
     if form == "json":
         click.echo(as_json(plan_report(compiled, target or "native", others)), nl=False)
     elif form == "html":
@@ -95,6 +100,15 @@ def _weighed(compiled: Compiled, calibration: Path | None) -> Compiled:
     if compiled.plan is None or compiled.footprint is None:
         return compiled
     return replace(compiled, footprint=calibrated(compiled.footprint, compiled.plan, found))
+
+
+def _exactly(compiled: Compiled, others: list[Option], calibration: Path | None) -> tuple[Compiled, list[Option]]:
+    """The same, traced."""
+    from compiler.trace.asked import traced, traced_option
+
+    if calibration is not None:
+        raise click.UsageError("--exact and --calibration are two answers to one question: give one of them")
+    return traced(compiled, required=not others), [traced_option(item, compiled) for item in others]
 
 
 def _asked(stack: str | None, gpu: str | None) -> _Asked:

@@ -16,18 +16,24 @@ from schemas.plan import Plan, leaves
 
 
 class Option(Struct, frozen=True):
-    """The recipe on another stack or card, its `auto` leaves solved for that."""
+    """The recipe on another stack or card, its `auto` leaves solved for that.
+
+    `as_planned`: the recipe's own plan under this stack where it was traced, None where the formula is to weigh it.
+    `untraced`: why there is no trace, where one was asked for.
+    """
 
     stack: Stack
     gpu: str | None
     compiled: Compiled
+    as_planned: Footprint | None = None
+    untraced: str | None = None
 
 
 class Side(Struct, frozen=True):
     """One stack with the plan as it stands. `difference`: from the stack that needs least, None for that one itself.
 
     `solved`: the leaves that were left to the compiler and would be others for this stack; `then`: what it needs with
-    them, None where there are none.
+    them, None where there are none. `untraced`: why the formula weighed it, where a trace was asked for.
     """
 
     stack: Stack
@@ -35,6 +41,7 @@ class Side(Struct, frozen=True):
     difference: Difference | None
     solved: dict[str, object]
     then: Footprint | None
+    untraced: str | None
 
 
 def sides(compiled: Compiled, others: Sequence[Option]) -> tuple[Side, ...]:
@@ -43,16 +50,24 @@ def sides(compiled: Compiled, others: Sequence[Option]) -> tuple[Side, ...]:
     stacks: tuple[Stack, ...] = tuple(dict.fromkeys(item.stack for item in others))
     if plan is None or len(stacks) < 2:
         return ()
-    weighed = {stack: weigh(plan, stack) for stack in stacks}
+    own = {item.stack: item for item in others if item.gpu == plan.hardware.gpu}
+    traced = {stack: option.as_planned for stack, option in own.items()}
+    weighed = {stack: traced.get(stack) or weigh(plan, stack) for stack in stacks}
     leanest = min(stacks, key=lambda stack: weighed[stack].device)
-    own = {item.stack: item.compiled for item in others if item.gpu == plan.hardware.gpu}
     return tuple(_side(plan, weighed[stack], leanest, own.get(stack)) for stack in stacks)
 
 
-def _side(plan: Plan, footprint: Footprint, leanest: Stack, solved: Compiled | None) -> Side:
+def _side(plan: Plan, footprint: Footprint, leanest: Stack, option: Option | None) -> Side:
+    solved = option.compiled if option else None
     changed = _changed(plan, solved.plan) if solved and solved.plan else {}
-    then = solved.footprint if solved and changed else None
-    return Side(footprint.stack, footprint, difference(plan, footprint.stack, leanest), changed, then)
+    return Side(
+        stack=footprint.stack,
+        footprint=footprint,
+        difference=difference(plan, footprint.stack, leanest),
+        solved=changed,
+        then=solved.footprint if solved and changed else None,
+        untraced=option.untraced if option else None,
+    )
 
 
 def _changed(plan: Plan, solved: Plan) -> dict[str, object]:

@@ -136,6 +136,8 @@ def _sides(found: Sequence[Side], paint: Paint) -> Iterator[str]:
         if side.difference:
             source = f" ({side.difference.source})" if side.difference.source else ""
             lines.append(f"  {side.stack}: {reason(side.difference)}{source}")
+        if side.untraced:
+            lines.append(f"  {side.stack}: weighed by the formula, as it {side.untraced}")
     yield "\n".join(lines)
 
 

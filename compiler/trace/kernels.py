@@ -211,6 +211,8 @@ def _dequantised(original: Callable[..., torch.Tensor]) -> Callable[..., torch.T
 
 def _scalar(recorder: Recorder, _func: Any, tensor: torch.Tensor) -> Any:
     """A question about data: whether all positions are real, how many there are."""
+    if tensor.is_floating_point():
+        return 1.0  # the count of an optimizer's steps
     return bool(recorder.answer) if tensor.dtype == torch.bool else recorder.answer
 
 
