@@ -50,6 +50,6 @@ def mask(plan: Plan, precision: Precision, work: Batch) -> int:
 
 
 def beyond_window(plan: Plan, work: Batch) -> bool:
-    """Whether rows are longer than a window that some layers attend within: those need a mask where others need none."""
+    """Whether rows are longer than a window that some layers attend within: these need a mask where others do not."""
     window = plan.facts.sliding_window
     return plan.facts.sliding_layers > 0 and window is not None and work.length >= window

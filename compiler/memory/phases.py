@@ -10,10 +10,10 @@ from compiler.memory.batch import Batch, batch
 from compiler.memory.loss import held_logits
 from compiler.memory.optimizer import PAGED, state, workspace
 from compiler.memory.passes import Passes, evaluating, passes, training
+from compiler.memory.passes.tape import Bytes
 from compiler.memory.precision import Precision, precision
 from compiler.memory.sharding import Sharding, sharding
 from compiler.memory.stacks import Profile
-from compiler.memory.tape import Bytes
 from compiler.memory.trainable import Group, trainable
 from compiler.memory.weights import Weights, weights
 from schemas.facts import GIB

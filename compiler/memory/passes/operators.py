@@ -5,7 +5,7 @@ Rules are those of torch 2.13's derivatives: a product keeps what the other fact
 
 from __future__ import annotations
 
-from compiler.memory.tape import Grad, Tape, Tensor
+from compiler.memory.passes.tape import Grad, Tape, Tensor
 
 
 def cast(tape: Tape, x: Tensor, width: float) -> Tensor:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from compiler.memory.operators import activate, add, multiply, multiply_small
-from compiler.memory.projection import Matrix, Projection, project, weight_gradient
-from compiler.memory.tape import NONE, TOKEN, Grad, Kind, Tape, Tensor
+from compiler.memory.passes.adapters import project
+from compiler.memory.passes.operators import activate, add, multiply, multiply_small
+from compiler.memory.passes.projection import Matrix, Projection, weight_gradient
+from compiler.memory.passes.tape import NONE, TOKEN, Grad, Kind, Tape, Tensor
 
 
 class Mlp(Struct, frozen=True):
@@ -34,12 +35,9 @@ class Experts(Struct, frozen=True):
 def feed_forward(tape: Tape, x: Tensor, mlp: Mlp | None, experts: Experts | None, how: Projection) -> Tensor:
     """What the block gives out; the caller owns x."""
     shared = mlp_forward(tape, x, mlp, how) if mlp is not None else None
-    if experts is None:
-        assert shared is not None
-        return shared
-    routed = _experts(tape, x, experts, how)
-    if shared is None:
-        return routed
+    routed = _experts(tape, x, experts, how) if experts is not None else None
+    if experts is None or routed is None or shared is None:
+        return shared or routed or _same(x)
     if experts.shared_gate:
         gate = tape.like(x, count=1)
         tape.node(gate, (Grad(x),))
@@ -139,6 +137,11 @@ def _grouped(tape: Tape, x: Tensor, width: int, experts: Experts, how: Projectio
     weight = weight_gradient(elements, how) if experts.trained else NONE
     tape.node(out, (Grad(x),), (x,) if experts.trained else (), weight=weight)
     return out
+
+
+def _same(x: Tensor) -> Tensor:
+    x.refs += 1
+    return x
 
 
 def _replaced(tape: Tape, before: Tensor, after: Tensor) -> Tensor:

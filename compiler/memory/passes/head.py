@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from compiler.memory.operators import cast, rms_norm, scale, squash
-from compiler.memory.projection import Matrix, Projection, project, weight_gradient
-from compiler.memory.tape import LOGIT, NONE, TOKEN, WHOLE, Bytes, Grad, Kind, Tape, Tensor, largest
+from compiler.memory.passes.adapters import project
+from compiler.memory.passes.operators import cast, rms_norm, scale, squash
+from compiler.memory.passes.projection import Matrix, Projection, weight_gradient
+from compiler.memory.passes.tape import LOGIT, NONE, TOKEN, WHOLE, Bytes, Grad, Kind, Tape, Tensor, largest
 from schemas.recipe import Loss
 
 STATISTICS = 7 * 4
@@ -17,8 +18,8 @@ class Head(Struct, frozen=True):
     """`matrix`: the output head. `tile`: bytes a token of the logits that a chunked loss holds at once. `slice`: bytes
     of the part of a float32 head that it casts at once.
 
-    `indexed`: whether trained positions are copied out before (TRL). `widened`: whether what the model gives out becomes
-    float32 (accelerate, under autocast). `held`: whether the loop keeps the logits until its step has ended.
+    `indexed`: whether trained positions are copied out before (TRL). `widened`: whether what the model gives out
+    becomes float32 (accelerate, under autocast). `held`: whether the loop keeps the logits until its step has ended.
     """
 
     hidden: int

@@ -6,23 +6,23 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from compiler.memory.attention import Heads, Kernel
 from compiler.memory.batch import Batch, beyond_window
 from compiler.memory.block import Block, block, closes
-from compiler.memory.decoder import Layer
-from compiler.memory.feed_forward import Experts, Mlp
+from compiler.memory.passes.attention import Heads, Kernel
+from compiler.memory.passes.decoder import Layer
+from compiler.memory.passes.feed_forward import Experts, Mlp
+from compiler.memory.passes.projection import LowRank, Matrix, Projection, Vector
 from compiler.memory.precision import Precision
-from compiler.memory.projection import Matrix, Projection
 from compiler.memory.stacks import Profile
 from compiler.memory.trainable import adapted
-from schemas.facts import Linear, ModelFacts
-from schemas.method_plan import FullPlan
+from schemas.facts import ModelFacts
+from schemas.method_plan import AdapterPlan, FullPlan, Ia3Plan, LoraPlan
 from schemas.plan import Plan
 
 
 def layer_kinds(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> tuple[tuple[Layer, int], ...]:
-    """Each kind of layer that the model has, with how many of it there are: with an mlp or with experts, and with a mask
-    or without where rows are longer than some layers' window."""
+    """Each kind of layer that the model has, with how many of it there are: with an mlp or with experts, and with a
+    mask or without where rows are longer than some layers' window."""
     facts, shape = plan.facts, _shape(plan.facts)
     dense = shape.dense_layers if not shape.both else facts.layers - shape.expert_layers
     sliding = facts.sliding_layers if beyond_window(plan, work) and not work.masked else 0
@@ -46,15 +46,16 @@ def projection(plan: Plan, stack: Profile, precision: Precision) -> Projection:
         trained=isinstance(plan.method, FullPlan),
         fresh=plan.accumulation == 1,
         quantization=plan.quantization,
-        method=plan.lora,
         casts_inputs=stack.casts_adapter_inputs,
     )
 
 
 def _layer(plan: Plan, stack: Profile, precision: Precision, work: Batch, shape: Block, *, experts: bool) -> Layer:
-    facts = plan.facts
-    carried = {linear.name for linear, _ in adapted(plan.lora, facts)} if plan.lora else set[str]()
-    matrices = {item.name: _matrix(item, carried) for item in facts.linears if not item.fused}
+    facts, method = plan.facts, plan.method
+    carried = _adapters(plan)
+    matrices = {
+        item.name: Matrix(item.d_in, item.d_out, carried.get(item.name)) for item in facts.linears if not item.fused
+    }
     return Layer(
         heads=_heads(plan, precision, work, shape),
         attention=_attention(facts, matrices, shape),
@@ -64,11 +65,28 @@ def _layer(plan: Plan, stack: Profile, precision: Precision, work: Batch, shape:
         head_norms=shape.head_norms,
         wide_norms=facts.family.startswith("gemma"),
         projection=projection(plan, stack, precision),
+        bottleneck=method.bottleneck if isinstance(method, AdapterPlan) else 0,
+        bottlenecks=(2 if method.placement == "houlsby" else 1) if isinstance(method, AdapterPlan) else 0,
     )
 
 
-def _matrix(linear: Linear, carried: set[str]) -> Matrix:
-    return Matrix(linear.d_in, linear.d_out, linear.name in carried)
+def _adapters(plan: Plan) -> dict[str, LowRank | Vector]:
+    """What each adapted module carries, by its name."""
+    method = plan.method
+    if isinstance(method, LoraPlan):
+        carried = low_rank_of(method)
+        return {linear.name: carried for linear, _ in adapted(method, plan.facts)}
+    if isinstance(method, Ia3Plan):
+        return {
+            linear.name: Vector(on_input=linear.name in method.feedforward_modules)
+            for linear, _ in adapted(method, plan.facts)
+        }
+    return {}
+
+
+def low_rank_of(method: LoraPlan) -> LowRank:
+    """LoRA's adapter on any one module."""
+    return LowRank(method.rank, dropout=method.dropout > 0, magnitude=method.kind in ("dora", "qdora"))
 
 
 def _heads(plan: Plan, precision: Precision, work: Batch, shape: Block) -> Heads:
@@ -107,7 +125,7 @@ def _attention(facts: ModelFacts, matrices: dict[str, Matrix], shape: Block) -> 
     widths = {"q_proj": shape.queries, "k_proj": shape.keys, "v_proj": shape.keys}
     return tuple(
         matrices.get(name)
-        or Matrix(*((facts.hidden, widths[name]) if name in widths else (shape.queries, facts.hidden)), False)
+        or Matrix(*((facts.hidden, widths[name]) if name in widths else (shape.queries, facts.hidden)))
         for name in names
     )
 

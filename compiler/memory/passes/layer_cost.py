@@ -6,8 +6,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from compiler.memory.decoder import Layer, decode
-from compiler.memory.tape import TOKEN, Bytes, Tape, Tensor, largest
+from compiler.memory.passes.decoder import Layer, decode
+from compiler.memory.passes.tape import TOKEN, Bytes, Tape, Tensor, largest
 
 
 class LayerCost(Struct, frozen=True):

@@ -6,8 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from compiler.memory.operators import add, cast, copy, scale, squash
-from compiler.memory.tape import PAIR, TOKEN, Grad, Kind, Tape, Tensor
+from compiler.memory.passes.operators import add, cast, copy, scale, squash
+from compiler.memory.passes.tape import PAIR, TOKEN, Grad, Kind, Tape, Tensor
 
 Kernel = Literal["flash", "efficient", "math", "eager"]
 
@@ -32,8 +32,8 @@ class Heads(Struct, frozen=True):
 
 
 def rotate(tape: Tape, x: Tensor, heads: Heads) -> Tensor:
-    """Rotary positions: x cos + rotate_half(x) sin. Where queries, keys and values are slices of one tensor (phi3), what
-    is turned is joined with what is not."""
+    """Rotary positions: x cos + rotate_half(x) sin. Where queries, keys and values are slices of one tensor (phi3),
+    what is turned is joined with what is not."""
     cosine = scale(tape, x)
     half = tape.like(x, count=x.count / 2)
     turned = tape.like(x)
@@ -98,8 +98,8 @@ def _fused(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
 
 
 def _math(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
-    """Products and a softmax in float32, with keys and values expanded and the scale put on queries and keys; the mask is
-    added in place."""
+    """Products and a softmax in float32, with keys and values expanded and the scale put on queries and keys; the mask
+    is added in place."""
     wide_q, wide_k, wide_v = (cast(tape, item, 4) for item in (q, k, v))
     scaled = scale(tape, wide_q)
     keys, values = _expanded(tape, wide_k, heads), _expanded(tape, wide_v, heads)

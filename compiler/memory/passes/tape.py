@@ -1,16 +1,17 @@
 """A tape of what a forward pass allocates and keeps, played back for its gradients: autograd in bytes, without data.
 
-Sizes are of kinds: bytes of the whole pass, bytes a token, bytes a pair of positions (token x length). A tape is written
-once for a layer; what it costs for so many tokens is then a maximum over few linear forms.
+Sizes are of kinds: bytes of the whole pass, bytes a token, bytes a pair of positions (token x length). A tape is
+written once for a layer; what it costs for so many tokens is then a maximum over few linear forms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import ge
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
-Kind = Literal[0, 1, 2, 3, 4]
+Kind = int
+"""Of what a size is: an index into `Bytes`."""
 WHOLE: Final[Kind] = 0
 TOKEN: Final[Kind] = 1
 PAIR: Final[Kind] = 2
@@ -34,8 +35,8 @@ class Bytes(NamedTuple):
 
 
 class Tensor:
-    """`count` elements a `kind`, of `width` bytes. `wants`: whether a gradient flows to it. `base`: what it is a view of,
-    and keeps alive."""
+    """`count` elements a `kind`, of `width` bytes. `wants`: whether a gradient flows to it. `base`: what it is a view
+    of, and keeps alive."""
 
     __slots__ = ("base", "count", "grad", "kind", "refs", "wants", "width")
 
@@ -163,10 +164,10 @@ class Tape:
         out.grad = given
         while self._nodes:
             node = self._nodes.pop()
-            given = node.out.grad
-            if given is not None:
+            arrived = node.out.grad
+            if arrived is not None:
                 node.out.grad = None
-                self._walk(node, given)
+                self._walk(node, arrived)
             self.drop(*node.keeps)
 
     def _walk(self, node: Node, given: Tensor) -> None:

@@ -8,14 +8,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from compiler.memory.batch import Batch, mask
-from compiler.memory.head import Head, HeadCost, head_cost
-from compiler.memory.layer_cost import LayerCost, layer_cost
-from compiler.memory.layers import layer_kinds, projection
 from compiler.memory.loss import computed_loss, held_logits, tile
+from compiler.memory.passes.head import Head, HeadCost, head_cost
+from compiler.memory.passes.layer_cost import LayerCost, layer_cost
+from compiler.memory.passes.layers import layer_kinds, low_rank_of, projection
+from compiler.memory.passes.projection import Matrix
+from compiler.memory.passes.tape import LOGIT, Bytes
 from compiler.memory.precision import Precision
-from compiler.memory.projection import Matrix
 from compiler.memory.stacks import Profile
-from compiler.memory.tape import LOGIT, Bytes
 from compiler.memory.trainable import outer_adapters
 from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan
@@ -72,7 +72,7 @@ def passes(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Pas
 
 def training(run: Passes) -> Iterator[tuple[Bytes, str]]:
     """What a training pass adds at each moment that can be the largest, with where it is: `forward` or `loss`, where
-    only gradients of earlier passes exist; `last`, the last layer walked back; `first`, where all gradients have come."""
+    only gradients of earlier passes exist; `last`, the last layer walked back; `first`, where all others have come."""
     kept = run.plan.training.gradient_checkpointing is False
     for moments, where in _kept(run) if kept else _recomputed(run):
         around = run.shared if where == "loss" else run.shared.plus(run.held)
@@ -132,6 +132,7 @@ def _held(plan: Plan, stack: Profile, precision: Precision, costs: tuple[tuple[L
 def _head(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Head:
     facts = plan.facts
     whole = isinstance(plan.method, FullPlan)
+    carried = low_rank_of(plan.lora) if plan.lora and "lm_head" in outer_adapters(plan) else None
     saved = isinstance(plan.method, LoraPlan) and "lm_head" in plan.method.modules_to_save
     how = replace(projection(plan, stack, precision), quantization=None, trained=whole or saved)
     if facts.tied:
@@ -141,7 +142,7 @@ def _head(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Head
     return Head(
         hidden=facts.hidden,
         stream=precision.stream,
-        matrix=Matrix(facts.hidden, facts.vocab, "lm_head" in outer_adapters(plan), LOGIT),
+        matrix=Matrix(facts.hidden, facts.vocab, carried, LOGIT),
         loss=computed_loss(plan, stack),
         tile=tile(plan, stack, work) / max(work.tokens, 1),
         slice=2 * min(SLICE, facts.vocab) * facts.hidden if precision.autocast and precision.rest == 4 else 0,

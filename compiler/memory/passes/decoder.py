@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from compiler.memory.attention import Heads, attend, rotate
-from compiler.memory.feed_forward import Experts, Mlp, feed_forward
-from compiler.memory.operators import add, rms_norm
-from compiler.memory.projection import Matrix, Projection, project
-from compiler.memory.tape import Tape, Tensor
+from compiler.memory.passes.adapters import project
+from compiler.memory.passes.attention import Heads, attend, rotate
+from compiler.memory.passes.feed_forward import Experts, Mlp, feed_forward
+from compiler.memory.passes.operators import activate, add, rms_norm
+from compiler.memory.passes.projection import Matrix, Projection, factor
+from compiler.memory.passes.tape import Tape, Tensor
 
 
 class Layer(Struct, frozen=True):
     """The shape of a decoder layer. `attention`: its linear layers, q, k, v and o, or qkv and o.
 
-    `norms_after`: whether what attention and the mlp give out is normed too. `head_norms`: whether queries and keys are.
-    `wide_norms`: whether norms multiply in float32 (gemma).
+    `bottlenecks`: width of an inserted adapter, and behind how many of the two blocks there is one.
+    `norms_after`: whether what attention and the mlp give out is normed too. `head_norms`: whether queries and keys
+    are. `wide_norms`: whether norms multiply in float32 (gemma).
     """
 
     heads: Heads
@@ -26,15 +28,18 @@ class Layer(Struct, frozen=True):
     head_norms: bool
     wide_norms: bool
     projection: Projection
+    bottleneck: int = 0
+    bottlenecks: int = 0
 
 
 def decode(tape: Tape, x: Tensor, layer: Layer) -> Tensor:
     """The layer's output; the caller owns x."""
     given = norm(tape, x, layer)
-    middle = _joined(tape, x, _attention(tape, given, layer), layer)
+    middle = _joined(tape, x, _attention(tape, given, layer), layer, inserted=layer.bottlenecks > 1)
     tape.drop(given)
     given = norm(tape, middle, layer)
-    out = _joined(tape, middle, feed_forward(tape, given, layer.mlp, layer.experts, layer.projection), layer)
+    after = feed_forward(tape, given, layer.mlp, layer.experts, layer.projection)
+    out = _joined(tape, middle, after, layer, inserted=layer.bottlenecks > 0)
     tape.drop(given, middle)
     return out
 
@@ -44,14 +49,26 @@ def norm(tape: Tape, x: Tensor, layer: Layer) -> Tensor:
     return rms_norm(tape, x, trained=layer.projection.trained, wide_weight=layer.wide_norms)
 
 
-def _joined(tape: Tape, residual: Tensor, branch: Tensor, layer: Layer) -> Tensor:
-    """The residual sum, after a norm where the model has one there. The branch is given up."""
+def _joined(tape: Tape, residual: Tensor, branch: Tensor, layer: Layer, *, inserted: bool) -> Tensor:
+    """The residual sum, after an adapter or a norm where there is one. The branch is given up."""
+    if inserted:
+        branch = _bottleneck(tape, branch, layer)
     if layer.norms_after:
         normed = norm(tape, branch, layer)
         tape.drop(branch)
         branch = normed
     out = add(tape, residual, branch)
     tape.drop(branch)
+    return out
+
+
+def _bottleneck(tape: Tape, x: Tensor, layer: Layer) -> Tensor:
+    """x + up(act(down(x))), with trained weights. x is given up."""
+    down = factor(tape, x, Matrix(int(x.count), layer.bottleneck), layer.projection)
+    active = activate(tape, down)
+    up = factor(tape, active, Matrix(layer.bottleneck, int(x.count)), layer.projection)
+    out = add(tape, x, up)
+    tape.drop(x, down, active, up)
     return out
 
 
