@@ -19,7 +19,7 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.memory_cases import Case, described, draw, plan_of
-from bench.memory_compare import Compared, class_table, compare
+from bench.memory_compare import TRACED, Compared, class_table, compare
 from bench.memory_judge import KINDS, Reading, error_table, interval_table, reading, reading_table, readings
 from bench.memory_page import WORST, Content, Drawn, write
 from bench.memory_published import Published, published
@@ -86,20 +86,20 @@ def _published(rows: Sequence[Published], asked: argparse.Namespace) -> list[Rea
     for row in rows:
         if row.case is not None:
             traced = each[row.case]
-            compared = None if traced.refused else compare(traced)
-            found += readings(row, weigh(plan_of(row.case), row.case.stack), compared)
+            trace = None if traced.refused else compare(traced).trace
+            found += readings(row, weigh(plan_of(row.case), row.case.stack), trace)
     return found
 
 
 def _own() -> list[Reading]:
-    """Our own readings. They are of two steps, as the trace is."""
+    """Our own readings, each with both predictions."""
     return [_reading(item, kind) for item in measured() for kind in KINDS]
 
 
 def _reading(item: Measured, kind: str) -> Reading:
     found = item.calibration.phases
     sizes = {"allocated": found.allocated, "reserved": found.reserved, "device": found.device}
-    return reading(f"{item.file}: {item.title}", kind, sizes[kind], item.formula, None)
+    return reading(f"{item.file}: {item.title}", kind, sizes[kind], item.formula, item.trace)
 
 
 def _print_readings(found: Sequence[Reading]) -> None:
@@ -113,8 +113,8 @@ def _report(drawn: Drawn) -> None:
     for item in sorted(drawn.done, key=lambda item: -abs(item.error))[:WORST]:
         print(f"\n{item.error:+.1%} {described(item.case)}")
         print(f"   {_phases(item)}")
-        for size, count, what in item.trace.live[:10]:
-            print(f"   {gib(size):>8} {count:4d} {what}")
+        for live in item.trace.live[:10]:
+            print(f"   {gib(live.size):>8} {live.count:4d} {live.part} {live.module} {live.tensor} {live.op}")
     print(f"\n{len(drawn.done)} traced, {len(drawn.refused)} not")
     print(
         f"formula {median(item.weighed_in for item in drawn.done) * 1e3:.2f} ms, "
@@ -123,8 +123,8 @@ def _report(drawn: Drawn) -> None:
 
 
 def _phases(item: Compared) -> str:
-    formula = {name: getattr(item.formula.phases, name) for name in item.trace.phases}
-    return ", ".join(f"{name} {gib(formula[name])} for {gib(size)}" for name, size in item.trace.phases.items())
+    pairs = {name: (getattr(item.formula.phases, name), getattr(item.trace.phases, name)) for name in TRACED}
+    return ", ".join(f"{name} {gib(ours)} for {gib(traced)}" for name, (ours, traced) in pairs.items())
 
 
 def gib(size: int) -> str:

@@ -13,49 +13,62 @@ from msgspec import Struct
 
 from bench.memory_cases import BENCH, Case, plan_of
 from bench.memory_errors import HEAD, Errors, cells, errors, table
-from bench.memory_peaks import Peaks, peaks
 from bench.memory_traces import CACHE, Traced, recording_of
 from compiler.memory import weigh
+from compiler.memory.allocator import cublas
+from compiler.trace.exact import DIVISIONS
+from compiler.trace.footprint import footprint
+from compiler.trace.traced import Traced as Read
+from compiler.trace.traced import read
 from schemas.footprint import Footprint
+from schemas.plan import Plan
 
-MEMORY: Final = BENCH.parent / "compiler" / "memory"
+COMPILER: Final = BENCH.parent / "compiler"
 READING: Final = (
-    BENCH / "memory_peaks.py",
-    *(MEMORY / name for name in ("allocator.py", "segments.py", "device_blocks.py", "expandable.py", "stacks.json")),
+    *(COMPILER / "trace" / f"{name}.py" for name in ("traced", "peak", "parts", "live", "exact")),
+    *(COMPILER / "memory" / f"{name}.py" for name in ("segments", "device_blocks", "expandable")),
 )
 """Files that decide what is read off a recording."""
+TRACED: Final = ("step", "optimizer", "eval")
+"""Phases that are traced whole. Loading ends in the trace's first moment: what comes before is the formula's."""
 
 
 class Compared(Struct, frozen=True):
     """A case with both answers. `traced_in`, `weighed_in`: seconds."""
 
     case: Case
-    trace: Peaks
+    trace: Footprint
     formula: Footprint
     traced_in: float
     weighed_in: float
 
     @property
     def error(self) -> float:
-        """Of the formula's allocated peak, relative to the trace's."""
-        return self.formula.allocated / self.trace.allocated - 1
+        """Of the formula's allocated peak, relative to the trace's, over the phases that both know."""
+        return peak(self.formula) / peak(self.trace) - 1
+
+
+def peak(found: Footprint) -> int:
+    """The most live bytes of the phases that are traced."""
+    return max(getattr(found.phases, phase) for phase in TRACED)
 
 
 def compare(traced: Traced) -> Compared:
-    """Weigh a traced case."""
-    case = traced.case
-    plan = plan_of(case)
+    """Weigh a traced case by both."""
+    case, plan = traced.case, plan_of(traced.case)
     start = perf_counter()
     formula = weigh(plan, case.stack)
     took = perf_counter() - start
-    return Compared(case, _peaks(traced), formula, traced.seconds, took)
+    return Compared(case, footprint(plan, case.stack, _read(traced, plan)), formula, traced.seconds, took)
 
 
-def _peaks(traced: Traced) -> Peaks:
-    kept = CACHE / "peaks" / f"{traced.key}.{traced.code}.{_reading()}.json"
+def _read(traced: Traced, plan: Plan) -> Read:
+    """A recording read, kept for the next time."""
+    kept = CACHE / "read" / f"{traced.key}.{traced.code}.{_reading()}.json"
     if kept.exists():
-        return msgspec.json.decode(kept.read_bytes(), type=Peaks)
-    found = peaks(recording_of(traced), plan_of(traced.case), traced.case.stack)
+        return msgspec.json.decode(kept.read_bytes(), type=Read)
+    divisions = DIVISIONS.get(traced.case.stack, 0)
+    found = read(recording_of(traced), plan.facts.vocab, cublas(plan.gpu), divisions, {})
     kept.parent.mkdir(exist_ok=True)
     kept.write_bytes(msgspec.json.encode(found))
     return found

@@ -7,103 +7,108 @@ from statistics import median
 
 from msgspec import Struct
 
-from bench.memory_compare import Compared
-from bench.memory_errors import HEAD, Errors, cells, errors, table
+from bench.memory_errors import HEAD, cells, errors, table
 from bench.memory_published import Published
 from schemas.facts import GIB
 from schemas.footprint import Footprint
 
 KINDS = ("allocated", "reserved", "device")
+METHODS = ("trace", "formula")
 
 
-class Reading(Struct, frozen=True):
-    """One reading in bytes, the predictions of its kind, and the formula's interval for that kind.
+class Prediction(Struct, frozen=True):
+    """What one method says about one kind of reading, in bytes.
 
     The interval is about what the driver reports; of reserved memory it is that without the context. Live tensors have
-    none of their own.
+    none of their own. `width`: of the interval, as a share of what the driver is said to report.
     """
 
-    name: str
-    kind: str
-    measured: float
-    formula: int
-    trace: int | None
+    size: int
     low: int
     high: int
     width: float
     confidence: str
 
-    @property
-    def error(self) -> float:
-        """Of the formula."""
-        return self.formula / self.measured - 1
 
-    @property
-    def trace_error(self) -> float | None:
-        """Of the trace."""
-        return None if self.trace is None else self.trace / self.measured - 1
+class Reading(Struct, frozen=True):
+    """One reading in bytes, and what each method says: "trace" only where there is one, "formula" always."""
+
+    name: str
+    kind: str
+    measured: float
+    predicted: dict[str, Prediction]
+
+    def error(self, method: str) -> float:
+        """Of that method."""
+        return self.predicted[method].size / self.measured - 1
 
 
-def readings(row: Published, formula: Footprint, compared: Compared | None) -> Iterator[Reading]:
+def readings(row: Published, formula: Footprint, trace: Footprint | None) -> Iterator[Reading]:
     """The readings of a published row."""
-    traced = {"allocated": compared.trace.allocated, "reserved": compared.trace.reserved} if compared else {}
     for kind, size in row.readings.items():
-        yield reading(row.row, kind, size * GIB, formula, traced.get(kind))
+        yield reading(row.row, kind, size * GIB, formula, trace)
 
 
-def reading(name: str, kind: str, measured: float, formula: Footprint, trace: int | None) -> Reading:
+def reading(name: str, kind: str, measured: float, formula: Footprint, trace: Footprint | None) -> Reading:
     """One reading beside its predictions."""
-    outside = formula.parts.context if kind == "reserved" else 0
-    return Reading(
-        name=name,
-        kind=kind,
-        measured=measured,
-        formula={"allocated": formula.allocated, "reserved": formula.reserved, "device": formula.device}[kind],
-        trace=trace,
-        low=formula.low - outside,
-        high=formula.high - outside,
-        width=(formula.high - formula.low) / formula.device,
-        confidence=formula.confidence,
-    )
+    found = {"trace": trace, "formula": formula}
+    return Reading(name, kind, measured, {method: _of(kind, each) for method, each in found.items() if each})
+
+
+def _of(kind: str, found: Footprint) -> Prediction:
+    outside = found.parts.context if kind == "reserved" else 0
+    size = {"allocated": found.allocated, "reserved": found.reserved, "device": found.device}[kind]
+    width = (found.high - found.low) / found.device
+    return Prediction(size, found.low - outside, found.high - outside, width, found.confidence)
 
 
 def error_table(found: Sequence[Reading]) -> str:
-    """Errors by kind of reading, of the trace and of the formula."""
+    """Errors by kind of reading and method."""
     rows: list[tuple[str, ...]] = []
     for kind in KINDS:
-        each = [item for item in found if item.kind == kind]
-        rows += _row(f"{kind}, trace", errors(item.trace_error for item in each if item.trace_error is not None))
-        rows += _row(f"{kind}, formula", errors(item.error for item in each))
+        for method in METHODS:
+            summed = errors(item.error(method) for item in found if item.kind == kind and method in item.predicted)
+            rows += [(f"{kind}, {method}", *cells(summed))] if summed else []
     return table(("", *HEAD), rows)
 
 
-def _row(name: str, summed: Errors | None) -> Iterator[tuple[str, ...]]:
-    if summed:
-        yield (name, *cells(summed))
-
-
-def interval_table(found: Iterable[Reading]) -> str:
+def interval_table(found: Sequence[Reading]) -> str:
     """How often the interval holds what was reserved or reported, and how wide it is."""
-    judged = [item for item in found if item.kind != "allocated"]
     rows: list[tuple[str, ...]] = []
-    for name in ("high", "medium", "low"):
-        each = [item for item in judged if item.confidence == name]
-        if each:
-            inside = sum(item.low <= item.measured <= item.high for item in each)
-            under = sum(item.measured <= item.high for item in each)
-            width = median(item.width for item in each)
-            rows.append((name, str(len(each)), f"{inside} of {len(each)}", f"{under} of {len(each)}", f"{width:.0%}"))
-    return table(("confidence", "n", "inside", "not above", "median width of the interval / device"), rows)
+    for method in METHODS:
+        for confidence in ("high", "medium", "low"):
+            each = [
+                (item.measured, item.predicted[method])
+                for item in found
+                if item.kind != "allocated"
+                and method in item.predicted
+                and item.predicted[method].confidence == confidence
+            ]
+            rows += [(f"{method}, {confidence} confidence", *_coverage(each))] if each else []
+    return table(("", "n", "inside", "not above", "median width of the interval / device"), rows)
+
+
+def _coverage(each: Sequence[tuple[float, Prediction]]) -> tuple[str, ...]:
+    inside = sum(said.low <= measured <= said.high for measured, said in each)
+    under = sum(measured <= said.high for measured, said in each)
+    width = median(said.width for _, said in each)
+    return (str(len(each)), f"{inside} of {len(each)}", f"{under} of {len(each)}", f"{width:.0%}")
 
 
 def reading_table(found: Iterable[Reading]) -> str:
     """Every reading."""
-    head = ("run", "reading", "GiB", "trace", "formula", "interval")
+    head = ("run", "reading", "GiB", *(name for method in METHODS for name in (method, f"interval of the {method}")))
     return table(head, (_line(item) for item in found))
 
 
 def _line(item: Reading) -> tuple[str, ...]:
-    trace = "–" if item.trace is None else f"{item.trace / GIB:.2f} ({item.trace_error:+.1%})"
-    formula = f"{item.formula / GIB:.2f} ({item.error:+.1%})"
-    between = "–" if item.kind == "allocated" else f"{item.low / GIB:.2f} to {item.high / GIB:.2f}, {item.confidence}"
-    return (item.name, item.kind, f"{item.measured / GIB:.2f}", trace, formula, between)
+    shown = (cell for method in METHODS for cell in _said(item, method))
+    return (item.name, item.kind, f"{item.measured / GIB:.2f}", *shown)
+
+
+def _said(item: Reading, method: str) -> tuple[str, str]:
+    said = item.predicted.get(method)
+    if said is None:
+        return ("–", "–")
+    between = "–" if item.kind == "allocated" else f"{said.low / GIB:.2f} to {said.high / GIB:.2f}, {said.confidence}"
+    return (f"{said.size / GIB:.2f} ({item.error(method):+.1%})", between)

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from bench.memory_cases import BENCH, described
-from bench.memory_compare import Compared, class_table
+from bench.memory_compare import Compared, class_table, peak
 from bench.memory_errors import table
 from bench.memory_judge import Reading, error_table, interval_table, reading_table
 from bench.memory_published import Published
@@ -144,8 +144,10 @@ def _worst(done: Sequence[Compared]) -> str:
 
 
 def _bad(item: Compared) -> tuple[str, ...]:
-    largest = "; ".join(f"{size / GIB:.2f} {what}" for size, _, what in item.trace.live[:4])
-    return (f"{item.error:+.1%}", f"{item.trace.allocated / GIB:.2f}", described(item.case), largest)
+    largest = "; ".join(
+        f"{live.size / GIB:.2f} {live.part} {live.module} {live.tensor}" for live in item.trace.live[:4]
+    )
+    return (f"{item.error:+.1%}", f"{peak(item.trace) / GIB:.2f}", described(item.case), largest)
 
 
 def _published(content: Content) -> str:

@@ -14,9 +14,11 @@ from bench.memory_cases import BENCH
 from bench.memory_plans import CPU, a_plan, card, facts
 from compiler.hardware import of_driver
 from compiler.memory import weigh
+from compiler.trace.exact import weigh_exact
+from compiler.trace.untraceable import UntraceableError
 from schemas.calibration import Calibration
 from schemas.facts import Gpu
-from schemas.footprint import Footprint
+from schemas.footprint import Footprint, Stack
 from schemas.method_plan import MethodPlan
 from schemas.plan import Plan
 
@@ -29,12 +31,13 @@ NOMINAL: Final = 1.02
 
 
 class Measured(Struct, frozen=True):
-    """One line: where it is from, what was read, and the formula's answer today."""
+    """One line: where it is from, what was read, and today's answers. `trace` is None where the run has none."""
 
     file: str
     calibration: Calibration
     plan: Plan
     formula: Footprint
+    trace: Footprint | None
 
     @property
     def title(self) -> str:
@@ -44,13 +47,22 @@ class Measured(Struct, frozen=True):
         return f"{model} {plan.method.kind} {self.calibration.stack}, {rows} x {plan.data.max_length}"
 
 
-def measured(folder: Path = FOLDER) -> Iterator[Measured]:
+def measured(folder: Path = FOLDER, *, traced: bool = True) -> Iterator[Measured]:
     """Every line of every file."""
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             calibration = msgspec.json.decode(line, type=Calibration)
             plan = plan_of(calibration)
-            yield Measured(path.name, calibration, plan, weigh(plan, calibration.stack))
+            stack = calibration.stack
+            yield Measured(path.name, calibration, plan, weigh(plan, stack), _trace(plan, stack) if traced else None)
+
+
+def _trace(plan: Plan, stack: Stack) -> Footprint | None:
+    """As `ftc plan --exact` does it, kept in the user's cache."""
+    try:
+        return weigh_exact(plan, stack, print)
+    except UntraceableError:
+        return None
 
 
 def plan_of(calibration: Calibration) -> Plan:

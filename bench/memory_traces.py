@@ -14,22 +14,24 @@ from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from bench.memory_cases import BENCH, Case, config_of, plan_of
+from compiler.trace.recording import Recording
 
 CACHE: Final = BENCH / ".cache"
 TRACE: Final = BENCH.parent / "compiler" / "trace"
 DECIDING: Final = (
-    *sorted(path for path in TRACE.glob("*.py") if path.name != "footprint.py"),
+    *(TRACE / f"{name}.py" for name in ("kernels", "flash", "model", "offloaded", "optimizers", "quantised")),
+    *(TRACE / f"{name}.py" for name in ("recorder", "recording", "run", "step")),
     BENCH.parent / "compiler" / "memory" / "stacks.json",
     BENCH.parent / "backends" / "native" / "model.py",
 )
-"""Files that decide what is recorded. (What is read from `compiler.memory` besides, shapes of a batch and whether
-there is autocast, is not among them: they change with every touch of the formula.)"""
+"""Files that decide what is recorded. (What a trace takes from `compiler.memory` besides, the shape of a batch and
+whether there is autocast, is not among them: those files change with every touch of the formula.)"""
 LIBRARIES: Final = ("torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes")
 LIMIT: Final = 240
 """Seconds that one trace may take."""
@@ -72,10 +74,8 @@ def traces(cases: Sequence[Case], *, workers: int, again: bool = False, stale: b
         yield from pool.imap_unordered(_trace, missing)
 
 
-def recording_of(traced: Traced) -> Any:
-    """The recording of a traced case, a `compiler.trace.recorder.Recording`."""
-    from compiler.trace.recording import Recording
-
+def recording_of(traced: Traced) -> Recording:
+    """The recording of a traced case."""
     return msgspec.msgpack.decode(zlib.decompress(traced.file.read_bytes()), type=Recording)
 
 

@@ -14,20 +14,15 @@ from bench.memory_cases import FAMILIES, draw, plan_of
 from bench.memory_compare import CLASSES, Compared
 from bench.memory_errors import errors
 from bench.memory_judge import reading
-from bench.memory_peaks import Peaks, peaks
 from bench.memory_results import measured
 from compiler.lock import plan_data
 from compiler.memory import weigh
-from compiler.memory.allocator import cublas
 from compiler.memory.measured_plan import differences
-from compiler.trace.recording import Allocation, Recording
 from schemas.calibration import Calibration, Predicted, Readings
 from schemas.calibration import Measured as Where
 from schemas.calibration import Reading as Read
 from schemas.facts import GIB
 from schemas.plan import Plan
-
-MIB = 1 << 20
 
 
 def test_a_seed_always_gives_the_same_cases_and_another_seed_others() -> None:
@@ -42,8 +37,8 @@ def test_every_case_is_a_plan_that_can_be_weighed() -> None:
 
 def test_200_cases_have_some_of_every_class() -> None:
     cases = draw(1, 200)
-    nothing = Peaks(1, 1, {}, ())
-    found = [Compared(case, nothing, weigh(plan_of(case), case.stack), 0.0, 0.0) for case in cases]
+    weighed = [weigh(plan_of(case), case.stack) for case in cases]
+    found = [Compared(case, each, each, 0.0, 0.0) for case, each in zip(cases, weighed, strict=True)]
     counts = {name: sum(map(belongs, found)) for name, belongs in CLASSES.items() if "confidence" not in name}
     assert {name: count for name, count in counts.items() if count < 5} == {}
     assert {case.family for case in cases} == set(FAMILIES)
@@ -62,22 +57,11 @@ def test_no_errors_are_no_summary() -> None:
     assert errors([]) is None
 
 
-def test_peaks_of_a_recording_are_by_phase_and_rounded_as_torch_does() -> None:
-    kept = Allocation(1000, "", "", "float32", (250,), "load", "weights")
-    passing = Allocation(MIB, "aten.mm.default", "lm_head", "float32", (512, 512), "step")
-    recording = Recording([kept, passing], [0, 1, -2], [(1, "step")])
-    plan = a_plan()
-    found = peaks(recording, plan, "native")
-    assert found.phases == {"load": 1024, "step": 1024 + MIB + cublas(plan.gpu)}
-    assert found.allocated == found.phases["step"]
-    assert found.reserved >= found.allocated
-    assert found.live[0][2] == "aten.mm.default lm_head float32[512, 512]"
-
-
 def test_the_interval_of_reserved_memory_leaves_the_context_out() -> None:
     footprint = weigh(a_plan(), "peft")
     reserved, device = (reading("row", kind, GIB, footprint, None) for kind in ("reserved", "device"))
-    assert device.high - reserved.high == footprint.parts.context
+    outside = device.predicted["formula"].high - reserved.predicted["formula"].high
+    assert outside == footprint.parts.context
 
 
 def a_calibration(plan: Plan) -> Calibration:
@@ -108,7 +92,7 @@ def test_a_line_of_our_own_readings_is_weighed_as_the_plan_that_was_measured(tmp
         plan = a_plan("Qwen/Qwen2.5-0.5B", method, micro=4, accumulation=2, length=1024, loss="chunked")
         line = msgspec.json.encode(a_calibration(plan))
         (tmp_path / "a100-80gb.jsonl").write_bytes(line + b"\n")
-        (item,) = measured(tmp_path)
+        (item,) = measured(tmp_path, traced=False)
         assert differences(item.plan, item.calibration) == ()
         assert item.plan.gpu is not None and item.plan.gpu.name == "a100-80gb"
         assert item.formula.allocated == weigh(plan, "native").allocated

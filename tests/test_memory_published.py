@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from plans import a_plan, card, facts, full, lora
+from plans import a_plan, facts, full, lora
 
 from bench.memory_cases import plan_of
 from bench.memory_judge import Reading, readings
@@ -20,7 +20,7 @@ from schemas.footprint import Stack
 
 ROWS = {row.row: row for row in published()}
 EXPRESSIBLE = {name: row for name, row in ROWS.items() if row.case is not None}
-LLAMA, MIXTRAL = "meta-llama/Llama-3.1-8B", "mistralai/Mixtral-8x7B-v0.1"
+LLAMA, SMALL, MIXTRAL = "meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.2-1B", "mistralai/Mixtral-8x7B-v0.1"
 QUICK = "canifinetune/Qwen__Qwen2.5-0.5B-Instruct_qlora_s1024_b1_r16_steps3"
 MATHS = "canifinetune/Qwen__Qwen2.5-1.5B-Instruct_qlora_s1024_b1_r16_steps3_nockpt"
 STACKS: tuple[Stack, ...] = ("native", "axolotl", "llamafactory", "unsloth", "peft")
@@ -34,13 +34,10 @@ def judged(row: Published) -> list[Reading]:
 
 def traced(row: Published) -> float:
     """The trace's peak of live tensors, relative to the one that was read."""
-    from bench.memory_cases import config_of
-    from bench.memory_peaks import peaks
-    from compiler.trace.run import record
+    from compiler.trace.exact import weigh_exact
 
     assert row.case is not None
-    plan = plan_of(row.case)
-    found = peaks(record(plan, row.case.stack, config_of(row.case)), plan, row.case.stack)
+    found = weigh_exact(plan_of(row.case), row.case.stack, print)
     return found.allocated / GIB / row.readings["allocated"] - 1
 
 
@@ -48,7 +45,7 @@ def traced(row: Published) -> float:
 
 
 def test_the_formula_is_within_3_percent_of_half_the_published_peaks_and_6_of_all() -> None:
-    errors = [item.error for row in EXPRESSIBLE.values() for item in judged(row) if item.kind == "allocated"]
+    errors = [item.error("formula") for row in EXPRESSIBLE.values() for item in judged(row) if item.kind == "allocated"]
     assert len(errors) >= 20
     assert median(map(abs, errors)) <= 0.03
     assert max(map(abs, errors)) <= 0.06
@@ -81,9 +78,10 @@ def test_the_trace_is_within_6_percent_of_every_published_peak(row: Published) -
 def test_published_reserved_memory_is_in_the_interval() -> None:
     found = [item for row in EXPRESSIBLE.values() for item in judged(row) if item.kind == "reserved"]
     assert len(found) == 11
-    assert sum(item.measured <= item.high for item in found) == len(found)
-    assert sum(item.low <= item.measured for item in found) >= 0.9 * len(found)
-    assert median(abs(item.error) for item in found) <= 0.08
+    said = [(item.measured, item.predicted["formula"]) for item in found]
+    assert all(measured <= each.high for measured, each in said)
+    assert sum(each.low <= measured for measured, each in said) >= 0.9 * len(found)
+    assert median(abs(item.error("formula")) for item in found) <= 0.08
 
 
 @settings(max_examples=25, deadline=None)
@@ -122,14 +120,13 @@ def test_bitsandbytes_leaves_the_experts_of_mixtral_in_16_bit(stack: Stack) -> N
 
 
 def test_accumulation_costs_2_bytes_a_parameter_in_full_fine_tuning_and_nothing_in_lora() -> None:
-    known = facts(LLAMA)
-    large = card(1000)
+    """Where the peak is while activations are kept, and not at the end of the backward pass, when gradients are there
+    in any case."""
+    known = facts(SMALL)
     for method, expected in ((full(), 2 * known.params), (lora(known, 16), 0)):
-        once, often = (
-            weigh(a_plan(LLAMA, method, accumulation=count, loss="full", gpu=large), "native").phases.step
-            for count in (1, 4)
-        )
-        assert abs(often - once - expected) < 0.025 * known.params
+        plans = (a_plan(SMALL, method, packing=False, checkpointing=False, accumulation=count) for count in (1, 4))
+        once, often = (weigh(plan, "native").phases.step for plan in plans)
+        assert abs(often - once - expected) < 0.05 * known.params
 
 
 def test_a_published_row_without_its_harness_habit_is_a_tenth_too_small() -> None:
