@@ -50,10 +50,16 @@ class Run(Struct, frozen=True):
     @property
     def title(self) -> str:
         """In words."""
-        method = f"{self.method}, rank {self.rank}, {self.targets}" if self.method != "full" else "full"
-        wide = f" in {self.weights_dtype}" if self.method == "full" else ""
         cards = f"{self.count} x {self.gpu}" if self.count > 1 else self.gpu
-        return f"{self.model.rpartition('/')[2]}, {method}{wide}, {self.length} tokens, {cards}"
+        return f"{self.model.rpartition('/')[2]}, {self._trained}, {self.length} tokens, {cards}"
+
+    @property
+    def _trained(self) -> str:
+        if self.method == "full":
+            return f"full in {self.weights_dtype}"
+        modules = {"all": "every layer", "attention": "attention", "q": "q_proj"}[self.targets]
+        kept = "" if self.adapter_dtype == "float32" else f" in {self.adapter_dtype}"
+        return f"{self.method} of rank {self.rank}{kept} on {modules}"
 
 
 class Claim(Struct, frozen=True):
