@@ -13,7 +13,7 @@ from compiler.memory.allocator import SMALL, context
 from compiler.memory.loss import computed_loss
 from compiler.memory.phases import lay_out
 from compiler.memory.stacks import Profile, profile
-from compiler.memory.verdict import verdict
+from compiler.memory.verdict import assumed_layout, verdict
 from compiler.trace.interval import CONTEXT, GAP, SPREAD, VARIED, doubts, varied
 from compiler.trace.traced import Traced, total
 from schemas.facts import GIB
@@ -40,7 +40,7 @@ def footprint(plan: Plan, stack: Stack, traced: Traced) -> Footprint:
     allocated = total(by_phase[peak])
     replayed = traced.expandable if facts.expandable_segments else traced.plain
     reserved = max(replayed.reserved + ground.buffers, allocated)
-    low, high = _interval(plan, facts, traced, ground, allocated=allocated, reserved=reserved)
+    low, high = _interval(plan, facts, ground, allocated=allocated, reserved=reserved)
     confidence, against = doubts(plan, facts)
     return replace(
         formula,
@@ -71,17 +71,14 @@ def _by_phase(traced: Traced, formula: Footprint, buffers: int) -> dict[str, Par
     return {"load": before if total(before) > total(there) else there, **found}
 
 
-def _interval(
-    plan: Plan, facts: Profile, traced: Traced, ground: _Ground, *, allocated: int, reserved: int
-) -> tuple[int, int]:
+def _interval(plan: Plan, facts: Profile, ground: _Ground, *, allocated: int, reserved: int) -> tuple[int, int]:
     """Low and high for what the driver reports."""
     shrink, grow = SPREAD[doubts(plan, facts)[0]]
-    least = max(min(traced.plain.reserved, traced.expandable.reserved) + ground.buffers - allocated, 0)
     logits = 4 * plan.facts.vocab * plan.training.micro_batch_size * plan.data.max_length
     more = VARIED * logits if varied(plan, facts) else 0
-    low = int(allocated * shrink) + int(least * GAP[0]) + int(ground.context * CONTEXT[0])
-    high = int(allocated * grow) + int((reserved - allocated) * GAP[1]) + more + SMALL
-    return low, high + int(ground.context * CONTEXT[1])
+    low = int(allocated * shrink) + int((reserved - allocated) * GAP[0]) + int(ground.context * CONTEXT[0])
+    high = int(allocated * grow) + int((reserved - allocated) * GAP[1]) + int(ground.context * CONTEXT[1])
+    return low, high + more + SMALL
 
 
 def _said(plan: Plan, facts: Profile, traced: Traced) -> Iterator[str]:
@@ -116,5 +113,7 @@ def _emulated(plan: Plan, facts: Profile) -> Iterator[str]:
         yield "offloaded activations leave and come back as TRL's do"
     if training.optimizer.startswith("paged"):
         yield "paged optimizer state lies in managed memory, which is not counted"
+    if plan.lora and assumed_layout(plan):
+        yield f"adapters: names of {plan.facts.family}'s modules are assumed; where it has others, on all linear layers"
     if plan.model.tokens.add:
         yield "rows for new tokens were not traced"

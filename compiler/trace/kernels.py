@@ -257,6 +257,19 @@ def _attention_gradient(recorder: Recorder, func: Any, *args: Any, **named: Any)
 
 EMULATED[torch.ops.aten._scaled_dot_product_flash_attention_backward.default] = _attention_gradient
 EMULATED[torch.ops.aten._scaled_dot_product_efficient_attention_backward.default] = _attention_gradient
+
+
+def _grouped(_: Recorder, func: Any, one: torch.Tensor, other: torch.Tensor, offs: Any = None, *rest: Any) -> Any:
+    """Experts' products: CUDA has a slower path for other types than bfloat16, with the same tensors; fake ones have
+    none."""
+    if one.dtype == torch.bfloat16:
+        return func(one, other, offs, *rest)
+    if one.ndim == other.ndim == 2:
+        return one.new_empty((offs.numel(), one.shape[0], other.shape[1]))
+    return one.new_empty((*one.shape[-2:-1], other.shape[-1]))
+
+
+EMULATED[torch.ops.aten._grouped_mm.default] = _grouped
 EMULATED[torch.ops.aten.add.Tensor] = _accumulated
 EMULATED[torch.ops.aten._local_scalar_dense.default] = _scalar
 EMULATED[torch.ops.aten.index.Tensor] = _chosen

@@ -5,18 +5,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import torch
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.integrations.neftune import activate_neftune
+from transformers.pytorch_utils import Conv1D
 
 from backends.native.model import ATTENTION, ModelError, choose_trained
 from compiler.memory.stacks import Profile
+from compiler.memory.verdict import assumed_layout
 from compiler.trace.untraceable import UntraceableError
 from schemas.method_plan import FullPlan, Ia3Plan, LoraPlan, PrefixPlan, PromptPlan, PTuningPlan
 from schemas.plan import Plan
+
+LINEAR: Final = (torch.nn.Linear, Conv1D)
 
 
 def build_model(plan: Plan, stack: Profile, config: Mapping[str, object]) -> Any:
@@ -75,7 +79,7 @@ def _with_method(base: Any, plan: Plan) -> Any:
     """What is trained, by the native run's own code; methods that it has not yet, by PEFT's configuration."""
     if isinstance(plan.method, LoraPlan | FullPlan):
         try:
-            return choose_trained(base, _as_native(plan))
+            return choose_trained(base, _as_native(plan, base))
         except ModelError as error:
             raise UntraceableError(str(error)) from error
     from peft import get_peft_model
@@ -84,13 +88,28 @@ def _with_method(base: Any, plan: Plan) -> Any:
     return get_peft_model(base, _peft_config(plan))
 
 
-def _as_native(plan: Plan) -> dict[str, Any]:
+def _as_native(plan: Plan, base: Any) -> dict[str, Any]:
     from compiler.lock import plan_data
 
     data: Any = plan_data(plan)
     if data["method"].get("init") in ("pissa", "olora", "loftq"):
         data["method"]["init"] = "default"  # another content of the same matrices
+    if isinstance(plan.method, LoraPlan) and assumed_layout(plan):
+        data["method"]["target_modules"] = _present(base, plan.method.target_modules)
     return data
+
+
+def _present(base: Any, wanted: tuple[str, ...] | str) -> list[str] | str:
+    """The modules that carry adapters. Where the model's layout is assumed, a default may name what it does not have:
+    then all its linear layers do."""
+    if isinstance(wanted, str):
+        return wanted
+    named = [f".{name}" for items in (base.named_modules(), base.named_parameters()) for name, _ in items]
+    if all(any(name.endswith(f".{item}") for name in named) for item in wanted):
+        return list(wanted)
+    head = base.get_output_embeddings()
+    linear = (name for name, module in base.named_modules() if isinstance(module, LINEAR) and module is not head)
+    return sorted({name.rpartition(".")[2] for name in linear})
 
 
 def _peft_config(plan: Plan) -> Any:
