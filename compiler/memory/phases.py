@@ -9,7 +9,8 @@ from compiler.memory.allocator import cublas
 from compiler.memory.batch import Batch, batch
 from compiler.memory.loss import held_logits
 from compiler.memory.optimizer import PAGED, state, workspace
-from compiler.memory.passes import Passes, evaluating, passes, training
+from compiler.memory.passes import Passes, passes
+from compiler.memory.passes.moments import Where
 from compiler.memory.passes.tape import Bytes
 from compiler.memory.precision import Precision, precision
 from compiler.memory.sharding import Sharding, sharding
@@ -105,29 +106,31 @@ def load(run: Run) -> Moment:
 
 
 def step(run: Run) -> tuple[Moment, ...]:
-    """The moments of forward and backward that can be the largest, and the last gradient's: the embedding's."""
-    whole = tuple(_passing(run, moment, where) for moment, where in training(run.passes))
-    return (*whole, _last_gradient(run))
+    """The largest moments of forward and backward, one of each place, and the last gradient's: the embedding's."""
+    found: dict[Where, tuple[float, Bytes]] = {}
+    for moment, where in run.passes.moments.training:
+        size = run.passes.total(moment)
+        if where not in found or size > found[where][0]:
+            found[where] = size, moment
+    return (*(_passing(run, moment, where) for where, (_, moment) in found.items()), _last_gradient(run))
 
 
-def _passing(run: Run, moment: Bytes, where: str) -> Moment:
+def _passing(run: Run, moment: Bytes, where: Where) -> Moment:
     """What is always there, and what a pass adds. Gradients of earlier passes are there throughout; else those of the
     layers walked back already, which near the first layer are all but its own and the embedding's."""
     waiting = _head_gradient(run) if where in ("last", "first") else 0
     if run.plan.accumulation > 1:
         gradients = run.gradients + (waiting if run.plan.facts.tied else 0)
     elif where == "first":
-        gradients = max(run.gradients - moment.gradient - _embedding_gradient(run), 0)
+        gradients = max(run.gradients - int(moment.gradient) - _embedding_gradient(run), 0)
     else:
         gradients = waiting
-    tokens = run.work.tokens
-    return _moment(
-        run,
-        gradients=int(gradients + moment.gradient),
-        activations=int(tokens * (moment.token + run.work.length * moment.pair)),
-        logits=int(tokens * moment.logit),
-        workspace=int(moment.whole),
-    )
+    return replace(_adding(run, run.passes, moment), gradients=gradients + int(moment.gradient))
+
+
+def _adding(run: Run, work: Passes, moment: Bytes) -> Moment:
+    """What is always there, and what a pass adds, but for gradients."""
+    return _moment(run, activations=work.activations(moment), logits=work.logits(moment), workspace=int(moment.whole))
 
 
 def optimizer(run: Run) -> Moment:
@@ -143,9 +146,8 @@ def evaluate(run: Run) -> Moment:
     if plan.evaluation.every is None or plan.data.validation is None:
         return Moment()
     work = batch(plan, plan.evaluation.batch_size, run.stack)
-    held = replace(run, work=work, passes=passes(plan, run.stack, run.precision, work))
-    found = (_passing(held, moment, "eval") for moment in evaluating(held.passes))
-    return max((replace(item, gradients=0) for item in found), key=lambda item: item.total)
+    watched = passes(plan, run.stack, run.precision, work)
+    return _adding(run, watched, max(watched.moments.evaluating, key=watched.total))
 
 
 def host_ram(run: Run) -> int:
@@ -159,7 +161,7 @@ def host_ram(run: Run) -> int:
     if _state_away(plan, run.layout):
         total += int((_state(plan, run.groups, run.layout) * plan.devices + sum(g.size for g in run.groups)) * share)
     if plan.training.gradient_checkpointing == "offload":
-        total += int(plan.facts.layers * run.passes.boundary.token * run.work.tokens) * plan.hardware.count
+        total += int(plan.facts.layers * run.passes.moments.boundary.token * run.work.tokens) * plan.hardware.count
     return total + (files if plan.output.merge else 0)
 
 
@@ -175,7 +177,7 @@ def _last_gradient(run: Run) -> Moment:
     beside = run.plan.accumulation > 1 or tied
     late = max(group.largest * group.width for group in run.groups) if beside else 0
     late *= 2 if tied and run.plan.accumulation > 1 else 1
-    incoming = int(run.work.tokens * run.passes.boundary.token)
+    incoming = int(run.work.tokens * run.passes.moments.boundary.token)
     return _moment(run, gradients=run.gradients, activations=incoming, workspace=late)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from msgspec import Struct
 
 from compiler.memory.passes.adapters import project
 from compiler.memory.passes.operators import cast, rms_norm, scale, squash
 from compiler.memory.passes.projection import Matrix, Projection, weight_gradient
-from compiler.memory.passes.tape import LOGIT, NONE, TOKEN, WHOLE, Bytes, Grad, Kind, Tape, Tensor, largest
+from compiler.memory.passes.tape import LOGIT, NONE, TILE, TOKEN, WHOLE, Bytes, Grad, Kind, Tape, Tensor, largest
 from schemas.recipe import Loss
 
 STATISTICS = 7 * 4
@@ -15,8 +17,7 @@ STATISTICS = 7 * 4
 
 
 class Head(Struct, frozen=True):
-    """`matrix`: the output head. `tile`: bytes a token of the logits that a chunked loss holds at once. `slice`: bytes
-    of the part of a float32 head that it casts at once.
+    """`matrix`: the output head. `slice`: bytes of the part of a float32 head that a chunked loss casts at once.
 
     `indexed`: whether trained positions are copied out before (TRL). `widened`: whether what the model gives out
     becomes float32 (accelerate, under autocast). `held`: whether the loop keeps the logits until its step has ended.
@@ -26,7 +27,6 @@ class Head(Struct, frozen=True):
     stream: int
     matrix: Matrix
     loss: Loss
-    tile: float
     slice: float
     softcap: bool
     wide_norms: bool
@@ -46,6 +46,7 @@ class HeadCost(Struct, frozen=True):
     unkept: tuple[Bytes, ...]
 
 
+@lru_cache(maxsize=256)
 def head_cost(head: Head) -> HeadCost:
     """What the head and the loss cost."""
     tape = Tape()
@@ -93,9 +94,10 @@ def _chunked(tape: Tape, hidden: Tensor, head: Head) -> Tensor:
         tape.temporary(TOKEN, 16)
         given = copy_out(tape, hidden)
         tape.drop(hidden)
-    tape.temporary(LOGIT, head.tile + STATISTICS)
+    tape.temporary(TILE, 1)
+    tape.temporary(LOGIT, STATISTICS)
     loss = tape.new(TOKEN, 0, 4, wants=True)
-    temporary: list[tuple[Kind, float]] = [(LOGIT, head.tile), (TOKEN, 4 * head.hidden), (WHOLE, head.slice)]
+    temporary: list[tuple[Kind, float]] = [(TILE, 1), (TOKEN, 4 * head.hidden), (WHOLE, head.slice)]
     how = head.projection
     weight = weight_gradient(head.matrix.weights, how) if how.trained else NONE
     if how.trained and how.precision.trained != 4:

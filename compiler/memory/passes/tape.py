@@ -17,21 +17,30 @@ TOKEN: Final[Kind] = 1
 PAIR: Final[Kind] = 2
 LOGIT: Final[Kind] = 3
 GRADIENT: Final[Kind] = 4
+TILE: Final[Kind] = 5
 
 
 class Bytes(NamedTuple):
-    """An amount, by kind: of the whole pass, a token, a pair of positions, a token of what the head gives out, and of
-    gradients of weights, which stay."""
+    """An amount, by kind: bytes of the whole pass, a token, a pair of positions, a token of what the head gives out,
+    and of gradients of weights, which stay; and how many tiles of a chunked loss."""
 
     whole: float = 0
     token: float = 0
     pair: float = 0
     logit: float = 0
     gradient: float = 0
+    tile: float = 0
 
     def plus(self, other: Bytes, times: float = 1) -> Bytes:
         """The sum with `times` the other."""
-        return Bytes(*(one + times * two for one, two in zip(self, other, strict=True)))
+        return Bytes(
+            self.whole + times * other.whole,
+            self.token + times * other.token,
+            self.pair + times * other.pair,
+            self.logit + times * other.logit,
+            self.gradient + times * other.gradient,
+            self.tile + times * other.tile,
+        )
 
 
 class Tensor:
