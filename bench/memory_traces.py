@@ -116,6 +116,7 @@ def _trace(case: Case) -> Traced:
 
     transformers.logging.set_verbosity_error()
     signal.signal(signal.SIGALRM, _stop)
+    code = _code()  # before anything is imported that may change meanwhile
     start = perf_counter()
     signal.alarm(LIMIT)
     try:
@@ -124,7 +125,7 @@ def _trace(case: Case) -> Traced:
         refused = f"took more than {LIMIT} s"
     finally:
         signal.alarm(0)
-    traced = Traced(case, _key(case), _code(), perf_counter() - start, refused)
+    traced = Traced(case, _key(case), code, perf_counter() - start, refused)
     _note(traced.key).write_bytes(msgspec.json.encode(traced))
     return traced
 
