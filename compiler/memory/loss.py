@@ -32,7 +32,7 @@ def held_logits(plan: Plan, precision: Precision, stack: Profile) -> int:
     return plan.facts.vocab * precision.logits
 
 
-def tile(plan: Plan, stack: Profile, work: Batch) -> int:
+def tile(plan: Plan, precision: Precision, stack: Profile, work: Batch) -> int:
     """What of the logits is there at once."""
     held, vocab, tokens = stack.tile, plan.facts.vocab, work.tokens
     if plan.training.kernels == "liger" and stack.stack in LIGER_LOSS:
@@ -40,4 +40,4 @@ def tile(plan: Plan, stack: Profile, work: Batch) -> int:
     if held.budget:
         return min(vocab * tokens * held.width, held.budget)
     rows = -(-tokens // held.chunks) if held.chunks else min(held.tokens, tokens)
-    return held.whole * vocab * tokens + rows * (min(held.vocab, vocab) or vocab) * held.width
+    return held.whole * vocab * tokens + rows * (min(held.vocab, vocab) or vocab) * (held.width or precision.logits)

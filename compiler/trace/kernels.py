@@ -34,6 +34,7 @@ def as_on_cuda(*, fused_gqa: bool) -> Iterator[None]:
 def _replacements(fused_gqa: bool) -> Iterator[tuple[Any, str, Any]]:
     yield torch.nn.Module, "_apply", _apply
     yield torch.Tensor, "__deepcopy__", _copied
+    yield torch, "is_autocast_enabled", _autocast_is_on(torch.is_autocast_enabled)
     yield functional, "scaled_dot_product_attention", _attention(fused_gqa)
     yield functional, "dropout", _dropout
     yield functional, "layer_norm", _layer_norm(functional.layer_norm)
@@ -106,6 +107,11 @@ def _apply(self: torch.nn.Module, fn: Any, recurse: bool = True) -> torch.nn.Mod
         if buffer is not None:
             self._buffers[name] = fn(buffer)
     return self
+
+
+def _autocast_is_on(original: Callable[..., bool]) -> Callable[..., bool]:
+    """Without a device it asks about CUDA's autocast, which is the CPU's here."""
+    return lambda device_type="cpu": original(device_type)
 
 
 def _copied(self: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:

@@ -56,10 +56,19 @@ def passes(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Pas
         recomputed=plan.training.gradient_checkpointing,
         held=held_logits(plan, precision, stack),
         holds=stack.holds_outputs,
+        trains_input=_trains_input(plan),
     )
     # Rotary positions are of one row's length.
     integers = work.tokens * INTEGERS + 2 * plan.facts.head_dim * precision.stream * work.length
-    return Passes(work, moments(model), tile(plan, stack, work), integers + mask(plan, precision, work))
+    return Passes(work, moments(model), tile(plan, precision, stack, work), integers + mask(plan, precision, work))
+
+
+def _trains_input(plan: Plan) -> bool:
+    """Whether the embedding is trained, so that gradients flow to the input of the first layer."""
+    method = plan.method
+    if isinstance(method, LoraPlan):
+        return "embed_tokens" in (*method.modules_to_save, *outer_adapters(plan)) or bool(plan.model.tokens.add)
+    return isinstance(method, FullPlan) or method.kind in ("prompt_tuning", "p_tuning")
 
 
 def _head(plan: Plan, stack: Profile, precision: Precision) -> Head:

@@ -23,6 +23,7 @@ class Model(Struct, frozen=True):
     """What decides about the passes: each kind of layer with how many there are, the head, what is recomputed.
 
     `held`: bytes a token of logits that the loop holds from one loss to the next; `holds`: whether it holds the graph.
+    `trains_input`: whether gradients flow to the first layer's input.
     """
 
     layers: tuple[tuple[Layer, int], ...]
@@ -30,6 +31,7 @@ class Model(Struct, frozen=True):
     recomputed: Checkpointing
     held: float
     holds: bool
+    trains_input: bool
 
 
 class Moments(Struct, frozen=True):
@@ -58,7 +60,8 @@ class _Costs(Struct, frozen=True):
 def moments(model: Model) -> Moments:
     """Of this model, for any number of tokens."""
     costs = _costs(model)
-    walked = _kept(costs) if model.recomputed is False else _recomputed(costs, model.recomputed)
+    first = Bytes() if model.trains_input else costs.layers[0][0].unneeded
+    walked = _kept(costs, first) if model.recomputed is False else _recomputed(costs, model.recomputed)
     training: list[tuple[Bytes, Where]] = [(moment, where) for found, where in walked for moment in largest(found)]
     return Moments(tuple(training), largest(_evaluated(costs)), costs.boundary)
 
@@ -80,9 +83,9 @@ def _costs(model: Model) -> _Costs:
     )
 
 
-def _kept(run: _Costs) -> Iterator[tuple[Iterable[Bytes], Where]]:
-    """All that layers keep is there until they are walked back."""
-    total = Bytes().plus(run.layers[0][0].unneeded, -1)
+def _kept(run: _Costs, unneeded: Bytes) -> Iterator[tuple[Iterable[Bytes], Where]]:
+    """All that layers keep is there until they are walked back; `unneeded`: what the first need not."""
+    total = Bytes().plus(unneeded, -1)
     for cost, count in run.layers:
         total = total.plus(cost.kept, count)
     for cost, _ in run.layers:
