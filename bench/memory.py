@@ -33,7 +33,7 @@ CASES = 230
 HELD_OUT = 60
 """Of a seed chosen after the formula was last changed."""
 FRESH = 2
-"""That seed: to be chosen anew with every change of the formula."""
+"""That seed: another one after each change of the formula."""
 
 
 def main() -> None:

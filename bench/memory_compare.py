@@ -95,6 +95,7 @@ def _masked(item: Compared) -> bool:
 
 CLASSES: Final[Mapping[str, Belongs]] = {
     "all": lambda _: True,
+    "families of the catalog": lambda item: item.case.family != "other",
     "high confidence": lambda item: item.formula.confidence == "high",
     "medium confidence": lambda item: item.formula.confidence == "medium",
     "low confidence": lambda item: item.formula.confidence == "low",

@@ -42,7 +42,7 @@ HEAD = ("n", "median", "95 %", "worst over", "worst under", "share under")
 
 def cells(found: Errors) -> tuple[str, ...]:
     """A row of a table under `HEAD`."""
-    spread = (f"{found.middle:.1%}", f"{found.p95:.1%}", f"{found.over:+.1%}", f"{found.below:+.1%}")
+    spread = (f"{found.middle:.2%}", f"{found.p95:.1%}", f"{found.over:+.1%}", f"{found.below:+.1%}")
     return (str(found.count), *spread, f"{found.under:.0%}")
 
 

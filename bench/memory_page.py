@@ -120,7 +120,7 @@ def seed_section() -> str:
 
 def _drawn(drawn: Drawn) -> str:
     asked = len(drawn.done) + len(drawn.refused)
-    kind = "used while the formula was written" if drawn.seed == 1 else "drawn after the formula was last changed"
+    kind = "seen while the formula was written" if drawn.seed == 1 else "held out"
     parts = [
         f"### Seed {drawn.seed}: {asked} cases, {kind}\n",
         class_table(drawn.done),
