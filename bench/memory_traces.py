@@ -18,19 +18,21 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bench.memory_cases import BENCH, Case, config_of, plan_of
+from compiler.memory.stacks import profile
 from compiler.trace.recording import Recording
+from schemas.footprint import Stack
 
 CACHE: Final = BENCH / ".cache"
 TRACE: Final = BENCH.parent / "compiler" / "trace"
 DECIDING: Final = (
     *(TRACE / f"{name}.py" for name in ("kernels", "flash", "model", "offloaded", "optimizers", "quantised")),
     *(TRACE / f"{name}.py" for name in ("recorder", "recording", "run", "step")),
-    BENCH.parent / "compiler" / "memory" / "stacks.json",
     BENCH.parent / "backends" / "native" / "model.py",
 )
-"""Files that decide what is recorded. (What a trace takes from `compiler.memory` besides, the shape of a batch and
+"""Files that decide what is recorded, beside the facts of the stack. (What a trace takes from `compiler.memory` besides, the shape of a batch and
 whether there is autocast, is not among them: those files change with every touch of the formula.)"""
 LIBRARIES: Final = ("torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes")
 LIMIT: Final = 240
@@ -63,7 +65,7 @@ def traces(cases: Sequence[Case], *, workers: int, again: bool = False, stale: b
     missing: list[Case] = []
     for case in cases:
         known = _known(case)
-        fresh = known is not None and (stale or known.code == _code())
+        fresh = known is not None and (stale or known.code == _code(case.stack))
         if known is None or not fresh or (again and known.refused):
             missing.append(case)
         else:
@@ -80,8 +82,13 @@ def recording_of(traced: Traced) -> Recording:
 
 
 @cache
-def _code() -> str:
-    return sha256(b"".join(path.read_bytes() for path in DECIDING)).hexdigest()[:16]
+def _code(stack: Stack) -> str:
+    """A hash of what decides a trace of this stack."""
+    facts = replace(profile(stack), title="", version="", expandable_segments=False, sources={})
+    found = sha256(msgspec.json.encode(facts))
+    for path in DECIDING:
+        found.update(path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 @cache
@@ -116,7 +123,7 @@ def _trace(case: Case) -> Traced:
 
     transformers.logging.set_verbosity_error()
     signal.signal(signal.SIGALRM, _stop)
-    code = _code()  # before anything is imported that may change meanwhile
+    code = _code(case.stack)  # before anything is imported that may change meanwhile
     start = perf_counter()
     signal.alarm(LIMIT)
     try:
