@@ -106,7 +106,7 @@ def test_1_a_refusal_of_the_target(recipe: Path) -> None:
         ("validate", GOOD, "--format", "xml"),
         ("build", GOOD),
         ("build", GOOD, "--target", "mlx"),
-        ("plan", GOOD, "--exact"),
+        ("plan", GOOD, "--exactly"),
         ("explain", "FTC999"),
         ("nonsense",),
     ],

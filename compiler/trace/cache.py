@@ -15,18 +15,13 @@ import msgspec
 from msgspec.structs import replace
 
 from compiler.memory.allocator import cublas
-from compiler.memory.stacks import DATA, Profile
+from compiler.memory.stacks import Profile
 from compiler.trace.traced import Traced
 from schemas.plan import Plan
 
-CODE: Final = Path(__file__).parent
-OTHER_CODE: Final = (
-    DATA,
-    *(CODE.parent / "memory" / f"{name}.py" for name in ("batch", "precision", "loss", "segments", "expandable")),
-    CODE.parent / "memory" / "device_blocks.py",
-    CODE.parents[1] / "backends" / "native" / "model.py",
-)
-"""What decides a trace outside of this folder."""
+COMPILER: Final = Path(__file__).parents[1]
+CODE: Final = (COMPILER / "trace", COMPILER / "memory", COMPILER.parent / "backends" / "native" / "model.py")
+"""What decides a trace: files, and folders of files."""
 
 
 def folder() -> Path:
@@ -39,8 +34,10 @@ def folder() -> Path:
 def key(plan: Plan, stack: Profile, config: object, versions: dict[str, str]) -> str:
     """Names a trace by all that it depends on: neither the card's size nor the run's name, data or schedule."""
     found = sha256(msgspec.json.encode((_deciding(plan), stack.stack, config, versions), order="sorted"))
-    for path in (*sorted(CODE.glob("*.py")), *OTHER_CODE):
-        found.update(path.read_bytes())
+    for path in CODE:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.suffix in (".py", ".json"):
+                found.update(file.read_bytes())
     return found.hexdigest()
 
 
