@@ -86,7 +86,6 @@ KEPT = [
     ("Qwen/Qwen2.5-1.5B", "full", 109_624),
     ("google/gemma-2-2b", "full", 205_912),
     ("google/gemma-3-1b-pt", "full", 113_244),
-    ("microsoft/Phi-3-mini-4k-instruct", "full", 158_856),
     ("mistralai/Mixtral-8x7B-v0.1", "full", 361_725),
     ("Qwen/Qwen3-30B-A3B", "full", 209_961),
 ]

@@ -202,9 +202,11 @@ def _training(plan: Plan) -> dict[str, object]:
 
 
 def _checkpointing(plan: Plan) -> dict[str, object]:
+    """8-bit layers keep their inputs by themselves while gradients are on, as in checkpointing's newer kind."""
     kind = plan.training.gradient_checkpointing
+    reentrant = plan.quantization is not None and plan.quantization.bits == 8 and kind is True
     return {
-        "gradient_checkpointing_kwargs": {"use_reentrant": False} if kind else None,
+        "gradient_checkpointing_kwargs": {"use_reentrant": reentrant} if kind else None,
         "selective_checkpointing": {"save": ["attention"]} if kind == "selective" else None,
         "activation_offloading": "hidden_states" if kind == "offload" else None,
     }

@@ -170,7 +170,8 @@ def _training(plan: Plan) -> dict[str, object]:
         "warmup_steps": warmup_steps(plan),
         "adam_beta1": betas[0],
         "adam_beta2": betas[1],
-        "use_reentrant_gc": False,
+        # 8-bit layers keep their inputs by themselves while gradients are on, as in checkpointing's newer kind.
+        "use_reentrant_gc": plan.quantization is not None and plan.quantization.bits == 8,
         "use_unsloth_gc": training.gradient_checkpointing == "offload",
     }
 

@@ -62,7 +62,7 @@ def settings(plan: Plan, out: Path, device: str, rows: int) -> dict[str, Any]:
         **precision(plan),
         **optimizer(training),
         **schedule(training),
-        **recomputation(training),
+        **recomputation(plan),
         **intervals(plan, rows),
     )
 
@@ -103,15 +103,26 @@ def schedule(training: dict[str, Any]) -> dict[str, Any]:
     return {"lr_scheduler_type": name if name in ("cosine", "linear") else "constant_with_warmup"}
 
 
-def recomputation(training: dict[str, Any]) -> dict[str, Any]:
-    """What of the forward pass is kept for the backward pass."""
-    kind = training["gradient_checkpointing"]
-    details = {"use_reentrant": False, "selective": True} if kind == "selective" else {"use_reentrant": False}
+def recomputation(plan: Plan) -> dict[str, Any]:
+    """What of the forward pass is kept for the backward pass.
+
+    8-bit layers keep their inputs by themselves while gradients are on, as they are in checkpointing's newer kind.
+    """
+    kind = plan["training"]["gradient_checkpointing"]
+    details: dict[str, Any] = {"use_reentrant": eight_bit(plan)}
+    if kind == "selective":
+        details = {"use_reentrant": False, "selective": True}
     return {
         "gradient_checkpointing": bool(kind),
         "gradient_checkpointing_kwargs": details if kind else None,
         "activation_offloading": kind == "offload",
     }
+
+
+def eight_bit(plan: Plan) -> bool:
+    """Whether the base is kept in 8 bit."""
+    quantization = plan["method"].get("quantization")
+    return quantization is not None and quantization["bits"] == 8
 
 
 def intervals(plan: Plan, rows: int) -> dict[str, Any]:

@@ -35,6 +35,9 @@ sys.path.insert(0, str(HERE))
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Threads that wait for each other by spinning make a step eight times slower on a CPU that others use too.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if sys.platform == "linux":
+    # Segments that grow keep rows of different length from leaving holes of memory that nothing fits into.
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 warnings.filterwarnings("ignore", category=FutureWarning)
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 

@@ -99,10 +99,12 @@ def load(run: Run) -> Moment:
     facts, plan = run.plan.facts, run.plan
     if plan.quantization is None:
         return Moment(weights=run.weights)
-    rest = (facts.params - sum(item.weights for item in facts.linears if not item.fused)) * 2
-    upcast = rest if run.stack.upcast == "load" else 0
-    arriving = max(run.base.largest * 2, facts.embedding_params * 2 if run.stack.upcast != "never" else 0)
-    return Moment(weights=run.weights + upcast // run.layout.weights, workspace=arriving)
+    rest = facts.params - sum(item.weights for item in facts.linears if not item.fused)
+    wider = max(4 - run.precision.rest, 0) if run.stack.upcast == "load" else 0
+    narrow = run.stack.upcast != "never" and run.precision.base < 4
+    widened = facts.embedding_params * run.precision.base if narrow else 0
+    arriving = max(run.base.largest * run.precision.base, widened)
+    return Moment(weights=run.weights + rest * wider // run.layout.weights, workspace=arriving)
 
 
 def step(run: Run) -> tuple[Moment, ...]:

@@ -19,8 +19,8 @@ class Tile(Struct, frozen=True):
     """What a chunked loss holds at once.
 
     `whole`: bytes a logit that exist for all of them. Beside that one tile of `tokens` x `vocab` logits (0: all) of
-    `width` bytes (0: of the type that products are computed in), or of one of `chunks` equal parts. `budget`, in bytes, where the stack sizes its tile by the memory
-    that is free: at most this, and at most half of what is free.
+    `width` bytes (0: of the type that products are computed in), or of one of `chunks` equal parts. `budget`, in
+    bytes, where the stack sizes its tile by the memory that is free: at most this, and at most half of what is free.
     """
 
     whole: int

@@ -141,6 +141,7 @@ def _recompute(model: Any, plan: Plan) -> None:
         from trl.models import enable_selective_activation_checkpointing
 
         enable_selective_activation_checkpointing(model)
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    reentrant = plan.quantization is not None and plan.quantization.bits == 8 and kind != "selective"
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
     if not isinstance(plan.method, FullPlan):
         model.enable_input_require_grads()

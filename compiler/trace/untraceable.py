@@ -30,6 +30,8 @@ def _against(plan: Plan, stack: Profile) -> Iterator[str]:
         yield "Unsloth replaces the model's operators and loss by kernels of its own, which run on a GPU only"
     if computed_loss(plan, stack) == "chunked" and stack.stack != "native":
         yield f"{stack.title}'s chunked loss is code of its own, which is not among ftc's libraries"
+    if stack.stack == "peft" and plan.model.dtype == "float16" and plan.lora and plan.lora.modules_to_save:
+        yield "without autocast float32 copies of modules meet float16 weights, which torch does not multiply"
     if training.kernels == "liger":
         yield "Liger's kernels run on a GPU only"
     if training.objective not in ("sft", "pretrain"):

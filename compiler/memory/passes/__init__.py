@@ -55,7 +55,6 @@ def passes(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Pas
         head=_head(plan, stack, precision),
         recomputed=plan.training.gradient_checkpointing,
         held=held_logits(plan, precision, stack),
-        holds=stack.holds_outputs,
         trains_input=_trains_input(plan),
     )
     # Rotary positions are of one row's length.

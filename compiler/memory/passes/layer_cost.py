@@ -13,14 +13,13 @@ from compiler.memory.passes.tape import TOKEN, Bytes, Tape, Tensor, largest
 class LayerCost(Struct, frozen=True):
     """Largest moments of each pass. All count the layer's input; those that walk back also the gradient that comes in.
 
-    `unkept`: forward, nothing kept; `stuck`: what it leaves nevertheless. `forward`: forward, all kept. `kept`: what
-    that leaves, less what the layer gives out; `unneeded`: how much less it is in a first layer, whose input needs no
+    `unkept`: forward, nothing kept. `forward`: forward, all kept. `kept`: what that leaves, less what the layer gives
+    out; `unneeded`: how much less it is in a first layer, whose input needs no
     gradient. `backward`: walking back over what was kept. `recomputed`: forward again and back. `casts`: bytes of
     copies that autocast makes of weights. `gradients`: bytes of the layer's own gradients.
     """
 
     unkept: tuple[Bytes, ...]
-    stuck: Bytes
     forward: tuple[Bytes, ...]
     kept: Bytes
     unneeded: Bytes
@@ -42,7 +41,6 @@ def layer_cost(layer: Layer, hidden: int, stream: int) -> LayerCost:
     tape.play_back(out, tape.new(TOKEN, hidden, stream))
     return LayerCost(
         unkept=largest(unkept.moments),
-        stuck=unkept.now(),
         forward=forward,
         kept=kept,
         unneeded=_unneeded(kept, layer, hidden, stream),

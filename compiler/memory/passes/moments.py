@@ -22,15 +22,14 @@ STATISTIC = 4
 class Model(Struct, frozen=True):
     """What decides about the passes: each kind of layer with how many there are, the head, what is recomputed.
 
-    `held`: bytes a token of logits that the loop holds from one loss to the next; `holds`: whether it holds the graph.
-    `trains_input`: whether gradients flow to the first layer's input.
+    `held`: bytes a token of logits that the loop holds from one loss to the next. `trains_input`: whether gradients
+    flow to the first layer's input.
     """
 
     layers: tuple[tuple[Layer, int], ...]
     head: Head
     recomputed: Checkpointing
     held: float
-    holds: bool
     trains_input: bool
 
 
@@ -45,8 +44,8 @@ class Moments(Struct, frozen=True):
 
 
 class _Costs(Struct, frozen=True):
-    """A model's tapes. `casts`: bytes of all copies that autocast makes of weights. `held`: see `Model`, with what
-    sticks to a graph that is held. `selected`: what selective checkpointing keeps of a layer."""
+    """A model's tapes. `casts`: bytes of all copies that autocast makes of weights. `held`: see `Model`. `selected`:
+    what selective checkpointing keeps of a layer."""
 
     layers: tuple[tuple[LayerCost, int], ...]
     head: HeadCost
@@ -69,9 +68,6 @@ def moments(model: Model) -> Moments:
 def _costs(model: Model) -> _Costs:
     head, heads = model.head, model.layers[0][0].heads
     layers = tuple((layer_cost(layer, head.hidden, head.stream), count) for layer, count in model.layers)
-    held = Bytes(logit=model.held)
-    for cost, count in layers if model.holds else ():
-        held = held.plus(cost.stuck, count)
     width = head.projection.precision.attention * heads.size + STATISTIC
     return _Costs(
         layers=layers,
@@ -79,7 +75,7 @@ def _costs(model: Model) -> _Costs:
         boundary=Bytes(token=head.hidden * head.stream),
         selected=Bytes(token=heads.queries * width if heads.kernel in ("flash", "efficient") else 0),
         casts=Bytes(whole=sum(cost.casts * count for cost, count in layers)),
-        held=held,
+        held=Bytes(logit=model.held),
     )
 
 
@@ -102,8 +98,6 @@ def _recomputed(run: _Costs, mode: Checkpointing) -> Iterator[tuple[Iterable[Byt
     each = run.boundary.plus(run.selected) if mode == "selective" else run.boundary
     count = sum(number for _, number in run.layers)
     inputs = Bytes().plus(each, min(count, 2) if mode == "offload" else count)
-    for cost, number in run.layers:
-        inputs = inputs.plus(cost.stuck, number)
     others = inputs.plus(each, -1).plus(run.held)
     for cost, _ in run.layers:
         yield _beside(cost.unkept, others.plus(run.casts)), "forward"

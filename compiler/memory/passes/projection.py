@@ -114,9 +114,8 @@ def _quantised(tape: Tape, x: Tensor, matrix: Matrix, how: Projection, bits: int
 
 def _eight_bit(tape: Tape, x: Tensor, matrix: Matrix) -> Tensor:
     """The input quantised a row at a time, products in 32-bit integers; the weight expanded for the gradient. The input
-    is kept where checkpointing does not see it (`ctx.tensors`, bitsandbytes 0.50 autograd/_functions.py)."""
+    is kept (`ctx.tensors`, bitsandbytes 0.50 autograd/_functions.py)."""
     tape.temporary(TOKEN, 3 * matrix.d_in + 6 * matrix.d_out)
-    tape.stick(x)
     out = tape.like(x, count=matrix.d_out)
     tape.node(out, (Grad(x),), (x,), [(WHOLE, 2 * matrix.weights * x.width)])
     return out

@@ -159,11 +159,6 @@ class Tape:
             self.last_kept = len(self.moments)
         self._nodes.append(Node(out, wanted, kept, tuple(temporary), weight))
 
-    def stick(self, x: Tensor) -> None:
-        """Keep a tensor where nothing is kept: until the pass is walked back."""
-        if not self.keeping:
-            x.refs += 1
-
     def now(self) -> Bytes:
         """What is alive."""
         return Bytes(*self.live)
