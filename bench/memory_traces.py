@@ -32,7 +32,7 @@ DECIDING: Final = (
     *(TRACE / f"{name}.py" for name in ("recorder", "recording", "run", "step")),
     BENCH.parent / "backends" / "native" / "model.py",
 )
-"""Files that decide what is recorded, beside the facts of the stack. (What a trace takes from `compiler.memory` besides,
+"""Files that decide what is recorded, beside the facts of the stack. (What a trace takes of `compiler.memory` besides,
 the shape of a batch and whether there is autocast, is not among them: those files change with every touch of the
 formula.)"""
 LIBRARIES: Final = ("torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes")
