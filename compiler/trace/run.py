@@ -24,8 +24,9 @@ from compiler.trace.untraceable import require_traceable
 from schemas.footprint import Stack
 from schemas.plan import Plan
 
-STEPS = 2
-"""The first makes the optimizer's state; the second has it from its beginning."""
+PASSES = (1, 2)
+"""At most so many forward passes in each step. The first step makes the optimizer's state; the second has it from its
+beginning, and a third pass in it would find what the second found."""
 
 
 def record(plan: Plan, stack: Stack, config: Mapping[str, object]) -> Recording:
@@ -49,8 +50,8 @@ def record(plan: Plan, stack: Stack, config: Mapping[str, object]) -> Recording:
                 _hold_weights(model, recorder)
                 with nullcontext() if facts.casts_adapter_inputs or plan.lora is None else _uncast(model):
                     stepper = Stepper(model, plan, facts, widths, recorder)
-                    for _ in range(STEPS):
-                        stepper.step(work)
+                    for most in PASSES:
+                        stepper.step(work, min(most, plan.accumulation))
                     if plan.evaluation.every is not None and plan.data.validation is not None:
                         stepper.evaluate(batch(plan, plan.evaluation.batch_size, facts))
                 recorder.phase = "end"

@@ -36,10 +36,10 @@ class Stepper:
         self.compute = _loss(model, plan, stack, _autocast(plan, widths))
         self.offloading = Offloading(model) if plan.training.gradient_checkpointing == "offload" else None
 
-    def step(self, work: Batch) -> None:
-        """One optimizer step, of at most two forward passes: a third finds what the second found."""
+    def step(self, work: Batch, passes: int) -> None:
+        """One optimizer step of so many forward passes."""
         self.recorder.phase = "step"
-        for _ in range(min(self.plan.accumulation, 2)):
+        for _ in range(passes):
             self._pass(work)
         for name, parameter in self.trained.items():
             if parameter.grad is not None:
