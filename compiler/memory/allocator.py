@@ -1,11 +1,13 @@
 """From live tensors to what the driver reports: the CUDA context, and memory the caching allocator cannot reuse.
 
-Fragmentation is made by logits-sized blocks. On 101 published runs on one A100 (benchmarks of
-foundation-model-stack/fms-acceleration) and 11 on an RTX 4080 (DaoyuanLi2816/can-i-finetune-this), the gap less the
-context was 0.1-0.6 of one float32 logits tensor (4 V T bytes) with a fused loss, and 0.2-3.7 with full logits.
+How much that is was read off traces: the allocations of some 280 traced runs (`bench/memory.py`, seed 1) were replayed
+through the allocator's model (`segments`), and what was reserved beside live tensors was fitted by two terms. No
+published reading is among them.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from msgspec import Struct
 
@@ -20,16 +22,32 @@ CONTEXT_CPU = GIB // 2
 """Bytes of Python with torch, transformers, peft and trl: 0.54 to 0.64 GiB resident in runs of models of a few MiB."""
 CONTEXT_OLD = GIB // 5
 """On Turing and Volta: 0.14 GiB was read on a T4, and libraries add to it."""
-LOGITS = (0.2, 1.1, 2.6)
-"""Low, expected and high gap with full logits, in float32 logits tensors."""
-GENERAL = (0.01, 0.05, 0.1)
-"""The same of everything else, as a share of live tensors."""
+
+
+class Fit(Struct, frozen=True):
+    """Reserved but unused bytes: `logits` float32 logits tensors and a share `live` of live tensors beside the base's
+    weights. `below`, `above`: shares of live tensors between which 19 of 20 replays lay around that."""
+
+    logits: float
+    live: float
+    below: float
+    above: float
+
+
+FITS: Final[dict[tuple[bool, bool], Fit]] = {
+    (True, False): Fit(0.394, 0.100, 0.099, 0.28),
+    (True, True): Fit(0.440, 0.030, 0.104, 0.11),
+    (False, False): Fit(0.0, 0.088, 0.062, 0.116),
+    (False, True): Fit(0.0, 0.056, 0.044, 0.105),
+}
+"""By whether logits exist as a whole, and whether segments can grow."""
+VARIED = 0.62
+"""Share of live tensors that rows of different length may add where whole logits meet segments that cannot grow: the
+most of ten replays of twelve steps each; with segments that grow none added anything."""
 SMALL = 20 * (1 << 20)
 """Bytes of the allocator's smallest large segment: there is always part of one unused."""
 SEVERAL_CARDS = 1.5
 """How much larger the gap is on several cards."""
-EXPANDABLE = 0.5
-"""What expandable segments leave of the gap."""
 
 CUBLAS = 2 * 8_519_680
 """Bytes of cuBLAS workspaces, one for the forward and one for the backward thread: torch's default, :4096:2:16:8."""
@@ -37,12 +55,21 @@ CUBLAS_HOPPER = 2 * 32 * (1 << 20)
 """The same from compute capability 9 on."""
 
 
-class Gap(Struct, frozen=True):
-    """Reserved but unused bytes: a low, an expected and a high figure."""
+class Live(Struct, frozen=True):
+    """Bytes of live tensors at the peak: `total`, of the base's weights among them, and of one float32 tensor of all
+    logits, whether there is one or not."""
 
-    low: int
+    total: int
+    weights: int
+    logits: int
+
+
+class Gap(Struct, frozen=True):
+    """Reserved but unused bytes: `expected`, and by how much they may be less or more."""
+
     expected: int
-    high: int
+    below: int
+    above: int
 
 
 def context(gpu: Gpu | None) -> int:
@@ -61,15 +88,18 @@ def cublas(gpu: Gpu | None) -> int:
     return CUBLAS_HOPPER if new else CUBLAS
 
 
-def gap(plan: Plan, stack: Profile, allocated: int, logits: int, loss: Loss) -> Gap:
-    """Fragmentation. `logits`: bytes of one float32 logits tensor. Several cards have more of it: the same runs on two
-    and four cards under FSDP had a median ratio of 1.32 and 1.37 where one card had 1.22."""
-    scale = (EXPANDABLE if stack.expandable_segments else 1) * (SEVERAL_CARDS if plan.devices > 1 else 1)
-    least = 0 if plan.gpu is not None and plan.gpu.is_cpu else SMALL
+def gap(plan: Plan, stack: Profile, live: Live, loss: Loss, *, varied: bool) -> Gap:
+    """Fragmentation. `varied`: whether rows differ in length. Several cards have more of it: the same runs on two and
+    four cards under FSDP had a median ratio of 1.32 and 1.37 where one card had 1.22."""
+    if plan.gpu is not None and plan.gpu.is_cpu:
+        return Gap(live.total // 20, live.total // 25, live.total // 20)
     whole = loss == "full" or (stack.tile.whole > 0 and plan.training.kernels != "liger")
-    blocks = logits if whole else 0
-    low, expected, high = (
-        int(scale * (share * allocated + factor * blocks)) + least
-        for share, factor in zip(GENERAL, LOGITS, strict=True)
+    fit = FITS[whole, stack.expandable_segments]
+    scale = SEVERAL_CARDS if plan.devices > 1 else 1
+    expected = fit.logits * live.logits + fit.live * (live.total - live.weights)
+    holes = VARIED if varied and whole and not stack.expandable_segments else 0
+    return Gap(
+        int(scale * expected) + SMALL,
+        int(fit.below * live.total),
+        int((scale * fit.above + holes) * live.total),
     )
-    return Gap(low, expected, high)

@@ -12,17 +12,14 @@ from schemas.footprint import Confidence, Footprint, Verdict
 from schemas.plan import Plan
 
 CHECKED_FAMILIES: Final = frozenset(
-    {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3", "mixtral", "qwen3_moe"}
+    {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3", "mixtral", "qwen2_moe", "qwen3_moe"}
 )
-"""Families whose layers keep what the formula says: traces of transformers 5.23 on fake tensors differ by 0.3 % at
-most. Others have an assumed layout."""
+"""Families whose layers were compared with traces of transformers 5.23 (docs/memory-accuracy.md). Others have an
+assumed layout."""
 
-SPREAD: Final[dict[Confidence, tuple[float, float]]] = {
-    "high": (0.96, 1.04),
-    "medium": (0.93, 1.08),
-    "low": (0.85, 1.18),
-}
-"""How far live tensors may be from the formula, as factors. Published runs on one card: median error 1 %, worst 5 %."""
+
+COMPARED: Final = ("full", "lora", "qlora", "dora", "qdora")
+"""Methods that were compared with traces."""
 
 
 def verdict(capacity: int | None, least: int, high: int) -> Verdict:
@@ -59,37 +56,45 @@ def assumed_layout(plan: Plan) -> bool:
     return plan.facts.family not in CHECKED_FAMILIES
 
 
-def doubts(plan: Plan, stack: Profile) -> tuple[Confidence, tuple[str, ...]]:
-    """How far the formula can be trusted for this plan, and what speaks against it."""
-    low, medium = _low(plan, stack), _medium(plan, stack)
+def doubts(plan: Plan, stack: Profile, *, varied: bool) -> tuple[Confidence, tuple[str, ...]]:
+    """How far the formula can be trusted for this plan, and what speaks against it. `varied`: whether rows differ in
+    length."""
+    low, medium = _low(plan, stack, varied=varied), _medium(plan, stack)
     return ("low" if low else "medium" if medium else "high"), (*low, *medium)
 
 
-def _low(plan: Plan, stack: Profile) -> tuple[str, ...]:
+def _low(plan: Plan, stack: Profile, *, varied: bool) -> tuple[str, ...]:
     training, facts = plan.training, plan.facts
     full = computed_loss(plan, stack) == "full"
     found = {
         f"{facts.family} layers are assumed to keep what llama's keep, or up to twice that": assumed_layout(plan),
         "experts are fused parameters, which bitsandbytes leaves in 16 bit": bool(plan.quantization and facts.experts),
         "several cards: communication and gathering were never compared with measurements": plan.devices > 1,
-        "rows of different length with whole logits: the longest batch decides": full and not plan.data.packing,
-        "selective checkpointing keeps products; which ones, the stack decides": (
-            training.gradient_checkpointing == "selective"
+        "rows of different length leave holes between whole logits, in segments that cannot grow": (
+            full and varied and not stack.expandable_segments
         ),
+        "selective checkpointing keeps products; which ones, the stack decides": (
+            training.gradient_checkpointing == "selective" and stack.stack != "native"
+        ),
+        "main memory: torch's allocator on a CPU is not modelled": plan.gpu is not None and plan.gpu.is_cpu,
         f"{training.objective} was never compared with measurements": training.objective in ("dpo", "orpo", "kto"),
     }
     return tuple(why for why, holds in found.items() if holds)
 
 
 def _medium(plan: Plan, stack: Profile) -> tuple[str, ...]:
+    full = computed_loss(plan, stack) == "full"
     found = {
-        "without checkpointing, what each operator saves decides": plan.training.gradient_checkpointing is False,
+        "whole logits in segments that cannot grow: how much stays unused, the order of allocations decides": (
+            full and not stack.expandable_segments
+        ),
+        "every expert is given its even share of the tokens": plan.facts.experts > 0,
         f"{stack.title} replaces operators of the model by its own": stack.stack == "unsloth",
         "replacement kernels save less than the model's own": plan.training.kernels == "liger",
         "compiled layers usually save less; that is not counted": plan.training.compile,
-        f"{plan.method.kind} was never compared with measurements": plan.method.kind not in ("full", "lora", "qlora"),
-        f"{plan.training.optimizer}'s step was never compared with measurements": (
-            plan.training.optimizer in ("adafactor", "muon", "adamw_4bit", "lion_8bit")
+        f"{plan.method.kind} was never compared with traces or measurements": plan.method.kind not in COMPARED,
+        f"{plan.training.optimizer}'s step was never compared with traces or measurements": (
+            plan.training.optimizer in ("muon", "adamw_4bit")
         ),
     }
     return tuple(why for why, holds in found.items() if holds)

@@ -2,51 +2,57 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from compiler.memory import phases
-from compiler.memory.allocator import Gap, context, gap
+from compiler.memory.allocator import Gap, Live, context, gap
 from compiler.memory.loss import computed_loss
 from compiler.memory.phases import Moment, Run, lay_out
+from compiler.memory.spread import SPREAD, Spread
 from compiler.memory.stacks import Profile, profile
-from compiler.memory.verdict import SPREAD, assumed_layout, capacity, doubts, verdict
+from compiler.memory.verdict import assumed_layout, capacity, doubts, verdict
 from schemas.footprint import Footprint, Parts, Phases, Stack
 from schemas.plan import Plan
 
-
-def weigh(plan: Plan, stack: Stack) -> Footprint:
-    """How much memory the fullest card needs when this stack runs this plan, and whether it fits."""
-    return weigh_profile(plan, profile(stack))
+NO_GAP: Final = Gap(0, 0, 0)
 
 
-def weigh_profile(plan: Plan, facts: Profile) -> Footprint:
+def weigh(plan: Plan, stack: Stack, *, varied: bool | None = None) -> Footprint:
+    """How much memory the fullest card needs when this stack runs this plan, and whether it fits. `varied`: whether
+    rows differ in length; None: all but packed ones do."""
+    return weigh_profile(plan, profile(stack), varied=varied)
+
+
+def weigh_profile(plan: Plan, facts: Profile, *, varied: bool | None = None) -> Footprint:
     """The same for a stack of these facts: to ask what one of them does."""
     run = lay_out(plan, facts)
     room = capacity(plan, facts)
     ground = context(plan.gpu) + run.layout.communication
     moments = _moments(run, room, ground)
     peak = max(moments.values(), key=lambda moment: moment.total)
-    loose = gap(plan, facts, peak.total, _logits_tensor(run), computed_loss(plan, facts))
-    confidence, against = doubts(plan, facts)
-    shrink, grow = SPREAD[confidence]
-    doubled = peak.activations if assumed_layout(plan) else 0
-    high = int(peak.total * grow) + doubled + loose.high + int(ground * 1.2)
+    differing = not plan.data.packing if varied is None else varied
+    live = Live(peak.total, peak.weights, _logits_tensor(run))
+    loose = gap(plan, facts, live, computed_loss(plan, facts), varied=differing)
+    confidence, against = doubts(plan, facts, varied=differing)
+    spread = Spread(peak, loose, ground, SPREAD[confidence], doubled=peak.activations if assumed_layout(plan) else 0)
     return Footprint(
         stack=facts.stack,
-        verdict=verdict(room, peak.total + ground, high),
+        verdict=verdict(room, peak.total + ground, spread.high),
         capacity=room,
         allocated=peak.total,
         reserved=peak.total + loose.expected,
-        device=peak.total + loose.expected + ground,
-        low=int(peak.total * shrink) + loose.low + int(ground * 0.6),
-        high=high,
+        device=spread.device,
+        low=spread.low,
+        high=spread.high,
         method="formula",
         confidence=confidence,
         phases=Phases(**{name: moment.total for name, moment in moments.items()}),
         parts=_parts(peak, loose, ground),
         host_ram=phases.host_ram(run),
         because=(*_assumptions(run, facts), *against),
-        by_phase={name: _parts(moment, Gap(0, 0, 0), 0) for name, moment in moments.items() if moment.total},
+        by_phase={name: _parts(moment, NO_GAP, 0) for name, moment in moments.items() if moment.total},
     )
 
 
