@@ -285,7 +285,7 @@ def test_what_leaves_the_result_as_it_is_comes_first_and_other_cards_last() -> N
 @pytest.mark.parametrize(("method", "share"), [("lora", 50), ("full", 33)])
 def test_recomputing_costs_what_its_arithmetic_says(method: str, share: int) -> None:
     """4 N FLOP a token become 6 N of a frozen base, 6 N become 8 N where all is trained; adapters take a little."""
-    plan = a_plan(LLAMA, method, checkpointing=False, length=512, optimizer="sgd", loss="chunked")
+    plan = a_plan(LLAMA, method, checkpointing=False, length=4096, optimizer="sgd", loss="chunked")
     found = fixes(just_after(plan, "native", training__gradient_checkpointing=True), "native")
     costs = next(fix.costs for fix in found if fix.set == {"training.gradient_checkpointing": True})
     told = int(costs.partition("about ")[2].partition("%")[0])

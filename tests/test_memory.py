@@ -11,6 +11,8 @@ from msgspec.structs import replace
 from plans import A100_40, A100_80, CPU, a_plan, card, facts, full, lora
 
 from compiler.memory import weigh
+from compiler.memory.passes.layer_cost import layer_cost
+from compiler.memory.passes.layers import layer_kinds
 from compiler.memory.phases import lay_out
 from compiler.memory.stacks import DATA, profile
 from schemas.facts import GIB
@@ -95,9 +97,11 @@ KEPT = [
 def test_what_a_layer_keeps_is_as_traced(model: str, method: str, traced: int) -> None:
     attention = "eager" if "gemma-2" in model else "sdpa"
     plan = a_plan(model, method, length=512, checkpointing=False, attention=attention)
-    ((cost, layers),) = lay_out(plan, profile("native")).passes.kinds
+    run = lay_out(plan, profile("native"))
+    ((layer, layers),) = layer_kinds(plan, run.stack, run.precision, run.work)
+    kept = layer_cost(layer, plan.facts.hidden, run.precision.stream).kept
     assert layers == plan.facts.layers
-    assert cost.kept.token + 512 * cost.kept.pair == pytest.approx(traced, rel=0.005)
+    assert kept.token + 512 * kept.pair == pytest.approx(traced, rel=0.005)
 
 
 def test_accumulation_keeps_gradients_alive_in_full_training_only() -> None:

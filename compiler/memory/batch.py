@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
+from msgspec.structs import replace
 
 from compiler.memory.precision import Precision
 from compiler.memory.stacks import Profile
 from schemas.method_plan import PrefixPlan, PromptPlan, PTuningPlan
 from schemas.plan import Plan
+
+Kernel = Literal["flash", "efficient", "math", "eager"]
 
 
 class Batch(Struct, frozen=True):
@@ -35,6 +40,32 @@ def batch(plan: Plan, rows: int, stack: Profile) -> Batch:
     if stack.packed == "rows":
         return Batch(count, length, masked=True)
     return Batch(1, count * length, masked=stack.packed == "flat_masked")
+
+
+def kernel(plan: Plan, precision: Precision, work: Batch) -> Kernel:
+    """What CUDA takes: flash where nothing is masked, the memory-efficient kernel under a mask, products where neither
+    takes the inputs: float32 or a card before Ampere, with fewer heads of keys than of queries."""
+    if plan.model.attention == "eager":
+        return "eager"
+    if plan.model.attention != "sdpa":
+        return "flash"
+    if work.masked:
+        return "efficient"
+    gpu = plan.gpu
+    old = gpu is not None and gpu.compute_capability is not None and gpu.compute_capability < 8
+    if precision.attention == 2 and not old:
+        return "flash"
+    return "math" if plan.facts.kv_heads < plan.facts.heads else "efficient"
+
+
+def batches(plan: Plan, rows: int, stack: Profile, precision: Precision) -> tuple[Batch, ...]:
+    """The largest forward passes: rows of different length under a mask, and, where attention without one is done by
+    products, rows that happen to have one length."""
+    padded = batch(plan, rows, stack)
+    even = replace(padded, masked=False)
+    if plan.data.packing or not padded.masked or kernel(plan, precision, even) != "math":
+        return (padded,)
+    return padded, even
 
 
 def mask(plan: Plan, precision: Precision, work: Batch) -> int:

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from compiler.memory.allocator import cublas
-from compiler.memory.batch import Batch, batch
+from compiler.memory.batch import Batch, batch, batches
 from compiler.memory.loss import held_logits
 from compiler.memory.optimizer import PAGED, state, workspace
 from compiler.memory.passes import Passes, passes
@@ -60,7 +60,7 @@ class Run(Struct, frozen=True):
     layout: Sharding
     groups: tuple[Group, ...]
     work: Batch
-    passes: Passes
+    passes: tuple[Passes, ...]
     weights: int
     adapters: int
     gradients: int
@@ -85,7 +85,7 @@ def lay_out(plan: Plan, stack: Profile) -> Run:
         layout=layout,
         groups=groups,
         work=work,
-        passes=passes(plan, stack, widths, work),
+        passes=_passes(plan, stack, widths, plan.training.micro_batch_size),
         weights=_reference(plan, base) + (0 if layout.weights_offloaded else base.total // layout.weights),
         adapters=sum(group.size for group in groups if group.added) // layout.weights,
         gradients=0 if layout.state_offloaded else gradients // layout.gradients,
@@ -107,17 +107,22 @@ def load(run: Run) -> Moment:
     return Moment(weights=run.weights + rest * wider // run.layout.weights, workspace=arriving)
 
 
+def _passes(plan: Plan, stack: Profile, precision: Precision, rows: int) -> tuple[Passes, ...]:
+    return tuple(passes(plan, stack, precision, work) for work in batches(plan, rows, stack, precision))
+
+
 def step(run: Run) -> tuple[Moment, ...]:
     """The largest moments of forward and backward, one of each place, and the last gradient's: the embedding's."""
-    found: dict[Where, tuple[float, Bytes]] = {}
-    for moment, where in run.passes.moments.training:
-        size = run.passes.total(moment)
-        if where not in found or size > found[where][0]:
-            found[where] = size, moment
-    return (*(_passing(run, moment, where) for where, (_, moment) in found.items()), _last_gradient(run))
+    found: dict[Where, tuple[float, Passes, Bytes]] = {}
+    for work in run.passes:
+        for moment, where in work.moments.training:
+            size = work.total(moment)
+            if where not in found or size > found[where][0]:
+                found[where] = size, work, moment
+    return (*(_passing(run, work, moment, where) for where, (_, work, moment) in found.items()), _last_gradient(run))
 
 
-def _passing(run: Run, moment: Bytes, where: Where) -> Moment:
+def _passing(run: Run, work: Passes, moment: Bytes, where: Where) -> Moment:
     """What is always there, and what a pass adds. Gradients of earlier passes are there throughout; else those of the
     layers walked back already, which near the first layer are all but its own and the embedding's."""
     waiting = _head_gradient(run) if where in ("last", "first") else 0
@@ -127,7 +132,7 @@ def _passing(run: Run, moment: Bytes, where: Where) -> Moment:
         gradients = max(run.gradients - int(moment.gradient) - _embedding_gradient(run), 0)
     else:
         gradients = waiting
-    return replace(_adding(run, run.passes, moment), gradients=gradients + int(moment.gradient))
+    return replace(_adding(run, work, moment), gradients=gradients + int(moment.gradient))
 
 
 def _adding(run: Run, work: Passes, moment: Bytes) -> Moment:
@@ -147,9 +152,13 @@ def evaluate(run: Run) -> Moment:
     plan = run.plan
     if plan.evaluation.every is None or plan.data.validation is None:
         return Moment()
-    work = batch(plan, plan.evaluation.batch_size, run.stack)
-    watched = passes(plan, run.stack, run.precision, work)
-    return _adding(run, watched, max(watched.moments.evaluating, key=watched.total))
+    found = (
+        (work.total(moment), work, moment)
+        for work in _passes(plan, run.stack, run.precision, plan.evaluation.batch_size)
+        for moment in work.moments.evaluating
+    )
+    _, work, moment = max(found, key=lambda item: item[0])
+    return _adding(run, work, moment)
 
 
 def host_ram(run: Run) -> int:
@@ -163,7 +172,7 @@ def host_ram(run: Run) -> int:
     if _state_away(plan, run.layout):
         total += int((_state(plan, run.groups, run.layout) * plan.devices + sum(g.size for g in run.groups)) * share)
     if plan.training.gradient_checkpointing == "offload":
-        total += int(plan.facts.layers * run.passes.moments.boundary.token * run.work.tokens) * plan.hardware.count
+        total += int(plan.facts.layers * run.passes[0].moments.boundary.token * run.work.tokens) * plan.hardware.count
     return total + (files if plan.output.merge else 0)
 
 
@@ -179,7 +188,7 @@ def _last_gradient(run: Run) -> Moment:
     beside = run.plan.accumulation > 1 or tied
     late = max(group.largest * group.width for group in run.groups) if beside else 0
     late *= 2 if tied and run.plan.accumulation > 1 else 1
-    incoming = int(run.work.tokens * run.passes.moments.boundary.token)
+    incoming = int(run.work.tokens * run.passes[0].moments.boundary.token)
     return _moment(run, gradients=run.gradients, activations=incoming, workspace=late)
 
 

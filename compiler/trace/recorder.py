@@ -31,13 +31,14 @@ EMULATED: Final[dict[Any, Emulated]] = {}
 class Recorder(TorchDispatchMode):
     """Records while it is active. `phase` is set by whoever drives the run.
 
-    `answer`: what a question about data (`.all()`, `.item()`) gets.
+    `answer`: what a question about data (`.all()`, `.item()`) gets: 0 where some positions are padding.
     """
 
-    def __init__(self, answer: float) -> None:
+    answer = 1
+
+    def __init__(self) -> None:
         super().__init__()
         self.recording = Recording([], [], [])
-        self.answer = answer
         self._phase = "load"
         self._known: dict[int, int] = {}
         self._modules = _Modules()

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from compiler.memory.batch import batch
+from compiler.memory.batch import batches
 from compiler.memory.precision import precision
 from compiler.memory.stacks import profile
 from compiler.trace.kernels import as_on_cuda
@@ -37,8 +37,8 @@ def record(plan: Plan, stack: Stack, config: Mapping[str, object]) -> Recording:
     facts = profile(stack)
     require_traceable(plan, facts)
     widths = precision(plan, facts)
-    work = batch(plan, plan.training.micro_batch_size, facts)
-    recorder = Recorder(answer=0 if work.masked else 1)
+    works = batches(plan, plan.training.micro_batch_size, facts, widths)
+    recorder = Recorder()
     _import_what_is_replaced(plan, stack)
     gc.collect()
     gc.disable()
@@ -50,10 +50,11 @@ def record(plan: Plan, stack: Stack, config: Mapping[str, object]) -> Recording:
                 _hold_weights(model, recorder)
                 with nullcontext() if facts.casts_adapter_inputs or plan.lora is None else _uncast(model):
                     stepper = Stepper(model, plan, facts, widths, recorder)
-                    for most in PASSES:
+                    for most, work in [(PASSES[0], works[0]), *((PASSES[1], work) for work in works)]:
                         stepper.step(work, min(most, plan.accumulation))
                     if plan.evaluation.every is not None and plan.data.validation is not None:
-                        stepper.evaluate(batch(plan, plan.evaluation.batch_size, facts))
+                        for work in batches(plan, plan.evaluation.batch_size, facts, widths):
+                            stepper.evaluate(work)
                 recorder.phase = "end"
     finally:
         gc.enable()

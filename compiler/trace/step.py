@@ -60,6 +60,7 @@ class Stepper:
     def evaluate(self, work: Batch) -> None:
         """One batch of evaluation."""
         self.recorder.phase = "eval"
+        self.recorder.answer = 0 if work.masked else 1
         self.model.eval()
         with torch.no_grad():
             self.compute(inputs(self.plan, self.stack, work))
@@ -68,7 +69,8 @@ class Stepper:
     def _pass(self, work: Batch) -> None:
         """A loop that holds what the model gave out holds it until the next pass has given out its own."""
         with self.offloading.moving() if self.offloading else nullcontext():
-            outputs, loss = self.compute(inputs(self.plan, self.stack, work))
+            self.recorder.answer = 0 if work.masked else 1
+        outputs, loss = self.compute(inputs(self.plan, self.stack, work))
         self.held = outputs if self.stack.holds_outputs else None
         del outputs
         loss.backward()
@@ -111,7 +113,8 @@ def _loss(model: Any, plan: Plan, stack: Profile, dtype: torch.dtype | None) -> 
                 around.enter_context(torch.autocast("cpu", dtype=dtype))
             return model(**batch, **named)
 
-    forward: Any = run if dtype is None else convert_outputs_to_fp32(run)
+    widened = dtype is not None and stack.stack != "peft"
+    forward: Any = convert_outputs_to_fp32(run) if widened else run
 
     def compute(batch: Inputs) -> tuple[Any, Any]:
         outputs = forward(batch)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from msgspec import Struct
 
+from compiler.memory.batch import Kernel
 from compiler.memory.passes.operators import add, cast, copy, scale, squash
 from compiler.memory.passes.tape import PAIR, TOKEN, Grad, Kind, Tape, Tensor
-
-Kernel = Literal["flash", "efficient", "math", "eager"]
 
 
 class Heads(Struct, frozen=True):

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from compiler.memory.batch import Batch, beyond_window
+from compiler.memory.batch import Batch, beyond_window, kernel
 from compiler.memory.block import Block, block, closes
-from compiler.memory.passes.attention import Heads, Kernel
+from compiler.memory.passes.attention import Heads
 from compiler.memory.passes.decoder import Layer
 from compiler.memory.passes.feed_forward import Experts, Mlp
 from compiler.memory.passes.projection import LowRank, Matrix, Projection, Vector
@@ -102,22 +102,6 @@ def _heads(plan: Plan, precision: Precision, work: Batch, shape: Block) -> Heads
         autocast=precision.attention if precision.autocast else 0,
         rows=work.rows > 1,
     )
-
-
-def kernel(plan: Plan, precision: Precision, work: Batch) -> Kernel:
-    """What CUDA takes: flash where nothing is masked, the memory-efficient kernel under a mask, products where neither
-    takes the inputs: float32 or a card before Ampere, with fewer heads of keys than of queries."""
-    if plan.model.attention == "eager":
-        return "eager"
-    if plan.model.attention != "sdpa":
-        return "flash"
-    if work.masked:
-        return "efficient"
-    gpu = plan.gpu
-    old = gpu is not None and gpu.compute_capability is not None and gpu.compute_capability < 8
-    if precision.attention == 2 and not old:
-        return "flash"
-    return "math" if plan.facts.kv_heads < plan.facts.heads else "efficient"
 
 
 def _attention(facts: ModelFacts, matrices: dict[str, Matrix], shape: Block) -> tuple[Matrix, ...]:
