@@ -86,8 +86,8 @@ def _published(rows: Sequence[Published], asked: argparse.Namespace) -> list[Rea
     for row in rows:
         if row.case is not None:
             traced = each[row.case]
-            trace = None if traced.refused else compare(traced).trace
-            found += readings(row, weigh(plan_of(row.case), row.case.stack), trace)
+            trace = None if traced.refused else compare(traced, varied=row.varied).trace
+            found += readings(row, weigh(plan_of(row.case), row.case.stack, varied=row.varied), trace)
     return found
 
 

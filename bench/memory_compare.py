@@ -53,13 +53,15 @@ def peak(found: Footprint) -> int:
     return max(getattr(found.phases, phase) for phase in TRACED)
 
 
-def compare(traced: Traced) -> Compared:
-    """Weigh a traced case by both."""
+def compare(traced: Traced, *, varied: bool | None = None) -> Compared:
+    """Weigh a traced case by both. `varied`: see `compiler.memory.weigh`."""
     case, plan = traced.case, plan_of(traced.case)
     start = perf_counter()
-    formula = weigh(plan, case.stack)
+    formula = weigh(plan, case.stack, varied=varied)
     took = perf_counter() - start
-    return Compared(case, footprint(plan, case.stack, _read(traced, plan)), formula, traced.seconds, took)
+    return Compared(
+        case, footprint(plan, case.stack, _read(traced, plan), varied=varied), formula, traced.seconds, took
+    )
 
 
 def _read(traced: Traced, plan: Plan) -> Read:

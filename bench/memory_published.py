@@ -39,13 +39,15 @@ class InexpressibleError(Exception):
 
 
 class Published(Struct, frozen=True):
-    """One row. `readings`: GiB by field of a footprint. `case` is None where `why` says that no recipe can say it."""
+    """One row. `readings`: GiB by field of a footprint. `case` is None where `why` says that no recipe can say it.
+    `varied`: whether its rows of data differed in length."""
 
     row: str
     cluster: str
     readings: dict[str, float]
     case: Case | None
     why: str | None
+    varied: bool
 
 
 def published(path: Path = FILE) -> Iterator[Published]:
@@ -54,9 +56,14 @@ def published(path: Path = FILE) -> Iterator[Published]:
         row = json.loads(line)
         try:
             case = _case(row)
-            yield Published(row["id"], row["cluster"], _readings(row), case, None)
+            yield Published(row["id"], row["cluster"], _readings(row), case, None, _varied(row))
         except InexpressibleError as error:
-            yield Published(row["id"], row["cluster"], _readings(row), None, str(error))
+            yield Published(row["id"], row["cluster"], _readings(row), None, str(error), _varied(row))
+
+
+def _varied(row: dict[str, Any]) -> bool:
+    mode: str = row["seq_mode"] or ""
+    return not mode.startswith(("fixed", "packed"))
 
 
 def _readings(row: dict[str, Any]) -> dict[str, float]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import hypot
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from compiler.memory import weigh
-from compiler.memory.allocator import SMALL, context
+from compiler.memory.allocator import SMALL, VARIED, context
 from compiler.memory.loss import computed_loss
 from compiler.memory.phases import lay_out
 from compiler.memory.stacks import Profile, profile
 from compiler.memory.verdict import assumed_layout, verdict
-from compiler.trace.interval import CONTEXT, GAP, SPREAD, VARIED, doubts, varied
+from compiler.trace.interval import CONTEXT, GAP, SPREAD, doubts, leaves_holes
 from compiler.trace.traced import Traced, total
 from schemas.facts import GIB
-from schemas.footprint import Footprint, Parts, Phases, Stack
+from schemas.footprint import Confidence, Footprint, Parts, Phases, Stack
 from schemas.plan import Plan
 
 TRACED: Final = ("step", "optimizer", "eval")
@@ -30,8 +31,10 @@ class _Ground(Struct, frozen=True):
     buffers: int
 
 
-def footprint(plan: Plan, stack: Stack, traced: Traced) -> Footprint:
-    """What the trace found, on the plan's card. Loading, main memory and communication are the formula's."""
+def footprint(plan: Plan, stack: Stack, traced: Traced, *, varied: bool | None = None) -> Footprint:
+    """What the trace found, on the plan's card. Loading, main memory and communication are the formula's. `varied`:
+    whether rows differ in length; None: all but packed ones do."""
+    differing = not plan.data.packing if varied is None else varied
     facts, formula = profile(stack), weigh(plan, stack)
     layout = lay_out(plan, facts).layout
     ground = _Ground(context(plan.gpu) + layout.communication, layout.buffers)
@@ -40,8 +43,10 @@ def footprint(plan: Plan, stack: Stack, traced: Traced) -> Footprint:
     allocated = total(by_phase[peak])
     replayed = traced.expandable if facts.expandable_segments else traced.plain
     reserved = max(replayed.reserved + ground.buffers, allocated)
-    low, high = _interval(plan, facts, ground, allocated=allocated, reserved=reserved)
-    confidence, against = doubts(plan, facts)
+    confidence, against = doubts(plan, facts, varied=differing)
+    weights = by_phase[peak].weights
+    holes = VARIED * (allocated - weights) if leaves_holes(plan, facts, varied=differing) else 0
+    low, high = _interval(confidence, ground.context, allocated, reserved, int(holes))
     return replace(
         formula,
         verdict=verdict(formula.capacity, allocated + ground.context, high),
@@ -71,14 +76,13 @@ def _by_phase(traced: Traced, formula: Footprint, buffers: int) -> dict[str, Par
     return {"load": before if total(before) > total(there) else there, **found}
 
 
-def _interval(plan: Plan, facts: Profile, ground: _Ground, *, allocated: int, reserved: int) -> tuple[int, int]:
-    """Low and high for what the driver reports."""
-    shrink, grow = SPREAD[doubts(plan, facts)[0]]
-    logits = 4 * plan.facts.vocab * plan.training.micro_batch_size * plan.data.max_length
-    more = VARIED * logits if varied(plan, facts) else 0
-    low = int(allocated * shrink) + int((reserved - allocated) * GAP[0]) + int(ground.context * CONTEXT[0])
-    high = int(allocated * grow) + int((reserved - allocated) * GAP[1]) + int(ground.context * CONTEXT[1])
-    return low, high + more + SMALL
+def _interval(confidence: Confidence, context: int, allocated: int, reserved: int, holes: int) -> tuple[int, int]:
+    """Low and high for what the driver reports. Live tensors, unused memory and the context are off independently."""
+    shrink, grow = SPREAD[confidence]
+    unused, device = reserved - allocated, reserved + context
+    below = hypot((1 - shrink) * allocated, (1 - GAP[0]) * unused, (1 - CONTEXT[0]) * context)
+    above = hypot((grow - 1) * allocated, (GAP[1] - 1) * unused + SMALL, (CONTEXT[1] - 1) * context)
+    return max(device - int(below), int(shrink * allocated)), device + int(above) + holes
 
 
 def _said(plan: Plan, facts: Profile, traced: Traced) -> Iterator[str]:

@@ -26,28 +26,28 @@ CONTEXT: Final = (0.6, 1.2)
 """How far the CUDA context may be from its usual size: that of the formula."""
 GAP: Final = (0.5, 1.5)
 """How far reserved but unused bytes may be from the replayed ones."""
-VARIED: Final = 1
-"""Float32 logits tensors that batches of different length may add to the unused bytes."""
 
 
-def doubts(plan: Plan, stack: Profile) -> tuple[Confidence, tuple[str, ...]]:
-    """How far the trace can be trusted for this plan, and what speaks against it."""
-    low, medium = _low(plan, stack), _medium(plan)
+def doubts(plan: Plan, stack: Profile, *, varied: bool) -> tuple[Confidence, tuple[str, ...]]:
+    """How far the trace can be trusted for this plan, and what speaks against it. `varied`: whether rows differ in
+    length."""
+    low, medium = _low(plan, stack, varied=varied), _medium(plan)
     return ("low" if low else "medium" if medium else "high"), (*low, *medium)
 
 
-def varied(plan: Plan, stack: Profile) -> bool:
-    """Whether batches with whole logits differ in length."""
-    return computed_loss(plan, stack) == "full" and not plan.data.packing
+def leaves_holes(plan: Plan, stack: Profile, *, varied: bool) -> bool:
+    """Whether batches with whole logits differ in length, in segments that cannot grow."""
+    return varied and computed_loss(plan, stack) == "full" and not stack.expandable_segments
 
 
-def _low(plan: Plan, stack: Profile) -> tuple[str, ...]:
+def _low(plan: Plan, stack: Profile, *, varied: bool) -> tuple[str, ...]:
     found = {
         "one of several cards was traced: communication was never compared with measurements": plan.devices > 1,
         "experts are fused parameters, which bitsandbytes leaves in 16 bit": bool(
             plan.quantization and plan.facts.experts
         ),
-        "rows of different length with whole logits: only the longest batch was traced": varied(plan, stack),
+        "rows of different length leave holes between whole logits, in segments that cannot grow: only the longest "
+        "batch was traced": leaves_holes(plan, stack, varied=varied),
     }
     return tuple(why for why, holds in found.items() if holds)
 
