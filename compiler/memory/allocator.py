@@ -42,10 +42,10 @@ FITS: Final[dict[tuple[bool, bool], Fit]] = {
 }
 """By whether logits exist as a whole, and whether segments can grow."""
 VARIED = 0.3
-"""Share of live tensors beside the base's weights that rows of different length may add where whole logits meet segments
-that cannot grow. Of eight runs replayed over eleven steps of random length six took nothing more, one with adapters
-0.2 and one that trained all weights 0.8; segments that grow took nothing more in any. Segments that are all free are
-given back before memory runs out, so that the last figure is no requirement."""
+"""Share of live tensors beside the base's weights that rows of different length may add where whole logits meet
+segments that cannot grow. Of eight runs replayed over eleven steps of random length six took nothing more, one with
+adapters 0.2 and one that trained all weights 0.8; segments that grow took nothing more in any. Segments that are all
+free are given back before memory runs out, so that the last figure is no requirement."""
 SMALL = 20 * (1 << 20)
 """Bytes of the allocator's smallest large segment: there is always part of one unused."""
 SEVERAL_CARDS = 1.5

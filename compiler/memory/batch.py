@@ -42,12 +42,12 @@ def batch(plan: Plan, rows: int, stack: Profile) -> Batch:
     return Batch(1, count * length, masked=stack.packed == "flat_masked")
 
 
-def kernel(plan: Plan, precision: Precision, work: Batch) -> Kernel:
+def kernel(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Kernel:
     """What CUDA takes: flash where nothing is masked, the memory-efficient kernel under a mask, products where neither
     takes the inputs: float32 or a card before Ampere, with fewer heads of keys than of queries."""
     if plan.model.attention == "eager":
         return "eager"
-    if plan.model.attention != "sdpa":
+    if plan.model.attention != "sdpa" or stack.fused_attention:
         return "flash"
     if work.masked:
         return "efficient"
@@ -63,7 +63,7 @@ def batches(plan: Plan, rows: int, stack: Profile, precision: Precision) -> tupl
     products, rows that happen to have one length."""
     padded = batch(plan, rows, stack)
     even = replace(padded, masked=False)
-    if plan.data.packing or not padded.masked or kernel(plan, precision, even) != "math":
+    if plan.data.packing or not padded.masked or kernel(plan, stack, precision, even) != "math":
         return (padded,)
     return padded, even
 

@@ -37,8 +37,9 @@ class Profile(Struct, frozen=True):
     `autocast`: 16-bit runs compute under autocast. `upcast`: whether 16-bit weights beside quantised ones become
     float32: never, at load only, or always. `casts_adapter_inputs`: each adapted module casts, and so copies, its
     input. `foreach`: the optimizer step makes a temporary the size of all trained weights. `holds_outputs`: the loop
-    keeps the logits until the next step. `losses`: those it has, the default first. `packed`: packed rows
-    stay rows, each with a mask; or are laid end to end, with the lengths of documents or under one mask over all.
+    keeps the logits until the next step. `losses`: those it has, the default first. `fused_attention`: whether
+    attention is one kernel on every card. `packed`: packed rows stay rows, each with a mask; or are laid end to end,
+    with the lengths of documents or under one mask over all.
     `sources`: where each fact is from.
     """
 
@@ -52,6 +53,7 @@ class Profile(Struct, frozen=True):
     holds_outputs: bool
     losses: tuple[Loss, ...]
     tile: Tile
+    fused_attention: bool
     packed: Literal["rows", "flat", "flat_masked"]
     expandable_segments: bool
     sources: dict[str, str]
@@ -83,6 +85,7 @@ def profile(stack: Stack) -> Profile:
         holds_outputs=value["holds_outputs"],
         losses=tuple(value["losses"]),
         tile=Tile(**value["tile"]),
+        fused_attention=value["fused_attention"],
         packed=value["packed"],
         expandable_segments=value["expandable_segments"],
         sources={name: fact["source"] for name, fact in facts.items()},

@@ -24,7 +24,7 @@ SPREAD: Final[dict[Confidence, tuple[float, float]]] = {
 """How far live tensors may be from the trace, as factors."""
 CONTEXT: Final = (0.6, 1.2)
 """How far the CUDA context may be from its usual size: that of the formula."""
-GAP: Final = (0.5, 1.5)
+GAP: Final = (0.5, 2.5)
 """How far reserved but unused bytes may be from the replayed ones."""
 
 

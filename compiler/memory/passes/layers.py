@@ -57,7 +57,7 @@ def _layer(plan: Plan, stack: Profile, precision: Precision, work: Batch, shape:
         item.name: Matrix(item.d_in, item.d_out, carried.get(item.name)) for item in facts.linears if not item.fused
     }
     return Layer(
-        heads=_heads(plan, precision, work, shape),
+        heads=_heads(plan, stack, precision, work, shape),
         attention=_attention(facts, matrices, shape),
         mlp=_mlp(plan, matrices, shape) if shape.both or not experts else None,
         experts=_experts(plan, shape) if experts else None,
@@ -89,13 +89,13 @@ def low_rank_of(method: LoraPlan) -> LowRank:
     return LowRank(method.rank, dropout=method.dropout > 0, magnitude=method.kind in ("dora", "qdora"))
 
 
-def _heads(plan: Plan, precision: Precision, work: Batch, shape: Block) -> Heads:
+def _heads(plan: Plan, stack: Profile, precision: Precision, work: Batch, shape: Block) -> Heads:
     facts = plan.facts
     return Heads(
         queries=facts.heads,
         keys=facts.kv_heads,
         size=facts.head_dim,
-        kernel=kernel(plan, precision, work),
+        kernel=kernel(plan, stack, precision, work),
         masked=work.masked,
         softcap=facts.softcap,
         fused=shape.fused,
