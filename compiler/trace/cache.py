@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from compiler.memory.allocator import cublas
 from compiler.memory.stacks import Profile
+from compiler.trace.card import fuses_heads
 from compiler.trace.traced import Traced
 from schemas.plan import Plan
 
@@ -58,7 +59,7 @@ def _deciding(plan: Plan) -> tuple[object, ...]:
         global_batch_size=min(plan.accumulation, 2),
     )
     data = (plan.data.max_length, plan.data.packing, plan.data.validation is not None)
-    card = (plan.gpu.compute_capability if plan.gpu else None, cublas(plan.gpu), plan.devices)
+    card = (fuses_heads(plan), cublas(plan.gpu), plan.devices)
     return plan.model.dtype, plan.model.attention, plan.method, data, training, plan.evaluation, card, plan.facts.vocab
 
 

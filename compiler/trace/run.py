@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from compiler.memory.batch import batches
 from compiler.memory.precision import precision
 from compiler.memory.stacks import profile
+from compiler.trace.card import fuses_heads
 from compiler.trace.kernels import as_on_cuda
 from compiler.trace.model import build_model
 from compiler.trace.recorder import Recorder, Recording
@@ -43,7 +44,11 @@ def record(plan: Plan, stack: Stack, config: Mapping[str, object]) -> Recording:
     gc.collect()
     gc.disable()
     try:
-        with warnings.catch_warnings(), as_on_cuda(fused_gqa=_fused(plan)), FakeTensorMode(allow_non_fake_inputs=True):
+        with (
+            warnings.catch_warnings(),
+            as_on_cuda(fused_gqa=fuses_heads(plan)),
+            FakeTensorMode(allow_non_fake_inputs=True),
+        ):
             warnings.simplefilter("ignore")
             model = build_model(plan, facts, config)
             with recorder, recorder.following(model):
@@ -59,11 +64,6 @@ def record(plan: Plan, stack: Stack, config: Mapping[str, object]) -> Recording:
     finally:
         gc.enable()
     return recorder.recording
-
-
-def _fused(plan: Plan) -> bool:
-    old = plan.gpu is not None and plan.gpu.compute_capability is not None and plan.gpu.compute_capability < 8
-    return not old
 
 
 def _import_what_is_replaced(plan: Plan, stack: Stack) -> None:

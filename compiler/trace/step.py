@@ -68,9 +68,9 @@ class Stepper:
 
     def _pass(self, work: Batch) -> None:
         """A loop that holds what the model gave out holds it until the next pass has given out its own."""
+        self.recorder.answer = 0 if work.masked else 1
         with self.offloading.moving() if self.offloading else nullcontext():
-            self.recorder.answer = 0 if work.masked else 1
-        outputs, loss = self.compute(inputs(self.plan, self.stack, work))
+            outputs, loss = self.compute(inputs(self.plan, self.stack, work))
         self.held = outputs if self.stack.holds_outputs else None
         del outputs
         loss.backward()
