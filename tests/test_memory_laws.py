@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from plans import A100_40, A100_80, a_plan, card
+from plans import A100_40, A100_80, NF4, a_plan, card, facts, lora
 
 from compiler.memory import weigh
 from compiler.memory.stacks import profile
+from schemas.facts import GIB
 from schemas.footprint import Footprint, Stack
+from schemas.method_plan import QuantizationPlan
 from schemas.plan import Plan
 
 STACKS: tuple[Stack, ...] = get_args(Stack)
@@ -122,8 +124,57 @@ def test_checkpointing_never_costs_more(plan: Plan, stack: Stack) -> None:
     assert again.allocated <= kept.allocated
 
 
+def in_bits(plan: Plan, model: str, bits: int) -> Plan:
+    """The plan on one card, with adapters on this model's base in 16, 8 or 4 bit, every other leaf held."""
+    known = facts(model)
+    quantization = {16: None, 8: QuantizationPlan(8, None, None, "bfloat16"), 4: NF4}[bits]
+    method = lora(known, kind="lora" if bits == 16 else "qlora", quantization=quantization)
+    hardware = replace(plan.hardware, count=1, strategy="single", offload="none")
+    return replace(plan, facts=known, method=method, hardware=hardware)
+
+
+@given(any_plan(), any_stack, st.sampled_from(DENSE))
+def test_fewer_bits_never_make_weights_larger(plan: Plan, stack: Stack, model: str) -> None:
+    four, eight, sixteen = (at_rest(in_bits(plan, model, bits), stack) for bits in (4, 8, 16))
+    assert four <= eight <= sixteen
+
+
 @pytest.mark.parametrize("stack", [stack for stack in STACKS if profile(stack).upcast == "never"])
-@pytest.mark.parametrize("model", [*DENSE, EXPERTS, "google/gemma-3-270m"])
-def test_four_bit_weights_are_never_more_than_16_bit_weights(model: str, stack: Stack) -> None:
-    four, sixteen = (weigh(a_plan(model, kind), stack).parts.weights for kind in ("qlora", "lora"))
-    assert four <= sixteen
+@pytest.mark.parametrize("model", [EXPERTS, "google/gemma-3-270m"])
+def test_nor_where_little_of_a_model_is_quantised(model: str, stack: Stack) -> None:
+    four, eight, sixteen = (at_rest(in_bits(a_plan(model), model, bits), stack) for bits in (4, 8, 16))
+    assert four <= eight <= sixteen
+
+
+def at_rest(plan: Plan, stack: Stack) -> int:
+    """Bytes of weights while it trains: loading has a peak of its own."""
+    return weigh(plan, stack).by_phase["optimizer"].weights
+
+
+@pytest.mark.parametrize("stack", [stack for stack in STACKS if profile(stack).upcast == "never"])
+@given(any_plan(), st.sampled_from(DENSE))
+def test_fewer_bits_never_cost_more_where_nothing_is_upcast(stack: Stack, plan: Plan, model: str) -> None:
+    four, eight, sixteen = (weigh(in_bits(plan, model, bits), stack) for bits in (4, 8, 16))
+    assert four.allocated <= eight.allocated <= sixteen.allocated
+
+
+def test_k_bit_preparation_can_cost_more_than_it_saves() -> None:
+    """Qwen2.5 0.5B, 1024 tokens, read on an RTX 4080 (DaoyuanLi2816/can-i-finetune-this): QLoRA 3.12, LoRA 3.03 GiB."""
+    model = "Qwen/Qwen2.5-0.5B"
+    names = ("q_proj", "k_proj", "v_proj", "o_proj")
+    plain, four = (
+        weigh(
+            a_plan(
+                model,
+                lora(facts(model), kind=kind, target_modules=names),
+                length=1024,
+                packing=False,
+                optimizer="paged_adamw_8bit",
+            ),
+            "peft",
+        ).allocated
+        for kind in ("lora", "qlora")
+    )
+    assert four > plain
+    assert four / GIB == pytest.approx(3.116, rel=0.02)
+    assert plain / GIB == pytest.approx(3.032, rel=0.02)

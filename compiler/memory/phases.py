@@ -112,14 +112,23 @@ def _passes(plan: Plan, stack: Profile, precision: Precision, rows: int) -> tupl
 
 
 def step(run: Run) -> tuple[Moment, ...]:
-    """The largest moments of forward and backward, one of each place, and the last gradient's: the embedding's."""
-    found: dict[Where, tuple[float, Passes, Bytes]] = {}
+    """The largest moments of forward and backward, with logits and without, one of each place, and the last gradient's:
+    the embedding's."""
+    found: dict[tuple[Where, bool], tuple[float, Passes, Bytes]] = {}
     for work in run.passes:
         for moment, where in work.moments.training:
-            size = work.total(moment)
-            if where not in found or size > found[where][0]:
-                found[where] = size, work, moment
-    return (*(_passing(run, work, moment, where) for where, (_, work, moment) in found.items()), _last_gradient(run))
+            size = work.total(moment) - _among_others(run, moment, where)
+            for logits in (True, False):
+                held = size if logits else size - work.logits(moment)
+                if (where, logits) not in found or held > found[where, logits][0]:
+                    found[where, logits] = held, work, moment
+    passing = (_passing(run, work, moment, where) for (where, _), (_, work, moment) in found.items())
+    return (*passing, _last_gradient(run))
+
+
+def _among_others(run: Run, moment: Bytes, where: Where) -> float:
+    """Near the first layer the gradients of all layers are there: its own are some of them, and none on top."""
+    return moment.gradient if where == "first" and run.plan.accumulation == 1 else 0
 
 
 def _passing(run: Run, work: Passes, moment: Bytes, where: Where) -> Moment:

@@ -65,7 +65,7 @@ def _moments(run: Run, room: int | None, ground: int) -> dict[str, Moment]:
         "eval": (phases.evaluate(run),),
         "merge": (Moment(),),  # every stack merges in main memory
     }
-    if run.stack.tile.budget and room is not None:
+    if run.stack.tile.budget and room is not None and computed_loss(run.plan, run.stack) == "chunked":
         found = {name: tuple(_elastic(item, room - ground) for item in items) for name, items in found.items()}
     return {name: max(items, key=lambda moment: moment.total) for name, items in found.items()}
 
