@@ -32,6 +32,17 @@ def held_logits(plan: Plan, precision: Precision, stack: Profile) -> int:
     return plan.facts.vocab * precision.logits
 
 
+def held_graph(plan: Plan, precision: Precision, stack: Profile) -> int:
+    """Bytes a token of inputs that 8-bit layers keep in the graph itself, where the loop holds on to its end: they are
+    not given back as other kept tensors are (`ctx.tensors`, bitsandbytes 0.50)."""
+    eight = plan.quantization is not None and plan.quantization.bits == 8
+    if not eight or not stack.holds_outputs or plan.training.gradient_checkpointing is not False:
+        return 0
+    facts = plan.facts
+    kept = 2 * facts.hidden + facts.heads * facts.head_dim + facts.intermediate
+    return facts.layers * kept * precision.stream
+
+
 def tile(plan: Plan, precision: Precision, stack: Profile, work: Batch) -> int:
     """What of the logits is there at once."""
     held, vocab, tokens = stack.tile, plan.facts.vocab, work.tokens

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from compiler.memory.allocator import cublas
 from compiler.memory.batch import Batch, batch, batches
-from compiler.memory.loss import held_logits
+from compiler.memory.loss import held_graph, held_logits
 from compiler.memory.optimizer import PAGED, state, workspace
 from compiler.memory.passes import Passes, passes
 from compiler.memory.passes.moments import Where
@@ -15,7 +15,7 @@ from compiler.memory.passes.tape import Bytes
 from compiler.memory.precision import Precision, precision
 from compiler.memory.sharding import Sharding, sharding
 from compiler.memory.stacks import Profile
-from compiler.memory.trainable import Group, trainable
+from compiler.memory.trainable import Group, copied_width, trainable
 from compiler.memory.weights import Weights, weights
 from schemas.facts import GIB
 from schemas.method_plan import FullPlan
@@ -153,7 +153,10 @@ def optimizer(run: Run) -> Moment:
     """The optimizer's step: all gradients, its state, its temporary, and the logits that a plain loop still holds."""
     extra = 0 if run.layout.state_offloaded else workspace(run.groups, run.plan.training.optimizer, run.stack)
     held = held_logits(run.plan, run.precision, run.stack) * run.work.tokens
-    return _moment(run, gradients=run.gradients, logits=held, workspace=extra // run.layout.optimizer)
+    graph = held_graph(run.plan, run.precision, run.stack) * run.work.tokens
+    return _moment(
+        run, gradients=run.gradients, activations=graph, logits=held, workspace=extra // run.layout.optimizer
+    )
 
 
 def evaluate(run: Run) -> Moment:
@@ -207,7 +210,7 @@ def _head_gradient(run: Run) -> int:
     if isinstance(plan.method, FullPlan) and not (plan.method.freeze or plan.method.train_only):
         return plan.facts.embedding_params * run.precision.trained
     if plan.lora and "lm_head" in plan.lora.modules_to_save:
-        return plan.facts.embedding_params * run.precision.rest
+        return plan.facts.embedding_params * copied_width(plan, run.precision)
     return 0
 
 

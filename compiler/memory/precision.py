@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from compiler.memory.naming import targeted
 from compiler.memory.stacks import Profile
 from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan
@@ -14,6 +15,10 @@ from schemas.section import Dtype
 
 WIDTH: Final[dict[Dtype, int]] = {"bfloat16": 2, "float16": 2, "float32": 4}
 """Bytes of one element."""
+
+
+LEADING: Final = ("o_proj", "down_proj", "out_proj", "dense", "fc2", "c_proj")
+"""Names of modules that lead back to the residual stream."""
 
 
 class Precision(Struct, frozen=True):
@@ -74,7 +79,7 @@ def _adapted(plan: Plan, stack: Profile, base: int) -> Precision:
     return Precision(
         base=base,
         rest=rest,
-        stream=rest,
+        stream=4 if autocast and trained == 4 and _widens(plan) else rest,
         linear=rest,
         attention=base if autocast else rest,
         trained=trained,
@@ -82,6 +87,16 @@ def _adapted(plan: Plan, stack: Profile, base: int) -> Precision:
         logits=base if autocast else rest,
         autocast=autocast,
     )
+
+
+def _widens(plan: Plan) -> bool:
+    """Whether DoRA on a quantised base makes the residual stream float32: under autocast PEFT leaves the sum as it is,
+    and adapted modules lead to the stream."""
+    lora = plan.lora
+    if lora is None or lora.quantization is None or lora.kind not in ("dora", "qdora"):
+        return False
+    leading = (linear for linear in plan.facts.linears if linear.d_out == plan.facts.hidden)
+    return any(targeted(lora.target_modules, linear) for linear in leading if linear.name in LEADING)
 
 
 def _own_input(given: int, computed: int, adapter: int, stack: Profile) -> int:

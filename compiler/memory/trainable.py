@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
+from compiler.memory.naming import place, targeted
 from compiler.memory.precision import Precision
 from schemas.facts import Linear, ModelFacts
 from schemas.method_plan import AdapterPlan, FullPlan, Ia3Plan, LoraPlan, PrefixPlan, PromptPlan, PTuningPlan
@@ -39,13 +40,16 @@ def trainable(plan: Plan, kept: Precision) -> tuple[Group, ...]:
     method, facts, width = plan.method, plan.facts, kept.trained
     if isinstance(method, FullPlan):
         return (_full(method, facts, width),)
-    # float16 cannot be trained: such copies are made float32
-    copied = 4 if plan.model.dtype == "float16" else kept.rest
-    saved = _saved(method.modules_to_save, facts, copied) if isinstance(method, LoraPlan) else ()
+    saved = _saved(method.modules_to_save, facts, copied_width(plan, kept)) if isinstance(method, LoraPlan) else ()
     tokens = _tokens(plan, width)
     if isinstance(method, LoraPlan):
         return (_lora(method, facts, width), *saved, *tokens)
     return (_small(method, facts, width), *tokens)
+
+
+def copied_width(plan: Plan, kept: Precision) -> int:
+    """Bytes an element of `modules_to_save`: float16 cannot be trained, so that such copies are made float32."""
+    return 4 if plan.model.dtype == "float16" else kept.rest
 
 
 def adapted(method: LoraPlan | Ia3Plan, facts: ModelFacts) -> Iterator[tuple[Linear, float]]:
@@ -58,30 +62,6 @@ def adapted(method: LoraPlan | Ia3Plan, facts: ModelFacts) -> Iterator[tuple[Lin
         share = targeted(method.target_modules, linear)
         if share and not (linear.fused and linear.name in modules):
             yield linear, share
-
-
-def targeted(patterns: tuple[str, ...] | str, linear: Linear) -> float:
-    """The share of this module's layers that `target_modules` names: PEFT compares names by their end."""
-    if isinstance(patterns, str):
-        return _matched(patterns.removeprefix("re:"), linear)
-    path = f"model.layers.0.{place(linear)}"
-    return float(any(path == name or path.endswith(f".{name}") for name in patterns))
-
-
-def place(linear: Linear) -> str:
-    """The module's name inside a decoder layer, as transformers 5 spells it."""
-    if "." in linear.name:
-        return linear.name
-    if linear.room == "attention":
-        return f"self_attn.{linear.name}"
-    return f"mlp.experts.{linear.name}" if linear.room == "experts" else f"mlp.{linear.name}"
-
-
-def _matched(pattern: str, linear: Linear) -> float:
-    """The share of layers whose full module name the expression matches."""
-    compiled = re.compile(pattern)
-    names = (f"model.layers.{index}.{place(linear)}" for index in range(linear.layers))
-    return sum(compiled.fullmatch(name) is not None for name in names) / linear.layers
 
 
 def _lora(method: LoraPlan, facts: ModelFacts, width: int) -> Group:

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from compiler.memory.batch import Batch, mask
-from compiler.memory.loss import computed_loss, held_logits, tile
+from compiler.memory.loss import computed_loss, held_graph, held_logits, tile
 from compiler.memory.passes.head import Head
 from compiler.memory.passes.layers import layer_kinds, low_rank_of, projection
 from compiler.memory.passes.moments import Model, Moments, moments
@@ -14,7 +14,7 @@ from compiler.memory.passes.projection import Matrix
 from compiler.memory.passes.tape import LOGIT, Bytes
 from compiler.memory.precision import Precision
 from compiler.memory.stacks import Profile
-from compiler.memory.trainable import outer_adapters
+from compiler.memory.trainable import copied_width, outer_adapters
 from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan
 
@@ -55,6 +55,7 @@ def passes(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Pas
         head=_head(plan, stack, precision),
         recomputed=plan.training.gradient_checkpointing,
         held=held_logits(plan, precision, stack),
+        graph=held_graph(plan, precision, stack),
         trains_input=_trains_input(plan),
     )
     # Rotary positions are of one row's length.
@@ -79,7 +80,7 @@ def _head(plan: Plan, stack: Profile, precision: Precision) -> Head:
     if facts.tied:
         how = replace(how, fresh=True)  # it waits for the embedding's, which it is added to
     if saved:
-        how = replace(how, precision=replace(precision, trained=precision.rest))
+        how = replace(how, precision=replace(precision, trained=copied_width(plan, precision)))
     return Head(
         hidden=facts.hidden,
         stream=precision.stream,

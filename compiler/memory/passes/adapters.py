@@ -22,7 +22,9 @@ def project(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> Tensor:
         base = cloned
     given = cast(tape, x, how.precision.trained) if _casts(how) else _same(x)
     out = _adapted(tape, given, base, matrix, how)
-    result = cast(tape, out, base.width)
+    # Under autocast PEFT leaves what quantised layers give out in the type of the sum: float32 under DoRA.
+    left = how.quantization is not None and how.precision.autocast
+    result = cast(tape, out, out.width if left else base.width)
     tape.drop(base, out, given)
     return result
 

@@ -34,14 +34,12 @@ def _update(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> list[Tens
     """The adapter's update as a matrix, made by sending a unit matrix through it, and what that keeps."""
     precision = how.precision
     unit = tape.new(WHOLE, matrix.d_in**2, precision.trained)
-    if precision.autocast and precision.trained == 4:
-        narrow = tape.new(WHOLE, matrix.d_in**2, precision.base)
-        tape.drop(unit)
-        unit = narrow
-    made = tape.new(WHOLE, matrix.weights, unit.width)
+    given = cast(tape, unit, precision.base if precision.autocast else unit.width)
+    made = tape.new(WHOLE, matrix.weights, given.width)
+    tape.drop(unit)
     update = cast(tape, made, x.width)
     tape.drop(made)
-    return [unit, update]
+    return [given, update]
 
 
 def _plain_weight(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> tuple[Tensor, ...]:

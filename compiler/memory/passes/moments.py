@@ -22,7 +22,8 @@ STATISTIC = 4
 class Model(Struct, frozen=True):
     """What decides about the passes: each kind of layer with how many there are, the head, what is recomputed.
 
-    `held`: bytes a token of logits that the loop holds from one loss to the next. `trains_input`: whether gradients
+    `held`: bytes a token of logits that the loop holds from one loss to the next; `graph`: of what stays in the graph
+    that they hold, until then too. `trains_input`: whether gradients
     flow to the first layer's input.
     """
 
@@ -30,6 +31,7 @@ class Model(Struct, frozen=True):
     head: Head
     recomputed: Checkpointing
     held: float
+    graph: float
     trains_input: bool
 
 
@@ -53,6 +55,7 @@ class _Costs(Struct, frozen=True):
     selected: Bytes
     casts: Bytes
     held: Bytes
+    graph: Bytes
 
 
 @lru_cache(maxsize=256)
@@ -76,6 +79,7 @@ def _costs(model: Model) -> _Costs:
         selected=Bytes(token=heads.queries * width if heads.kernel in ("flash", "efficient") else 0),
         casts=Bytes(whole=sum(cost.casts * count for cost, count in layers)),
         held=Bytes(logit=model.held),
+        graph=Bytes(token=model.graph),
     )
 
 
@@ -86,10 +90,10 @@ def _kept(run: _Costs, unneeded: Bytes) -> Iterator[tuple[Iterable[Bytes], Where
         total = total.plus(cost.kept, count)
     for cost, _ in run.layers:
         others = total.plus(cost.kept, -1).plus(run.held)
-        yield _beside(cost.forward, others.plus(run.boundary)), "forward"
+        yield _beside(cost.forward, others.plus(run.boundary).plus(run.graph)), "forward"
         yield _beside(cost.backward, others), "last"
         yield _beside(cost.backward, run.held), "first"
-    yield _beside((*run.head.forward, *run.head.backward), total), "loss"
+    yield [*_beside(run.head.forward, total.plus(run.graph)), *_beside(run.head.backward, total)], "loss"
 
 
 def _recomputed(run: _Costs, mode: Checkpointing) -> Iterator[tuple[Iterable[Bytes], Where]]:

@@ -117,7 +117,7 @@ def _eight_bit(tape: Tape, x: Tensor, matrix: Matrix) -> Tensor:
     is kept (`ctx.tensors`, bitsandbytes 0.50 autograd/_functions.py)."""
     tape.temporary(TOKEN, 3 * matrix.d_in + 6 * matrix.d_out)
     out = tape.like(x, count=matrix.d_out)
-    tape.node(out, (Grad(x),), (x,), [(WHOLE, 2 * matrix.weights * x.width)])
+    tape.node(out, (Grad(x),), (x,), [(WHOLE, matrix.weights * x.width)])
     return out
 
 
