@@ -168,7 +168,7 @@ def everywhere(plan: Plan) -> list[Option]:
 
 def test_stacks_side_by_side_in_words() -> None:
     text = plan_text(planned(ROOMY), everywhere(ROOMY), PLAIN)
-    assert "fits with ftc's own script over TRL and Unsloth" in text
+    assert "fits with ftc's own script over TRL, Axolotl and Unsloth" in text
     assert "not fit with" in text
     assert "because the loss holds all logits" in text
     assert "llamafactory 0.9.5: no chunked loss but Liger's" in text
@@ -185,7 +185,7 @@ def test_stacks_side_by_side_for_programs() -> None:
     worst = by_stack["llamafactory"]
     assert worst["as_planned"]["verdict"] == "does_not_fit"
     assert worst["reason"]["part"] == "logits"
-    assert worst["reason"]["part_more_gib"] > 20
+    assert worst["reason"]["part_more_gib"] > 15
     assert [stack for stack, item in by_stack.items() if item["reason"] is None] == [worst["reason"]["than"]]
 
 

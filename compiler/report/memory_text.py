@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -111,7 +112,7 @@ def fixes_text(found: Sequence[Fix], paint: Paint) -> str:
 
 def _setting(value: object) -> str:
     """A value as --set takes it."""
-    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _parts(footprint: Footprint) -> Iterator[tuple[str, int]]:
