@@ -11,8 +11,8 @@ from schemas.plan import Plan
 from schemas.recipe import Loss
 
 LIGER_LOSS: Final = ("llamafactory",)
-"""Stacks where `kernels: liger` brings Liger's fused loss: TRL forbids it beside its own, and ftc's Axolotl config turns
-it off."""
+"""Stacks where `kernels: liger` brings Liger's fused loss: TRL forbids it beside its own, and ftc's Axolotl config
+turns it off."""
 LIGER_WIDTH = 8
 """Bytes of logits an element of the hidden states: Liger takes V / hidden chunks, so a chunk is as large as they."""
 
