@@ -16,7 +16,7 @@ from bench.memory_errors import HEAD, Errors, cells, errors, table
 from bench.memory_traces import CACHE, Traced, recording_of
 from compiler.memory import weigh
 from compiler.memory.allocator import cublas
-from compiler.trace.exact import DIVISIONS
+from compiler.memory.stacks import profile
 from compiler.trace.footprint import footprint
 from compiler.trace.traced import Traced as Read
 from compiler.trace.traced import read
@@ -69,7 +69,7 @@ def _read(traced: Traced, plan: Plan) -> Read:
     kept = CACHE / "read" / f"{traced.key}.{traced.code}.{_reading()}.json"
     if kept.exists():
         return msgspec.json.decode(kept.read_bytes(), type=Read)
-    divisions = DIVISIONS.get(traced.case.stack, 0)
+    divisions = profile(traced.case.stack).power2_divisions
     found = read(recording_of(traced), plan.facts.vocab, cublas(plan.gpu), divisions, {})
     kept.parent.mkdir(exist_ok=True)
     kept.write_bytes(msgspec.json.encode(found))

@@ -121,7 +121,10 @@ def test_checkpointing_never_costs_more(plan: Plan, stack: Stack) -> None:
         weigh(replace(plan, training=replace(plan.training, gradient_checkpointing=mode)), stack)
         for mode in (False, True)
     )
-    assert again.allocated <= kept.allocated
+    # The step back through the first layer holds that layer's input, which an unchecked layer has given up by then:
+    # seen where gradients, not activations, make the peak.
+    tokens = plan.training.micro_batch_size * plan.data.max_length
+    assert again.allocated <= kept.allocated + 4 * tokens * plan.facts.hidden
 
 
 def in_bits(plan: Plan, model: str, bits: int) -> Plan:

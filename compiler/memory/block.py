@@ -11,15 +11,13 @@ INTO = ("q_", "k_", "v_", "qkv", "gate", "up", "fc1", "w1", "w3")
 
 
 class Block(Struct, frozen=True):
-    """`queries`, `keys`: widths of all heads together. `expanded`: whether keys and values are copied to as many heads
-    as queries have (of a single one it is a view). `fused`: whether one module gives queries, keys and values.
+    """`queries`, `keys`: widths of all heads together. `fused`: whether one module gives queries, keys and values.
     `inner`, `expert_inner`: widths inside the mlp and inside one expert. `gated`: whether the mlp multiplies two
     halves. `dense_layers`, `expert_layers`: how many layers have an mlp, and how many have experts. `norms`: how many
     norms a layer has over the residual stream. `head_norms`: whether queries and keys are normed."""
 
     queries: int
     keys: int
-    expanded: bool
     fused: bool
     inner: int
     expert_inner: int
@@ -43,7 +41,6 @@ def block(facts: ModelFacts) -> Block:
     return Block(
         queries=facts.heads * facts.head_dim,
         keys=facts.kv_heads * facts.head_dim,
-        expanded=1 < facts.kv_heads < facts.heads,
         fused=any(item.name.startswith("qkv") for item in facts.linears),
         inner=inner,
         expert_inner=_inner(facts, "experts"),
@@ -58,11 +55,6 @@ def block(facts: ModelFacts) -> Block:
 def closes(linear: Linear, facts: ModelFacts) -> bool:
     """Whether this module leads back to the residual stream."""
     return linear.d_out == facts.hidden and not linear.name.startswith(INTO)
-
-
-def visits(linear: Linear, facts: ModelFacts) -> int:
-    """How many times a token goes through this kind of module, over all layers."""
-    return linear.layers * (facts.experts_per_token if linear.room == "experts" else linear.copies)
 
 
 def _inner(facts: ModelFacts, room: Room) -> int:

@@ -24,19 +24,16 @@ LEADING: Final = ("o_proj", "down_proj", "out_proj", "dense", "fc2", "c_proj")
 class Precision(Struct, frozen=True):
     """Bytes an element.
 
-    `base`: model.dtype. `rest`: base weights that are not quantised. `stream`: the residual stream. `linear`: what
-    linear layers give out. `attention`: queries, keys and values as the kernel sees them. `trained`: trained weights,
-    gradients and optimizer state. `own_input`: the copy of its input that each adapted module keeps (0: it shares the
-    one that is there). `logits`: what the head gives out. `autocast`: whether float32 weights are cast for products.
+    `base`: model.dtype. `rest`: base weights that are not quantised. `stream`: the residual stream. `attention`:
+    queries, keys and values as the kernel sees them. `trained`: trained weights, gradients and optimizer state.
+    `logits`: what the head gives out. `autocast`: whether float32 weights are cast for products.
     """
 
     base: int
     rest: int
     stream: int
-    linear: int
     attention: int
     trained: int
-    own_input: int
     logits: int
     autocast: bool
 
@@ -61,10 +58,8 @@ def _full(base: int, weights: int) -> Precision:
         base=base,
         rest=weights,
         stream=weights,
-        linear=base,
         attention=base,
         trained=weights,
-        own_input=0,
         logits=base,
         autocast=autocast,
     )
@@ -80,10 +75,8 @@ def _adapted(plan: Plan, stack: Profile, base: int) -> Precision:
         base=base,
         rest=rest,
         stream=4 if autocast and trained == 4 and _widens(plan) else rest,
-        linear=rest,
         attention=base if autocast else rest,
         trained=trained,
-        own_input=_own_input(rest, 2 if autocast else trained, trained, stack),
         logits=base if autocast else rest,
         autocast=autocast,
     )
@@ -97,14 +90,3 @@ def _widens(plan: Plan) -> bool:
         return False
     leading = (linear for linear in plan.facts.linears if linear.d_out == plan.facts.hidden)
     return any(targeted(lora.target_modules, linear) for linear in leading if linear.name in LEADING)
-
-
-def _own_input(given: int, computed: int, adapter: int, stack: Profile) -> int:
-    """Bytes of the copy each adapted module keeps: none where its input already has the type it computes in.
-
-    PEFT casts the input to the adapter's type first; under autocast the product casts it back, and keeps that copy.
-    """
-    if not stack.casts_adapter_inputs:
-        return 0
-    through = {given, adapter, computed}
-    return computed if len(through) > 1 else 0

@@ -40,6 +40,7 @@ class Profile(Struct, frozen=True):
     keeps the logits until the next step. `losses`: those it has, the default first. `fused_attention`: whether
     attention is one kernel on every card. `packed`: packed rows stay rows, each with a mask; or are laid end to end,
     with the lengths of documents or under one mask over all.
+    `power2_divisions`: in how many steps the allocator rounds sizes between powers of two (0: it does not).
     `sources`: where each fact is from.
     """
 
@@ -56,6 +57,7 @@ class Profile(Struct, frozen=True):
     fused_attention: bool
     packed: Literal["rows", "flat", "flat_masked"]
     expandable_segments: bool
+    power2_divisions: int
     sources: dict[str, str]
 
     @property
@@ -88,6 +90,7 @@ def profile(stack: Stack) -> Profile:
         fused_attention=value["fused_attention"],
         packed=value["packed"],
         expandable_segments=value["expandable_segments"],
+        power2_divisions=value["power2_divisions"],
         sources={name: fact["source"] for name, fact in facts.items()},
     )
 

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 from compiler.memory import phases
 from compiler.memory.allocator import Gap, Live, context, gap
 from compiler.memory.loss import computed_loss
+from compiler.memory.passes.adapters import casts
+from compiler.memory.passes.layers import projection
 from compiler.memory.phases import Moment, Run, lay_out
 from compiler.memory.spread import SPREAD, Spread
 from compiler.memory.stacks import Profile, profile
@@ -102,7 +104,8 @@ def _assumptions(run: Run, stack: Profile) -> tuple[str, ...]:
     if plan.quantization:
         fate = "become float32" if stack.upcast == "always" else "stay in 16 bit"
         said.append(f"weights that are not quantised {fate}: {sources['upcast']}")
-    if run.precision.own_input:
+    how = projection(plan, stack, run.precision)
+    if plan.lora and casts(how) and run.precision.rest != run.precision.trained:
         said.append(f"each adapted module keeps a copy of its input: {sources['casts_adapter_inputs']}")
     if stack.foreach and plan.training.optimizer in ("adamw", "sgd"):
         said.append(f"the optimizer's step has a temporary as large as all trained weights: {sources['foreach']}")

@@ -21,12 +21,11 @@ EIGHT_BIT = 1.0
 
 class Weights(Struct, frozen=True):
     """`total`: bytes at rest. `largest`: elements of the largest linear layer. `unit`: 16-bit bytes of one decoder
-    layer. `quantised`: bytes of the quantised part of `total`."""
+    layer."""
 
     total: int
     largest: int
     unit: int
-    quantised: int
 
 
 def weights(plan: Plan, kept: Precision) -> Weights:
@@ -38,7 +37,7 @@ def weights(plan: Plan, kept: Precision) -> Weights:
     total = quantised + rest * kept.rest
     largest = max((linear.d_in * linear.d_out for linear in facts.linears), default=0)
     unit = sum(linear.weights // linear.layers for linear in facts.linears) * kept.base
-    return Weights(total, largest, unit, quantised)
+    return Weights(total, largest, unit)
 
 
 def quantised_bytes(linear: Linear, quantization: QuantizationPlan | None, facts: ModelFacts) -> int:

@@ -24,8 +24,6 @@ from schemas.footprint import Footprint, Stack
 from schemas.plan import Plan
 
 LIBRARIES: Final = ("torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes")
-DIVISIONS: Final[dict[Stack, int]] = {"axolotl": 16}
-"""`roundup_power2_divisions`, which Axolotl sets (utils/__init__.py set_pytorch_cuda_alloc_conf)."""
 
 
 def weigh_exact(plan: Plan, stack: Stack, tell: Callable[[str], None]) -> Footprint:
@@ -76,7 +74,7 @@ def _trace(plan: Plan, stack: Stack, config: Mapping[str, object], versions: dic
     except Exception as error:  # a model's own code may ask anything of tensors that have no content
         said = " ".join(str(error).split())[:200]
         raise UntraceableError(f"{plan.facts.family} under {stack}: {type(error).__name__}: {said}") from error
-    return read(recording, plan.facts.vocab, cublas(plan.gpu), DIVISIONS.get(stack, 0), versions)
+    return read(recording, plan.facts.vocab, cublas(plan.gpu), profile(stack).power2_divisions, versions)
 
 
 @contextmanager

@@ -17,10 +17,8 @@ def project(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> Tensor:
     if adapter is None:
         return base
     if how.quantization is not None and how.quantization.bits == 4:
-        cloned = copy(tape, base)  # PEFT clones what 4-bit layers give out
-        tape.drop(base)
-        base = cloned
-    given = cast(tape, x, how.precision.trained) if _casts(how) else _same(x)
+        base = tape.instead(base, copy(tape, base))  # PEFT clones what 4-bit layers give out
+    given = cast(tape, x, how.precision.trained) if casts(how) else tape.again(x)
     out = _adapted(tape, given, base, matrix, how)
     # Under autocast PEFT leaves what quantised layers give out in the type of the sum: float32 under DoRA.
     left = how.quantization is not None and how.precision.autocast
@@ -32,7 +30,7 @@ def project(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> Tensor:
 def _adapted(tape: Tape, x: Tensor, base: Tensor, matrix: Matrix, how: Projection) -> Tensor:
     """`base` with the adapter's part added: PEFT's forward pass."""
     adapter = matrix.adapter
-    wet = drop_out(tape, x) if isinstance(adapter, LowRank) and adapter.dropout else _same(x)
+    wet = drop_out(tape, x) if isinstance(adapter, LowRank) and adapter.dropout else tape.again(x)
     if isinstance(adapter, LowRank) and adapter.magnitude:
         part = with_magnitude(tape, wet, base, matrix, how)
     else:
@@ -40,8 +38,7 @@ def _adapted(tape: Tape, x: Tensor, base: Tensor, matrix: Matrix, how: Projectio
         part = scale(tape, low)
         tape.drop(low)
         if how.quantization is not None and not how.precision.autocast:
-            wide, part = part, cast(tape, part, base.width)
-            tape.drop(wide)
+            part = tape.instead(part, cast(tape, part, base.width))
     out = add(tape, base, part)
     tape.drop(part, wet)
     return out
@@ -66,11 +63,6 @@ def _narrowed(tape: Tape, factor: Tensor, wide: Tensor, width: float) -> Tensor:
     return out
 
 
-def _same(x: Tensor) -> Tensor:
-    x.refs += 1
-    return x
-
-
-def _casts(how: Projection) -> bool:
+def casts(how: Projection) -> bool:
     """Whether PEFT casts the input to the adapter's type: 4-bit layers leave that to autocast."""
     return how.casts_inputs and not (how.quantization is not None and how.precision.autocast)

@@ -41,7 +41,7 @@ def rotate(tape: Tape, x: Tensor, heads: Heads) -> Tensor:
     tape.drop(turned)
     out = add(tape, cosine, sine)
     tape.drop(cosine, sine)
-    return _replaced(tape, out, copy(tape, out)) if heads.fused else out
+    return tape.instead(out, copy(tape, out)) if heads.fused else out
 
 
 def attend(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
@@ -53,23 +53,18 @@ def attend(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
         return _math(tape, q, k, v, heads)
     q, k, v = (cast(tape, item, heads.autocast or item.width) for item in (q, k, v))
     expanded = heads.kernel == "efficient" and grouped
-    keys, values = (_expanded(tape, item, heads) if expanded else _same(item) for item in (k, v))
+    keys, values = (_expanded(tape, item, heads) if expanded else tape.again(item) for item in (k, v))
     tape.drop(k, v)
     out = _fused(tape, q, keys, values, heads)
     tape.drop(q, keys, values)
     # Flash gives out what is laid out as its queries are, the efficient kernel what the next product takes.
-    return _replaced(tape, out, copy(tape, out)) if heads.fused and heads.kernel == "flash" else out
-
-
-def _same(x: Tensor) -> Tensor:
-    x.refs += 1
-    return x
+    return tape.instead(out, copy(tape, out)) if heads.fused and heads.kernel == "flash" else out
 
 
 def _expanded(tape: Tape, x: Tensor, heads: Heads) -> Tensor:
     """Keys or values copied to as many heads as queries have; a single head is a view."""
     if heads.keys == 1:
-        return _same(x)
+        return tape.again(x)
     out = tape.like(x, count=x.count * heads.queries / heads.keys)
     # The sum over copies is of the expanded size before it is of the heads' own.
     tape.node(out, (Grad(x),))
@@ -108,7 +103,7 @@ def _math(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
     out = _product(tape, weights, values, TOKEN, q.count)
     narrow = cast(tape, out, q.width)
     tape.drop(wide_q, wide_k, wide_v, scaled, keys, values, scaled_keys, scores, weights, out)
-    return _replaced(tape, narrow, copy(tape, narrow))
+    return tape.instead(narrow, copy(tape, narrow))
 
 
 def add_constant(tape: Tape, x: Tensor) -> Tensor:
@@ -129,17 +124,17 @@ def _eager(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
     """transformers' eager_attention_forward: scores in the type of the queries, softmax in float32."""
     width = heads.autocast or q.width
     grouped = heads.queries != heads.keys
-    keys, values = (_expanded(tape, item, heads) if grouped else _same(item) for item in (k, v))
+    keys, values = (_expanded(tape, item, heads) if grouped else tape.again(item) for item in (k, v))
     queries, narrow = cast(tape, q, width), cast(tape, keys, width)
     if heads.rows:
-        queries = _replaced(tape, queries, copy(tape, queries))  # heads of several rows are laid out anew
+        queries = tape.instead(queries, copy(tape, queries))  # heads of several rows are laid out anew
     raw = _product(tape, queries, narrow, PAIR, heads.queries)
     tape.drop(queries, narrow)
     scores = scale(tape, raw)
     tape.drop(raw)
     for step in (scale, squash, scale) if heads.softcap else ():
-        scores = _replaced(tape, scores, step(tape, scores))
-    scores = _replaced(tape, scores, add_constant(tape, scores))
+        scores = tape.instead(scores, step(tape, scores))
+    scores = tape.instead(scores, add_constant(tape, scores))
     wide = cast(tape, scores, 4)
     chances = squash(tape, wide)
     tape.drop(wide)
@@ -150,8 +145,3 @@ def _eager(tape: Tape, q: Tensor, k: Tensor, v: Tensor, heads: Heads) -> Tensor:
     laid_out = copy(tape, out)
     tape.drop(out, chosen, weights, keys, values)
     return laid_out
-
-
-def _replaced(tape: Tape, before: Tensor, after: Tensor) -> Tensor:
-    tape.drop(before)
-    return after

@@ -54,9 +54,7 @@ def _joined(tape: Tape, residual: Tensor, branch: Tensor, layer: Layer, *, inser
     if inserted:
         branch = _bottleneck(tape, branch, layer)
     if layer.norms_after:
-        normed = norm(tape, branch, layer)
-        tape.drop(branch)
-        branch = normed
+        branch = tape.instead(branch, norm(tape, branch, layer))
     out = add(tape, residual, branch)
     tape.drop(branch)
     return out
@@ -97,6 +95,4 @@ def _heads(tape: Tape, x: Tensor, layer: Layer) -> tuple[Tensor, Tensor, Tensor]
 
 
 def _normed(tape: Tape, x: Tensor, layer: Layer) -> Tensor:
-    out = norm(tape, x, layer)
-    tape.drop(x)
-    return out
+    return tape.instead(x, norm(tape, x, layer))

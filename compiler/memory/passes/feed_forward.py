@@ -37,11 +37,11 @@ def feed_forward(tape: Tape, x: Tensor, mlp: Mlp | None, experts: Experts | None
     shared = mlp_forward(tape, x, mlp, how) if mlp is not None else None
     routed = _experts(tape, x, experts, how) if experts is not None else None
     if experts is None or routed is None or shared is None:
-        return shared or routed or _same(x)
+        return shared or routed or tape.again(x)
     if experts.shared_gate:
         gate = tape.like(x, count=1)
         tape.node(gate, (Grad(x),))
-        shared = _replaced(tape, shared, multiply_small(tape, shared, gate))
+        shared = tape.instead(shared, multiply_small(tape, shared, gate))
         tape.drop(gate)
     out = add(tape, routed, shared)
     tape.drop(routed, shared)
@@ -137,13 +137,3 @@ def _grouped(tape: Tape, x: Tensor, width: int, experts: Experts, how: Projectio
     weight = weight_gradient(elements, how) if experts.trained else NONE
     tape.node(out, (Grad(x),), (x,) if experts.trained else (), weight=weight)
     return out
-
-
-def _same(x: Tensor) -> Tensor:
-    x.refs += 1
-    return x
-
-
-def _replaced(tape: Tape, before: Tensor, after: Tensor) -> Tensor:
-    tape.drop(before)
-    return after

@@ -72,17 +72,14 @@ def _full(tape: Tape, hidden: Tensor, head: Head) -> Tensor:
     before = tape.like(logits) if head.held else None  # of the pass before
     tape.drop(hidden)
     for step in (scale, squash, scale) if head.softcap else ():
-        raw, logits = logits, step(tape, logits)
-        tape.drop(raw)
+        logits = tape.instead(logits, step(tape, logits))
     wide = cast(tape, logits, 4)
     chances = squash(tape, wide)
     loss = tape.new(TOKEN, 0, 4, wants=True)
     tape.node(loss, (Grad(chances),))
     tape.drop(wide, chances)
     if head.widened:
-        outputs = cast(tape, logits, 4)
-        tape.drop(logits)
-        logits = outputs
+        logits = tape.instead(logits, cast(tape, logits, 4))
     tape.drop(before or logits)
     return loss
 

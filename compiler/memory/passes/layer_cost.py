@@ -16,7 +16,7 @@ class LayerCost(Struct, frozen=True):
     `unkept`: forward, nothing kept. `forward`: forward, all kept. `kept`: what that leaves, less what the layer gives
     out; `unneeded`: how much less it is in a first layer, whose input needs no
     gradient. `backward`: walking back over what was kept. `recomputed`: forward again and back. `casts`: bytes of
-    copies that autocast makes of weights. `gradients`: bytes of the layer's own gradients.
+    copies that autocast makes of weights.
     """
 
     unkept: tuple[Bytes, ...]
@@ -26,7 +26,6 @@ class LayerCost(Struct, frozen=True):
     backward: tuple[Bytes, ...]
     recomputed: tuple[Bytes, ...]
     casts: float
-    gradients: float
 
 
 @lru_cache(maxsize=256)
@@ -47,7 +46,6 @@ def layer_cost(layer: Layer, hidden: int, stream: int) -> LayerCost:
         backward=largest(tape.moments),
         recomputed=_recomputed(layer, hidden, stream),
         casts=unkept.casts,
-        gradients=tape.now().gradient,
     )
 
 

@@ -17,11 +17,8 @@ def with_magnitude(tape: Tape, x: Tensor, base: Tensor, matrix: Matrix, how: Pro
         made.append(tape.new(WHOLE, matrix.weights, x.width))
     tape.drop(made.pop(), made.pop())
     low = low_rank(tape, x, matrix, how)
-    again = base
-    if isinstance(matrix.adapter, LowRank) and matrix.adapter.dropout:
-        again = _again(tape, x, weight, matrix, how)
-    else:
-        base.refs += 1
+    wet = isinstance(matrix.adapter, LowRank) and matrix.adapter.dropout
+    again = _again(tape, x, weight, matrix, how) if wet else tape.again(base)
     kept, moved = multiply_vector(tape, again, how), multiply_vector(tape, low, how)
     scaled = scale(tape, moved)
     tape.drop(moved)

@@ -128,6 +128,16 @@ class Tape:
             else:
                 self.drop(tensor.base)
 
+    def again(self, x: Tensor) -> Tensor:
+        """The tensor itself, with a reference more: what an operator gives back that changes nothing."""
+        x.refs += 1
+        return x
+
+    def instead(self, of: Tensor, after: Tensor) -> Tensor:
+        """`after`, with `of` given up: a name that is bound anew."""
+        self.drop(of)
+        return after
+
     def view(self, of: Tensor, count: float) -> Tensor:
         """A part of a tensor, whose gradient is written into a whole of zeros."""
         of.refs += 1
