@@ -7,10 +7,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from schemas.artifact import Split
+from schemas.artifact import Preparation
 from schemas.diagnostic import Finding
 from schemas.plan import Plan, SourcePlan, is_sources
-from schemas.recipe import Fields
+from schemas.recipe import DataFormat, Fields
 from schemas.support import Never, NotImpl, NotYet, Ours, Table
 
 OTHER_KINDS: Final = ("ia3", "prefix_tuning", "prompt_tuning", "p_tuning", "adapter")
@@ -69,76 +69,103 @@ NO_FIELD_HERE: Final = Never("only preference data has this column, and this tar
 
 
 class Rows(Struct, frozen=True):
-    """What a target reads. `split`: training rows are parted by ftc into two files, and `train` is one of them."""
+    """What a target reads. `preparation`: ftc writes the rows first, and `train` and `validation` are what it wrote."""
 
     train: tuple[SourcePlan, ...]
     validation: tuple[SourcePlan, ...]
-    split: Split | None
+    preparation: Preparation | None
 
 
 TRAIN_FILE: Final = "data/train.jsonl"
 VALIDATION_FILE: Final = "data/validation.jsonl"
 
 
-def rows(plan: Plan) -> Rows:
-    """The sources as the target sees them. A share of the training rows is parted by hash: the same rows everywhere."""
+def rows(plan: Plan, *, anyway: bool = False, system: bool = False) -> Rows:
+    """The sources as the target sees them: its own to read where it can, else as ftc prepares them.
+
+    A share of the training rows is kept back by hash, the same rows in every target, which no tool does. `anyway`:
+    whether the target has other reasons. `system`: whether it cannot put a system text in front itself.
+    """
     validation = plan.data.validation
-    if validation is None:
-        return Rows(plan.data.train, (), None)
-    if isinstance(validation, tuple):
-        return Rows(plan.data.train, validation, None)
-    split = Split(plan.data.train, validation, plan.training.seed, TRAIN_FILE, VALIDATION_FILE)
-    first = plan.data.train[0]
-    return Rows((_part(first, TRAIN_FILE),), (_part(first, VALIDATION_FILE),), split)
+    read = validation if is_sources(validation) else ()
+    if not (anyway or _parted(plan) or any(source.weight != 1 for source in plan.data.train)):
+        return Rows(plan.data.train, read, None)
+    made = Preparation(
+        train=plan.data.train,
+        validation=validation,
+        seed=plan.training.seed,
+        system=plan.data.system if system else None,
+        templated=plan.model.chat_template is not None,
+        train_file=TRAIN_FILE,
+        validation_file=VALIDATION_FILE,
+    )
+    held = (_written(read[0] if read else plan.data.train[0], VALIDATION_FILE, plan),) if validation else ()
+    return Rows((_written(plan.data.train[0], TRAIN_FILE, plan),), held, made)
 
 
-def _part(source: SourcePlan, path: str) -> SourcePlan:
-    """A file that ftc wrote from rows of this shape."""
+def _parted(plan: Plan) -> bool:
+    return plan.data.validation is not None and not is_sources(plan.data.validation)
+
+
+def _written(source: SourcePlan, path: str, plan: Plan) -> SourcePlan:
+    """A file that ftc wrote from rows like this source's."""
     return SourcePlan(
         path=path,
         local=True,
-        format=source.format,
+        format=shape(source, plan),
         split="train",
         subset=None,
         revision=None,
         weight=1.0,
         limit=None,
-        fields=source.fields,
+        fields=Fields(tools="tools") if source.fields.tools else Fields(),
     )
 
 
-def unsplittable(plan: Plan) -> list[Finding]:
-    """Training sources of which no share can be kept back: those on the hub, and those of another shape."""
-    if plan.data.validation is None or isinstance(plan.data.validation, tuple):
+def shape(source: SourcePlan, plan: Plan) -> DataFormat:
+    """The format of rows of this source once they are prepared."""
+    if source.format in ("text", "preference", "kto"):
+        return source.format
+    plain = source.format == "prompt_completion" and plan.model.chat_template is None
+    return "prompt_completion" if plain else "messages"
+
+
+def job(made: Preparation) -> dict[str, object]:
+    """A preparation as `prepare.py` reads it."""
+    told = {name: getattr(made, name) for name in made.__struct_fields__}
+    parts = {name: [_told(source) for source in told[name]] for name in ("train", "validation") if _listed(told[name])}
+    return {**told, **parts}
+
+
+def _listed(value: object) -> bool:
+    return isinstance(value, tuple)
+
+
+def _told(source: SourcePlan) -> dict[str, object]:
+    values = {name: getattr(source, name) for name in source.__struct_fields__}
+    return {**values, "fields": source.fields.model_dump()}
+
+
+def unmixable(plan: Plan) -> list[Finding]:
+    """Training sources that cannot stand in one file: conversations beside raw text."""
+    if rows(plan).preparation is None:
         return []
-    first = plan.data.train[0]
-    found: list[Finding] = []
-    for index, source in enumerate(plan.data.train):
-        path = f"data.train[{index}]"
-        if not source.local:
-            found.append(
-                Finding(
-                    "FTC401",
-                    f"{path}.path",
-                    f'a share of "{source.path}" cannot be kept back for validation: it is on the hub',
-                    "name a source under data.validation, or null for no validation",
-                )
-            )
-        elif (source.format, source.fields) != (first.format, first.fields):
-            found.append(
-                Finding(
-                    "FTC401",
-                    f"{path}.format",
-                    "a share of sources with different formats or fields cannot be kept back for validation",
-                    "name a source under data.validation, or null for no validation",
-                )
-            )
-    return found
+    first = shape(plan.data.train[0], plan)
+    return [
+        Finding(
+            "FTC404",
+            f"data.train[{index}].format",
+            f"{source.format} rows cannot be mixed with {plan.data.train[0].format} rows before the target reads them",
+            "name sources under data.validation, or null for no validation, and leave out weight",
+        )
+        for index, source in enumerate(plan.data.train)
+        if shape(source, plan) != first
+    ]
 
 
 def read_directly(plan: Plan) -> list[tuple[str, SourcePlan]]:
     """The sources that the tool itself opens, with their paths in the plan."""
-    found = [] if rows(plan).split else [(f"data.train[{i}]", source) for i, source in enumerate(plan.data.train)]
+    found = [] if rows(plan).preparation else [(f"data.train[{i}]", source) for i, source in enumerate(plan.data.train)]
     if is_sources(plan.data.validation):
         found += [(f"data.validation[{i}]", source) for i, source in enumerate(plan.data.validation)]
     return found

@@ -1,32 +1,26 @@
-"""What the three tool targets write alike: YAML, a config's header, the README beside it, pinned requirements."""
+"""What the three tool targets write alike: YAML, a config's header, and the whole artifact around it."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from os.path import relpath
 from pathlib import Path
 from shlex import join
-from typing import Final, cast
+from typing import Final
 
-import yaml
 from msgspec import Struct
 
-from backends.alike import DIFFERS
-from schemas.artifact import Target
+from backends.alike import DIFFERS, job
+from backends.beside import scripts
+from backends.yaml_text import Chapter, plain, yaml_document
+from schemas.artifact import Artifact, Preparation, Target
 from schemas.diagnostic import Finding
 from schemas.facts import GIB
 from schemas.footprint import Footprint
 from schemas.plan import Plan, leaves
 from schemas.version import VERSION
-
-LOOKS_LIKE_A_NUMBER: Final = re.compile(r"[-+.]?[0-9]|[-+]?\.(inf|nan)", re.IGNORECASE)
-ODD_BREAKS: Final = frozenset("\x85\u2028\u2029")
-"""Line breaks of YAML 1.1 that stay as they are only between double quotes."""
-Chapter = tuple[str, Sequence[str]]
-"""The title of a part of a config, and the keys that stand in it."""
 
 
 class Tool(Struct, frozen=True):
@@ -37,61 +31,92 @@ class Tool(Struct, frozen=True):
     version: str
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes what readers of YAML 1.1 and 1.2 read back with the same types."""
+class Step(Struct, frozen=True):
+    """A command of a run, and what its environment needs beside the machine's own."""
 
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the signature is PyYAML's
-        return True
-
-
-def _text(_: yaml.SafeDumper, value: str) -> yaml.Node:
-    """PyYAML quotes what YAML 1.1 takes for a number, and leaves `1e-4`, which others take for one."""
-    odd = not ODD_BREAKS.isdisjoint(value)
-    style = "|" if "\n" in value and not odd else '"' if odd or LOOKS_LIKE_A_NUMBER.match(value) else None
-    return yaml.ScalarNode("tag:yaml.org,2002:str", value, style=style)
+    words: tuple[str, ...]
+    environment: dict[str, str] = {}
 
 
-_Dumper.add_representer(str, _text)
+class Made(Struct, frozen=True):
+    """What a target alone knows of its artifact. `steps`: training, and what comes after it. `rows`: what ftc writes
+    before. `extras`: words of the plan that may need a package. `remarks`: paragraphs for the README."""
+
+    body: str
+    files: dict[str, str]
+    steps: tuple[Step, ...]
+    rows: Preparation | None = None
+    extras: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
-def yaml_document(head: str, chapters: Sequence[Chapter], keys: Mapping[str, object]) -> str:
-    """The keys under the titles of their chapters; a key without a chapter is a `ValueError`, so that none is lost."""
-    placed = {name for _, names in chapters for name in names}
-    if lost := sorted(keys.keys() - placed):
-        raise ValueError(f"no chapter for {', '.join(lost)}")
-    parts = [head]
-    for title, names in chapters:
-        if here := {name: keys[name] for name in names if name in keys}:
-            parts.append(f"# {title}\n{_dump(here)}")
-    return "\n".join(parts)
+RUN: Final = "run.sh"
+COMMAND: Final = ("sh", RUN)
+PREPARES: Final = ("prepare.py", "rows.py", "formats.py")
 
 
-def _dump(values: Mapping[str, object]) -> str:
-    return "".join(yaml_entry(name, value) for name, value in values.items())
+def artifact(tool: Tool, plan: Plan, made: Made, footprint: Footprint | None, lost: Sequence[Finding]) -> Artifact:
+    """The target's files with `run.sh`, pinned requirements and a README. Rows on the hub are fetched by the run."""
+    fetched = made.rows if made.rows and not made.rows.local else None
+    steps = (Step(("python", "prepare.py")), *made.steps) if fetched else made.steps
+    files = {
+        **made.files,
+        **(_fetching(fetched) if fetched else {}),
+        RUN: run_script(tool, plan, steps),
+        "requirements.txt": requirements(tool.target, made.extras),
+        "README.md": readme(tool, plan, footprint, lost, steps, remarks=made.remarks),
+    }
+    return Artifact(tool.target, made.body, files, COMMAND, None if fetched else made.rows)
 
 
-def yaml_entry(name: str, value: object) -> str:
-    """One key on a line of its own; lists and sections that hold only scalars stay on that line."""
-    data = {name: plain(value)}
-    style = None if isinstance(data[name], dict | list) else False
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=style)
+def _fetching(rows: Preparation) -> dict[str, str]:
+    return {**scripts(PREPARES), "prepare.json": json.dumps(job(rows), indent=2, ensure_ascii=False) + "\n"}
 
 
-def plain(value: object) -> object:
-    """Tuples as lists, all the way down: YAML and JSON have no tuples."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in cast(dict[object, object], value).items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in cast(Sequence[object], value)]
-    return value
+def run_script(tool: Tool, plan: Plan, steps: Sequence[Step]) -> str:
+    """`run.sh`: an environment of its own the first time, then the tool's own commands."""
+    return RUN_SH.format(name=plan.name, title=tool.title, steps="\n".join(map(shell_line, steps)))
 
 
-def head_lines(tool: Tool, plan: Plan, lost: Sequence[Finding], command: Sequence[str]) -> list[str]:
+def shell_line(step: Step) -> str:
+    """A step as a shell reads it; every value is quoted where it must be."""
+    named = [f"{name}={value}" for name, value in step.environment.items()]
+    return join(["env", *named, *step.words] if named else step.words)
+
+
+RUN_SH: Final = """\
+#!/bin/sh
+# {name}, with {title}: makes an environment beside this file the first time, then trains in it.
+# VENV=/path uses an environment that is there already; PYTHON=python3.12 makes a new one with that Python.
+set -eu
+cd -- "$(dirname -- "$0")"
+if [ -z "${{VENV:-}}" ]; then
+    VENV=$PWD/.venv
+    if ! cmp -s requirements.txt "$VENV/requirements.txt"; then
+        "${{PYTHON:-python3}}" -m venv "$VENV"
+        "$VENV/bin/python" -m pip install -r requirements.txt
+        cp requirements.txt "$VENV/requirements.txt"
+    fi
+fi
+PATH=$VENV/bin:$PATH
+export PATH
+{steps}
+"""
+
+
+def config_text(
+    tool: Tool, plan: Plan, chapters: Sequence[Chapter], keys: Mapping[str, object], lost: Sequence[Finding]
+) -> str:
+    """The tool's YAML: a header, and the keys under the titles of their chapters."""
+    return yaml_document(comment(head_lines(tool, plan, lost)), chapters, keys)
+
+
+def head_lines(tool: Tool, plan: Plan, lost: Sequence[Finding]) -> list[str]:
     """What a reader of the config must know first: where it comes from, how to run it, what differs from the recipe."""
     lines = [
         f'Generated by ftc {VERSION} from the recipe "{plan.name}", for {tool.title} ({tool.version}).',
         "Change the recipe rather than this file. Run it in this folder:",
-        f"  {join(command)}",
+        f"  {join(COMMAND)}",
     ]
     if lost:
         equivalent = all(item.level == "warning" and item.code == DIFFERS for item in lost)
@@ -142,7 +167,7 @@ def readme(
     plan: Plan,
     footprint: Footprint | None,
     lost: Sequence[Finding],
-    command: Sequence[str],
+    steps: Sequence[Step],
     *,
     remarks: Sequence[str] = (),
 ) -> str:
@@ -150,8 +175,10 @@ def readme(
     note = "".join(f"- {_one_line(item.message)}\n" for item in lost)
     return (
         f"# {plan.name}, for {tool.title}\n\n"
-        f"Written by ftc for {tool.version}. In this folder, in an environment of its own:\n\n"
-        f"```\npython -m pip install -r requirements.txt\n{join(command)}\n```\n\n"
+        f"Written by ftc for {tool.version}. In this folder:\n\n"
+        f"```\n{join(COMMAND)}\n```\n\n"
+        "The first time it makes an environment (`.venv`) from `requirements.txt`; then it runs:\n\n"
+        f"```\n{''.join(shell_line(step) + chr(10) for step in steps)}```\n\n"
         f"Results go to `{out_folder(tool.target, plan)}`. The name holds a checksum of the model, method, data and "
         "training: with any of them changed, a run starts anew.\n"
         + "".join(f"\n{remark}\n" for remark in remarks)

@@ -6,7 +6,6 @@ The child has a session of its own, so that Ctrl-C at a terminal reaches it once
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -23,19 +22,14 @@ from msgspec import Struct
 
 from compiler.errors import FtcError
 from compiler.exit import MISSING
-from schemas.artifact import Artifact, Target
+from schemas.artifact import Artifact
 
 PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TAIL_BYTES: Final = 8192
 TAIL_LINES: Final = 15
 WAIT_FOR_STREAM: Final = 2.0
-NEEDS: Final[dict[Target, tuple[str, ...]]] = {
-    "native": ("torch", "transformers", "peft", "trl", "datasets", "accelerate"),
-    "axolotl": (),
-    "llamafactory": (),
-    "unsloth": ("unsloth",),
-}
-"""Packages without which a target's Python script cannot start; the others bring a command of their own."""
+NEEDS: Final = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
+"""Packages without which the native script cannot start; the other targets make an environment of their own."""
 
 
 class Ended(Struct, frozen=True):
@@ -49,17 +43,17 @@ class Ended(Struct, frozen=True):
     tail: tuple[str, ...]
 
 
-def command(artifact: Artifact, folder: Path) -> list[str]:
+def command(artifact: Artifact) -> list[str]:
     """What to execute in the artifact's folder; `FtcError` (missing) where the tool is not installed."""
     program, *arguments = artifact.command
     if program in ("python", "python3"):
-        absent = [name for name in NEEDS[artifact.target] if find_spec(name) is None]
+        absent = [name for name in NEEDS if find_spec(name) is None]
         if absent:
-            raise _not_installed(artifact.target, folder, f"{sys.executable} has no {', '.join(absent)}")
+            raise _not_installed(f"{sys.executable} has no {', '.join(absent)}")
         return [sys.executable, _apart(), *arguments]
     found = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
     if found is None:
-        raise _not_installed(artifact.target, folder, f'there is no command "{program}"')
+        raise _not_installed(f'there is no command "{program}"')
     return [found, *arguments]
 
 
@@ -81,11 +75,8 @@ def _apart() -> str:
     return "-P" if sys.version_info >= (3, 11) else "-I"
 
 
-def _not_installed(target: Target, folder: Path, what: str) -> FtcError:
-    if target == "native":
-        return FtcError(f"native cannot run here: {what}", "pip install 'ftc[native]'", MISSING)
-    pip = shlex.join(["pip", "install", "-r", str(folder / "requirements.txt")])
-    return FtcError(f"{target} cannot run here: {what}", f"in an environment of its own: {pip}", MISSING)
+def _not_installed(what: str) -> FtcError:
+    return FtcError(f"native cannot run here: {what}", "pip install 'ftc[native]'", MISSING)
 
 
 class _Relay:

@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Final, cast
 
-from backends.emission import yaml_entry
+from backends.yaml_text import yaml_entry
 from compiler.build import Compiled, Options, compile_recipe
 from schemas.method import LoraMethod, Quantization
 from schemas.recipe import Recipe

@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from tempfile import mkdtemp
 from typing import Final
 
+from backends.native.rows import Advance
 from compiler.errors import FtcError
 from compiler.exit import USAGE
-from compiler.split import Advance, write_split
+from compiler.prepare import prepare
 from schemas.artifact import Artifact
 
 LOCK: Final = "ftc.lock.json"
@@ -27,7 +28,7 @@ LOCK: Final = "ftc.lock.json"
 def write_artifact(
     artifact: Artifact, folder: Path, lock: Mapping[str, object], advance: Advance, *, force: bool = False
 ) -> None:
-    """Write the artifact's files, its splits and `ftc.lock.json`: `lock` and the hash of every file.
+    """Write the artifact's files, its prepared rows and `ftc.lock.json`: `lock` and the hash of every file.
 
     `FtcError` (usage) where a path leaves the folder, or a file there is not ftc's and `force` is not given.
     """
@@ -45,7 +46,7 @@ def write_artifact(
 
 
 def _names(artifact: Artifact) -> list[str]:
-    return [*artifact.files, *(name for split in artifact.splits for name in (split.train, split.validation))]
+    return [*artifact.files, *(artifact.preparation.files if artifact.preparation else ())]
 
 
 def _check_path(name: str) -> None:
@@ -74,8 +75,10 @@ def _stage(artifact: Artifact, staged: Path, advance: Advance) -> dict[str, str]
         path = staged / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
-    for split in artifact.splits:
-        write_split(split, staged, advance)
+        if name.endswith(".sh"):
+            path.chmod(0o755)
+    if artifact.preparation:
+        prepare(artifact.preparation, staged, advance)
     return {name: _digest(staged / name) for name in sorted(_names(artifact))}
 
 

@@ -6,29 +6,47 @@ from typing import Literal
 
 from msgspec import Struct
 
-from schemas.plan import SourcePlan
+from schemas.plan import SourcePlan, is_sources
 
 Target = Literal["native", "axolotl", "llamafactory", "unsloth"]
 
 
-class Split(Struct, frozen=True):
-    """Training rows parted by a hash of (seed, row number) into two files of the artifact, one row a line."""
+class Preparation(Struct, frozen=True):
+    """Rows that ftc writes for the tool, all in one shape: system text in front, weights applied, validation rows
+    chosen by hash.
 
-    sources: tuple[SourcePlan, ...]
-    share: float | int
+    `validation`: a share or a number of the training rows, sources of its own, or None. `templated`: whether prompts
+    and completions become conversations. `train_file`, `validation_file`: where the rows go.
+    """
+
+    train: tuple[SourcePlan, ...]
+    validation: float | int | tuple[SourcePlan, ...] | None
     seed: int
-    train: str
-    validation: str
+    system: str | None
+    templated: bool
+    train_file: str
+    validation_file: str
+
+    @property
+    def local(self) -> bool:
+        """Whether every row is in a file of this machine, so that it can be written when the artifact is."""
+        return all(source.local for source in (*self.train, *(self.validation if is_sources(self.validation) else ())))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What is written."""
+        return (self.train_file,) if self.validation is None else (self.train_file, self.validation_file)
 
 
 class Artifact(Struct, frozen=True):
     """`files`: path inside the artifact's folder → text; `body` names the one that holds the config or script.
 
-    `command` is run in the artifact's folder.
+    `command` is run in the artifact's folder. `preparation`: rows that are written beside the files; None where there
+    are none, or where they are on the hub and the artifact fetches them itself.
     """
 
     target: Target
     body: str
     files: dict[str, str]
     command: tuple[str, ...]
-    splits: tuple[Split, ...] = ()
+    preparation: Preparation | None = None

@@ -138,7 +138,7 @@ def test_a_dataset_of_the_hub() -> None:
 def test_parted_rows_are_read_from_the_artifact() -> None:
     artifact = axolotl.emit(plan(data__validation=0.1), None, ())
     written = yaml.safe_load(artifact.files["config.yaml"])
-    assert [split.train for split in artifact.splits] == ["data/train.jsonl"]
+    assert artifact.preparation and artifact.preparation.train_file == "data/train.jsonl"
     assert written["datasets"][0]["path"] == "data/train.jsonl"
     assert written["test_datasets"][0]["path"] == "data/validation.jsonl"
 
@@ -151,7 +151,7 @@ def test_a_tracker_is_on_only_where_it_is_asked_for() -> None:
 
 def test_several_cards_are_launched() -> None:
     wanted = plan(hardware__count=4, hardware__strategy="ddp")
-    assert axolotl.emit(wanted, None, ()).command[-1] == "--nproc_per_node=4"
+    assert "--nproc_per_node=4\n" in axolotl.emit(wanted, None, ()).files["run.sh"]
     assert config(hardware__count=4)["gradient_accumulation_steps"] == 2
 
 

@@ -324,12 +324,20 @@ def test_a_dry_run_builds_and_shows_the_command(recipe: Path) -> None:
     assert (recipe.parent / "build" / "tiny" / "native" / "train.py").exists()
 
 
-def test_4_a_tool_that_is_not_installed(recipe: Path) -> None:
-    done = ftc("run", recipe, "--target", "axolotl", cwd=recipe.parent, env={"PATH": "/usr/bin:/bin"})
-    assert done.returncode == 4
-    assert 'no command "axolotl"' in done.stderr
-    assert "pip install -r build/tiny/axolotl/requirements.txt" in done.stderr
-    assert (recipe.parent / "build" / "tiny" / "axolotl" / "requirements.txt").exists()
+def test_a_tool_runs_in_an_environment_that_is_named(recipe: Path) -> None:
+    tool = recipe.parent / "env" / "bin" / "axolotl"
+    tool.parent.mkdir(parents=True)
+    tool.write_text('#!/bin/sh\necho "$PWD: $*"\n')
+    tool.chmod(0o755)
+    done = ftc("run", recipe, "--target", "axolotl", cwd=recipe.parent, env={"VENV": str(recipe.parent / "env")})
+    assert done.returncode == 0, done.stderr
+    assert "build/tiny/axolotl: train config.yaml" in done.stdout
+
+
+def test_a_tool_that_is_not_installed_is_1_with_its_last_lines(recipe: Path) -> None:
+    done = ftc("run", recipe, "--target", "axolotl", cwd=recipe.parent, env={"VENV": str(recipe.parent / "none")})
+    assert done.returncode == 1
+    assert "axolotl: not found" in done.stderr
 
 
 def test_a_failed_run_is_1_with_its_last_lines(recipe: Path) -> None:
@@ -349,7 +357,7 @@ def test_a_stopped_run(recipe: Path, tmp_path: Path, number: signal.Signals, cod
     runner = subprocess.Popen(
         [sys.executable, "-m", "compiler.cli", "run", str(recipe), "--target", "axolotl"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{tool.parent}:{os.environ['PATH']}"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "VENV": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

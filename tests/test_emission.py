@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -15,7 +16,8 @@ from backends import load
 from backends.alike import differs, lost, rows
 from backends.base import apply, spelled
 from backends.cadence import Cadence, cadence, scheduler, unsayable, warmup_steps
-from backends.emission import fingerprint, out_folder, yaml_document
+from backends.emission import fingerprint, out_folder
+from backends.yaml_text import yaml_document
 from schemas.artifact import Target
 from schemas.plan import PreferencePlan
 from schemas.recipe import Fields
@@ -109,25 +111,30 @@ def test_kernels_are_required_where_the_tool_does_not_bring_them() -> None:
 
 def test_a_share_of_the_rows_is_parted_by_ftc() -> None:
     wanted = plan(data__train=(source(limit=10), source("/data/more.jsonl")), data__validation=0.1)
-    split = rows(wanted).split
-    assert split
-    assert split.sources == wanted.data.train
-    assert (split.share, split.seed, split.train, split.validation) == (
-        0.1,
-        42,
-        "data/train.jsonl",
-        "data/validation.jsonl",
-    )
-    assert rows(plan()).split is None
+    made = rows(wanted).preparation
+    assert made
+    assert made.train == wanted.data.train
+    assert (made.validation, made.seed, made.files) == (0.1, 42, ("data/train.jsonl", "data/validation.jsonl"))
+    assert rows(plan()).preparation is None
+
+
+@pytest.mark.parametrize("target", ["axolotl", "llamafactory"])
+def test_a_share_of_rows_on_the_hub_is_fetched_by_the_run(target: Target) -> None:
+    hub = source("org/chats", local=False)
+    artifact = load(target).emit(plan(data__train=(hub,), data__validation=0.1), None, ())
+    assert artifact.preparation is None
+    assert json.loads(artifact.files["prepare.json"])["train"][0]["path"] == "org/chats"
+    assert "\npython prepare.py\n" in artifact.files["run.sh"]
+    assert not [name for name, text in artifact.files.items() if "from backends" in text or "import backends" in text]
 
 
 @pytest.mark.parametrize("target", ["axolotl", "llamafactory"])
 def test_what_cannot_be_parted_is_refused_at_its_line(target: Target) -> None:
     other = source("/data/more.jsonl", fields=Fields(messages="turns"))
-    hub = source("org/chats", local=False)
-    found = load(target).losses(plan(data__train=(source(), other, hub), data__validation=0.1))
-    wanted = {("FTC401", "data.train[1].format"), ("FTC401", "data.train[2].path")}
-    assert wanted <= {(item.code, item.path) for item in found}
+    text = source("/data/text.jsonl", format="text")
+    found = load(target).losses(plan(data__train=(source(), other, text), data__validation=0.1))
+    assert ("FTC404", "data.train[2].format") in {(item.code, item.path) for item in found}
+    assert "data.train[1].format" not in {item.path for item in found}
 
 
 # --- where results go

@@ -139,25 +139,25 @@ def body(result: Compiled) -> object:
     text = text_of(result.artifact)
     if not result.artifact.body.endswith(".py"):
         extra = {name: file for name, file in result.artifact.files.items() if name.endswith("dataset_info.json")}
-        return yaml.safe_load(text), extra, result.artifact.splits
+        return yaml.safe_load(text), extra, result.artifact.preparation
     tree = ast.parse(text)
     if ast.get_docstring(tree):
         tree.body = tree.body[1:]
-    return ast.dump(tree), result.artifact.splits
+    return ast.dump(tree), result.artifact.preparation
 
 
 def named(result: Compiled, key: str) -> object:
     """What stands under the key that a `Folded` answer names: in a config, or as a name or keyword of a script."""
     assert result.artifact is not None
     if key in result.artifact.files:
-        return result.artifact.files[key], result.artifact.splits
+        return result.artifact.files[key], result.artifact.preparation
     text = text_of(result.artifact)
     if result.artifact.body.endswith(".py"):
-        return _named_in_script(ast.parse(text), key), result.artifact.splits
+        return _named_in_script(ast.parse(text), key), result.artifact.preparation
     tree = yaml.safe_load(text)
     for part in key.split("."):
         tree = tree.get(part) if isinstance(tree, dict) else None
-    return tree, result.artifact.splits
+    return tree, result.artifact.preparation
 
 
 def _named_in_script(tree: ast.Module, key: str) -> list[str]:

@@ -116,7 +116,8 @@ def test_files_are_found_from_the_artifact() -> None:
     assert written["dataset_dir"] == "."
     assert (written["dataset"], written["eval_dataset"]) == ("train", "validation")
     assert entries["train"]["file_name"] == "data/train.jsonl"
-    assert entries["validation"]["file_name"] == artifact.splits[0].validation
+    assert artifact.preparation
+    assert entries["validation"]["file_name"] == artifact.preparation.validation_file
 
 
 def test_several_sources_are_several_entries() -> None:
@@ -127,9 +128,9 @@ def test_several_sources_are_several_entries() -> None:
 
 def test_what_only_the_environment_carries_stands_in_the_command() -> None:
     wanted = plan(hardware__count=2, hardware__strategy="ddp", logging__to=("wandb",), logging__project="chats")
-    command = llamafactory.emit(wanted, None, ()).command
-    assert command[:4] == ("env", "FORCE_TORCHRUN=1", "NPROC_PER_NODE=2", "WANDB_PROJECT=chats")
-    assert llamafactory.emit(plan(), None, ()).command == ("llamafactory-cli", "train", "config.yaml")
+    told = "\nenv FORCE_TORCHRUN=1 NPROC_PER_NODE=2 WANDB_PROJECT=chats llamafactory-cli train config.yaml\n"
+    assert told in llamafactory.emit(wanted, None, ()).files["run.sh"]
+    assert "\nllamafactory-cli train config.yaml\n" in llamafactory.emit(plan(), None, ()).files["run.sh"]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,6 @@ from schemas.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 NATIVE = ROOT / "backends" / "native"
-sys.path.insert(0, str(NATIVE))
 
 RECIPE = """\
 version: 1
@@ -293,7 +292,7 @@ def test_random_weights_need_only_a_config(base: Path, plan: Callable[..., Plan]
 
 
 def test_random_weights_are_random_and_quantised_as_the_plan_says(plan: Callable[..., Plan], tmp_path: Path) -> None:
-    from measure import random_base
+    from backends.native.measure import random_base
 
     folder = write_artifact(plan(method=lora("qlora")), tmp_path / "artifact")
     model = random_base(json.loads((folder / "plan.json").read_text()), "cpu")
@@ -304,7 +303,7 @@ def test_random_weights_are_random_and_quantised_as_the_plan_says(plan: Callable
 
 
 def test_the_shape_is_the_largest(plan: Callable[..., Plan], tmp_path: Path) -> None:
-    from measure import evaluation_rows, training_rows
+    from backends.native.measure import evaluation_rows, training_rows
 
     folder = write_artifact(plan(), tmp_path / "artifact")
     config = json.loads((folder / "plan.json").read_text())

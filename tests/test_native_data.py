@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,15 @@ import pytest
 from native_base import LLAMA3, UNMARKED, chats, make_tokenizer, source, write_rows
 
 from backends.native import TEMPLATES, chat_templates
-from compiler import split
+from compiler.prepare import prepare as write_prepared
+from schemas.artifact import Preparation
 from schemas.recipe import Fields
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "backends" / "native"))
 
-from data import IGNORED, Rules, encode, prepare
-from formats import DataError, Row
-from rows import held_out, read_rows, score, weighted
+from backends.native.data import IGNORED, Rules, encode, prepare
+from backends.native.formats import DataError, Row
+from backends.native.rows import held_out, read_rows, weighted
 
 TURNS = (
     {"role": "system", "content": "Be brief."},
@@ -192,12 +191,11 @@ def test_long_rows_by_every_policy(tokenizer: Any) -> None:
 def test_validation_rows_are_those_that_the_compiler_parts(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", chats(0, 200))
     for share in (0.1, 17):
-        part = split.Split((source(path),), share, 7, "train.jsonl", "validation.jsonl")
-        split.write_split(part, tmp_path, lambda _: None)
+        part = Preparation((source(path),), share, 7, None, True, "train.jsonl", "validation.jsonl")
+        write_prepared(part, tmp_path, lambda _: None)
         kept = [json.loads(line) for line in (tmp_path / "validation.jsonl").read_text("utf-8").splitlines()]
         numbers = sorted(held_out(200, share, 7))
         assert kept == [chats(0, 200)[number] for number in numbers]
-    assert [score(3, row) for row in range(9)] == [split.score(3, row) for row in range(9)]
 
 
 def test_weights_repeat_and_thin_out() -> None:

@@ -111,17 +111,18 @@ def test_python_keeps_the_script_folder_off_its_path(tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
     (tmp_path / "train.py").write_text("import json; print('trained')")
     made = Artifact("native", "train.py", {}, ("python", "train.py"))
-    done = subprocess.run(command(made, tmp_path), cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(command(made), cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "trained\n"
 
 
-def test_a_tool_that_is_not_there() -> None:
-    with pytest.raises(FtcError, match='no command "axolotl-of-nowhere"') as stopped:
-        command(Artifact("axolotl", "config.yaml", {}, ("axolotl-of-nowhere", "train")), Path("out"))
+def test_a_launcher_that_is_not_there() -> None:
+    with pytest.raises(FtcError, match='no command "torchrun-of-nowhere"') as stopped:
+        command(Artifact("native", "plan.json", {}, ("torchrun-of-nowhere", "train.py")))
     assert stopped.value.exit_code == 4
-    assert "pip install -r out/requirements.txt" in str(stopped.value.hint)
+    assert "pip install 'ftc[native]'" in str(stopped.value.hint)
 
 
-def test_a_package_that_is_not_there() -> None:
-    with pytest.raises(FtcError, match="unsloth cannot run here"):
-        command(Artifact("unsloth", "train.py", {}, ("python", "train.py")), Path("out"))
+def test_a_tool_brings_its_own_environment() -> None:
+    found = command(Artifact("axolotl", "config.yaml", {}, ("sh", "run.sh")))
+    assert Path(found[0]).name == "sh"
+    assert found[1:] == ["run.sh"]

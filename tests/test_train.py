@@ -19,7 +19,6 @@ from native_base import chats, full, lora, make_base, make_plan, source, write_a
 from schemas.plan import Plan
 
 NATIVE = Path(__file__).parents[1] / "backends" / "native"
-sys.path.insert(0, str(NATIVE))
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,9 @@ def metrics_of(plan: Plan) -> list[dict[str, Any]]:
 def validation_loss(model: Any, folder: Path) -> float:
     """What a plain script finds: the loss of the held-out rows' answers, one row at a time."""
     import torch
-    from model import load_tokenizer
     from train import load_data
+
+    from backends.native.model import load_tokenizer
 
     config = json.loads((folder / "plan.json").read_text())
     rows = load_data(config, load_tokenizer(config, folder)).validation
@@ -289,7 +289,8 @@ def keys_of(value: Any, path: str = "") -> set[tuple[str, str]]:
 def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path) -> None:
     """What the compiler writes into `plan.json` has to reach the run: a key that nobody reads is a silent drop."""
     import train
-    from measure import measure
+
+    from backends.native.measure import measure
 
     rows = {
         "messages": chats(0, 8),

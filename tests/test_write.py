@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from compiler.errors import FtcError
-from compiler.split import write_split
+from compiler.prepare import prepare
 from compiler.write import LOCK, write_artifact
-from schemas.artifact import Artifact, Split
+from schemas.artifact import Artifact, Preparation
 from schemas.plan import SourcePlan
 from schemas.recipe import Fields
 
 FILES = {"config.yaml": "rank: 16\n", "data/info.json": "{}\n"}
 
 
-def artifact(files: dict[str, str] | None = None, splits: tuple[Split, ...] = ()) -> Artifact:
-    return Artifact("axolotl", "config.yaml", files or FILES, ("axolotl", "train", "config.yaml"), splits)
+def artifact(files: dict[str, str] | None = None, rows: Preparation | None = None) -> Artifact:
+    return Artifact("axolotl", "config.yaml", files or FILES, ("sh", "run.sh"), rows)
 
 
 def write(folder: Path, made: Artifact | None = None, *, force: bool = False) -> None:
@@ -32,7 +32,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def source(path: Path, limit: int | float | None = None) -> SourcePlan:
-    return SourcePlan(str(path), True, "messages", "train", None, None, 1.0, limit, Fields())
+    return SourcePlan(str(path), True, "text", "train", None, None, 1.0, limit, Fields())
 
 
 def rows(path: Path, count: int) -> Path:
@@ -40,9 +40,13 @@ def rows(path: Path, count: int) -> Path:
     return path
 
 
+def preparation(sources: tuple[SourcePlan, ...], share: float | int, seed: int) -> Preparation:
+    return Preparation(sources, share, seed, None, True, "train.jsonl", "validation.jsonl")
+
+
 def part(tmp_path: Path, share: float | int, *sources: SourcePlan, seed: int = 42) -> tuple[list[str], list[str]]:
     out = tmp_path / "parts"
-    write_split(Split(sources, share, seed, "train.jsonl", "validation.jsonl"), out, lambda _: None)
+    prepare(preparation(sources, share, seed), out, lambda _: None)
     train, validation = (
         [json.loads(line)["text"] for line in (out / name).read_text(encoding="utf-8").splitlines()]
         for name in ("train.jsonl", "validation.jsonl")
@@ -112,9 +116,9 @@ def test_an_interrupted_rebuild_can_be_finished(tmp_path: Path) -> None:
 
 def test_nothing_is_left_of_a_failed_build(tmp_path: Path) -> None:
     bad = tmp_path / "rows.jsonl"
-    bad.write_text('{"text": 1}\nno json\n')
+    bad.write_text('{"text": "x"}\nno json\n')
     with pytest.raises(FtcError, match=r"rows\.jsonl:2"):
-        write(tmp_path / "out", artifact(splits=(Split((source(bad),), 0.5, 1, "a.jsonl", "b.jsonl"),)))
+        write(tmp_path / "out", artifact(rows=preparation((source(bad),), 0.5, 1)))
     assert list(tmp_path.iterdir()) == [bad]
 
 
@@ -183,13 +187,13 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.jsonl", b'{"text": 1}\n[1]\n', "row 2 is no object"),
+        ("a.jsonl", b'{"text": "x"}\n[1]\n', "a.jsonl:2: this is no object"),
         ("a.jsonl", b"\xff\xfe", "not UTF-8"),
-        ("a.csv", b"a,b\n1,2\n1\n", "1 values for 2 columns"),
+        ("a.csv", b"text,b\n1,2\n1\n", "1 values for 2 columns"),
         ("a.jsonl.gz", b"no gzip", "cannot be read"),
-        ("a.json", b'[{"text": 1},]', "not JSON"),
-        ("a.parquet", b"PAR1", "cannot be parted"),
-        ("a.jsonl", b'{"text": 1}\n', "0 to train on"),
+        ("a.json", b'[{"text": "x"},]', "not JSON"),
+        ("a.parquet", b"PAR1", "cannot be read"),
+        ("a.jsonl", b'{"text": "x"}\n', "0 to train on"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:

@@ -9,7 +9,7 @@ from backends.alike import Rows, column, own_template, rows
 from backends.axolotl.table import CHAPTERS, TABLE, TRACKERS
 from backends.base import apply
 from backends.cadence import Cadence, cadence, evaluation, scheduler, warmup_steps
-from backends.emission import Tool, comment, head_lines, out_folder, readme, requirements, yaml_document
+from backends.emission import Made, Step, Tool, artifact, config_text, out_folder
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.footprint import Footprint
@@ -29,19 +29,17 @@ ROLES: Final = {  # ShareGPT's words beside the usual ones
 }
 
 
+def keys(plan: Plan) -> dict[str, object]:
+    """Everything that stands in `config.yaml`."""
+    told = {**apply(TABLE, plan).keys, **_model(plan), **_method(plan), **_data(plan), **_training(plan), **_run(plan)}
+    return {name: value for name, value in told.items() if value is not None}
+
+
 def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> Artifact:
     """`config.yaml` and what stands beside it."""
-    command = _command(plan)
-    told = {**apply(TABLE, plan).keys, **_model(plan), **_method(plan), **_data(plan), **_training(plan), **_run(plan)}
-    keys = {name: value for name, value in told.items() if value is not None}
-    config = yaml_document(comment(head_lines(TOOL, plan, lost, command)), CHAPTERS, keys)
-    files = {
-        CONFIG: config,
-        "requirements.txt": requirements("axolotl", plan.logging.to),
-        "README.md": readme(TOOL, plan, footprint, lost, command, remarks=_remarks(plan)),
-    }
-    split = rows(plan).split
-    return Artifact("axolotl", CONFIG, files, command, (split,) if split else ())
+    files = {CONFIG: config_text(TOOL, plan, CHAPTERS, keys(plan), lost)}
+    made = Made(CONFIG, files, (_train(plan),), rows(plan).preparation, plan.logging.to, _remarks(plan))
+    return artifact(TOOL, plan, made, footprint, lost)
 
 
 def _remarks(plan: Plan) -> tuple[str, ...]:
@@ -51,11 +49,11 @@ def _remarks(plan: Plan) -> tuple[str, ...]:
     return ("Axolotl rounds a share of warm-up steps down, and makes one step two; the other targets round it up.",)
 
 
-def _command(plan: Plan) -> tuple[str, ...]:
+def _train(plan: Plan) -> Step:
     train = ("axolotl", "train", CONFIG)
     if plan.devices == 1:
-        return train
-    return (*train, "--launcher", "torchrun", "--", f"--nproc_per_node={plan.hardware.count}")
+        return Step(train)
+    return Step((*train, "--launcher", "torchrun", "--", f"--nproc_per_node={plan.hardware.count}"))
 
 
 def _model(plan: Plan) -> dict[str, object]:

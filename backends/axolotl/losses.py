@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.alike import all_sources, differs, later, lost, read_directly, unreadable_template, unsplittable
+from backends.alike import all_sources, differs, later, lost, read_directly, unmixable, unreadable_template
 from backends.axolotl.table import TRACKERS
 from backends.cadence import cadence, evaluation, unsayable, warmup_steps
 from schemas.diagnostic import Finding
@@ -18,7 +18,7 @@ def largest_micro(plan: Plan) -> int | None:  # noqa: ARG001 - the signature is 
 def losses(plan: Plan) -> tuple[Finding, ...]:
     """Combinations that Axolotl cannot do, or would quietly do otherwise."""
     return (
-        *unsplittable(plan),
+        *unmixable(plan),
         *unsayable(plan),
         *unreadable_template(plan),
         *_lost_of_method(plan),

@@ -8,7 +8,7 @@ from typing import Final
 from backends.alike import Rows, column, rows
 from backends.base import apply
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
-from backends.emission import Tool, comment, head_lines, out_folder, readme, requirements, yaml_document
+from backends.emission import Made, Step, Tool, artifact, config_text, out_folder
 from backends.llamafactory.table import CHAPTERS, DATASETS, TABLE
 from backends.llamafactory.templates import template
 from schemas.artifact import Artifact
@@ -21,32 +21,33 @@ TOOL: Final = Tool("llamafactory", "LLaMA-Factory", "llamafactory==0.9.5")
 CONFIG: Final = "config.yaml"
 
 
+def keys(plan: Plan) -> dict[str, object]:
+    """Everything that stands in `config.yaml`."""
+    told = {**apply(TABLE, plan).keys, **_model(plan), **_method(plan), **_data(plan), **_training(plan), **_run(plan)}
+    return {name: value for name, value in told.items() if value is not None}
+
+
 def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> Artifact:
     """`config.yaml`, `dataset_info.json` and what stands beside them."""
-    command = _command(plan)
-    told = {**apply(TABLE, plan).keys, **_model(plan), **_method(plan), **_data(plan), **_training(plan), **_run(plan)}
-    keys = {name: value for name, value in told.items() if value is not None}
+    read = rows(plan)
     files = {
-        CONFIG: yaml_document(comment(head_lines(TOOL, plan, lost, command)), CHAPTERS, keys),
-        DATASETS: json.dumps(_dataset_info(rows(plan)), indent=2, ensure_ascii=False) + "\n",
-        "requirements.txt": requirements("llamafactory", (*plan.logging.to, plan.training.kernels)),
-        "README.md": readme(TOOL, plan, footprint, lost, command),
+        CONFIG: config_text(TOOL, plan, CHAPTERS, keys(plan), lost),
+        DATASETS: json.dumps(_dataset_info(read), indent=2, ensure_ascii=False) + "\n",
     }
-    split = rows(plan).split
-    return Artifact("llamafactory", CONFIG, files, command, (split,) if split else ())
+    made = Made(CONFIG, files, (_train(plan),), read.preparation, (*plan.logging.to, plan.training.kernels))
+    return artifact(TOOL, plan, made, footprint, lost)
 
 
-def _command(plan: Plan) -> tuple[str, ...]:
-    """Names that only the environment carries go in front: the number of GPUs, a tracker's project."""
-    names: list[str] = []
+def _train(plan: Plan) -> Step:
+    """The number of GPUs and a tracker's project are told by the environment alone."""
+    told: dict[str, str] = {}
     if plan.devices > 1:
-        names += ["FORCE_TORCHRUN=1", f"NPROC_PER_NODE={plan.hardware.count}"]
+        told |= {"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": str(plan.hardware.count)}
     if "wandb" in plan.logging.to:
-        names.append(f"WANDB_PROJECT={plan.logging.project}")
+        told["WANDB_PROJECT"] = plan.logging.project
     if "mlflow" in plan.logging.to:
-        names.append(f"MLFLOW_EXPERIMENT_NAME={plan.logging.project}")
-    train = ("llamafactory-cli", "train", CONFIG)
-    return ("env", *names, *train) if names else train
+        told["MLFLOW_EXPERIMENT_NAME"] = plan.logging.project
+    return Step(("llamafactory-cli", "train", CONFIG), told)
 
 
 def _model(plan: Plan) -> dict[str, object]:

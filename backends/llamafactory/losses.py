@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import all_sources, differs, lost, read_directly, unsplittable
+from backends.alike import all_sources, differs, lost, read_directly, unmixable
 from backends.cadence import unsayable
 from backends.llamafactory.templates import TEMPLATES, chat_format, template
 from schemas.diagnostic import Finding
@@ -18,7 +18,7 @@ SHORTENED: Final = "a row over data.max_length is shortened, prompt and answer i
 def losses(plan: Plan) -> tuple[Finding, ...]:
     """What of this plan LLaMA-Factory would refuse, or quietly do otherwise."""
     return (
-        *unsplittable(plan),
+        *unmixable(plan),
         *unsayable(plan),
         *_lost_of_model(plan),
         *_lost_of_method(plan),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from backends.base import pattern
+from backends.beside import scripts
 from backends.native.table import TABLE, template_file
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
@@ -36,7 +37,7 @@ SCRIPTS: Final = (
     "measure.py",
     "gauge.py",
 )
-"""Copied into an artifact as they stand."""
+"""Copied into an artifact."""
 
 TEMPLATES: Final = HERE.parent.parent / "schemas" / "catalog" / "chat_templates"
 EXTRAS: Final = {
@@ -127,7 +128,7 @@ def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> 
         "plan.json": json.dumps(_config(plan, footprint), indent=2, sort_keys=True) + "\n",
         "requirements.txt": _requirements(plan),
         "README.md": _readme(plan, command, lost),
-        **{name: (HERE / name).read_text("utf-8") for name in SCRIPTS},
+        **scripts(SCRIPTS),
         **_template(plan),
     }
     return Artifact("native", "plan.json", files, command)

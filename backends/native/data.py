@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from formats import DataError, Message, Row
+from backends.native.formats import DataError, Message, Row
 
 IGNORED = -100
 """The label of a token that is not trained."""

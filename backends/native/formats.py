@@ -20,11 +20,16 @@ class DataError(Exception):
     """What is wrong with the data, in words for its owner: the file, the line, what to do."""
 
 
+class FileError(DataError):
+    """A file that is missing or cannot be read at all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One example. A conversation has `messages`; raw text has `text`, after a `prompt` that may be empty.
 
-    `place` is where it was read, `weight` how often an epoch sees it.
+    `chosen` and `rejected`: the two answers to `messages` that are compared. `label`: whether the last turn is a good
+    answer. `place` is where it was read, `weight` how often an epoch sees it.
     """
 
     place: str
@@ -34,6 +39,9 @@ class Row:
     prompt: str = ""
     text: str = ""
     cuttable: bool = False
+    chosen: tuple[Message, ...] = ()
+    rejected: tuple[Message, ...] = ()
+    label: bool | None = None
 
 
 ROLES = {
@@ -54,6 +62,10 @@ def convert(record: Record, place: str, source: Mapping[str, Any], system: str |
     fields: Record = source["fields"]
     if kind == "text":
         return Row(place, weight, text=_string(record, fields["text"] or "text", place), cuttable=True)
+    if kind == "preference":
+        return _compared(record, fields, place, weight, system)
+    if kind == "kto":
+        return _judged(record, fields, place, weight, system)
     if kind == "prompt_completion":
         prompt, answer = fields["prompt"] or "prompt", fields["completion"] or "completion"
         if not templated:
@@ -61,10 +73,8 @@ def convert(record: Record, place: str, source: Mapping[str, Any], system: str |
         messages = _pair(record, prompt, answer, place)
     elif kind == "alpaca":
         messages = _alpaca(record, fields, place)
-    elif kind in ("messages", "sharegpt"):
-        messages = _conversation(record, fields, kind, place)
     else:
-        raise DataError(f'{place}: rows of format "{kind}" compare answers, which is not written yet')
+        messages = _conversation(record, fields, kind, place)
     own = _own_system(record, fields, messages)
     return Row(place, weight, tuple(_with_system(messages, own or system)), _tools(record, fields, place))
 
@@ -99,6 +109,50 @@ def _pair(record: Record, prompt: str, answer: str, place: str) -> list[Message]
     if isinstance(asked, list) and isinstance(said, list):
         return [_message(turn, "role", "content", None, place) for turn in [*asked, *said]]
     return [_says("user", _string(record, prompt, place)), _says("assistant", _string(record, answer, place))]
+
+
+def _compared(record: Record, fields: Record, place: str, weight: float, system: str | None) -> Row:
+    """Two answers to one prompt; without a prompt, what both conversations begin with is the prompt."""
+    good = _turns(_column(record, fields["chosen"] or "chosen", place), "assistant", fields, place)
+    bad = _turns(_column(record, fields["rejected"] or "rejected", place), "assistant", fields, place)
+    named = fields["prompt"] or "prompt"
+    asked = _turns(record[named], "user", fields, place) if record.get(named) else []
+    shared = 0
+    while not asked and shared < min(len(good), len(bad)) - 1 and good[shared] == bad[shared]:
+        shared += 1
+    if asked and good[: len(asked)] == asked == bad[: len(asked)]:
+        good, bad = good[len(asked) :], bad[len(asked) :]
+    prompt = asked or good[:shared]
+    if not prompt or not good[shared:] or not bad[shared:]:
+        raise DataError(f"{place}: the two answers have no prompt in common")
+    messages = _with_system(prompt, _own_system(record, fields, prompt) or system)
+    tools = _tools(record, fields, place)
+    return Row(place, weight, tuple(messages), tools, chosen=tuple(good[shared:]), rejected=tuple(bad[shared:]))
+
+
+def _judged(record: Record, fields: Record, place: str, weight: float, system: str | None) -> Row:
+    """A prompt, an answer, and whether it is a good one; or a conversation that ends with the answer."""
+    label = _column(record, fields["label"] or "label", place)
+    if not isinstance(label, bool):
+        raise DataError(f'{place}: "{fields["label"] or "label"}" is neither true nor false')
+    if (fields["messages"] or "messages") in record:
+        messages = _conversation(record, fields, "messages", place)
+    else:
+        messages = _pair(record, fields["prompt"] or "prompt", fields["completion"] or "completion", place)
+    own = _own_system(record, fields, messages)
+    messages = _with_system(messages, own or system)
+    return Row(place, weight, tuple(messages), _tools(record, fields, place), label=label)
+
+
+def _turns(said: Any, speaker: str, fields: Record, place: str) -> list[Message]:
+    """A text as one turn, or turns as they are."""
+    if isinstance(said, str):
+        return [_says(speaker, said)]
+    turns = [said] if isinstance(said, dict) else said
+    if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
+        raise DataError(f"{place}: a side that is neither text nor turns")
+    role, content = fields["role"] or "role", fields["content"] or "content"
+    return [_message(turn, role, content, fields["thinking"], place) for turn in turns]
 
 
 def _alpaca(record: Record, fields: Record, place: str) -> list[Message]:

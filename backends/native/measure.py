@@ -20,15 +20,16 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from gauge import CardGauge, HostGauge, others_use
-from model import ModelError, Plan, load_base, load_tokenizer, loading
 from peft.helpers import disable_input_dtype_casting
-from report import is_main, versions, write_text
-from settings import accumulation
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from trainer import CountingTrainer, build_trainer, packed
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, TrainerCallback, set_seed
+
+from backends.native.gauge import CardGauge, HostGauge, others_use
+from backends.native.model import ModelError, Plan, load_base, load_tokenizer, loading
+from backends.native.report import is_main, versions, write_text
+from backends.native.settings import accumulation
+from backends.native.trainer import CountingTrainer, build_trainer, packed
 
 FILE = "calibration.json"
 FORMAT_VERSION = 1

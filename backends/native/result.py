@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from model import LORA_KINDS, Plan, load_base
 from peft import PeftModel
-from report import Reporter, measured_memory, versions, write_folder
+
+from backends.native.model import LORA_KINDS, Plan, load_base
+from backends.native.report import Reporter, measured_memory, versions, write_folder
 
 
 def save(plan: Plan, model: Any, tokenizer: Any, out: Path) -> None:

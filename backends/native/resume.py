@@ -13,9 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from report import write_text
-from rows import local_files
 from transformers import TrainerCallback
+
+from backends.native.report import write_text
+from backends.native.rows import local_files
 
 Plan = dict[str, Any]
 

@@ -13,6 +13,7 @@ import gzip
 import heapq
 import io
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from glob import glob
 from hashlib import sha256
@@ -20,17 +21,31 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from formats import DataError, Record, Row, convert, parsed
+from backends.native.formats import DataError, FileError, Record, Row, convert, parsed
+
+Advance = Callable[[int], None]
+"""Told the characters of every line that is read, for a progress bar."""
+
+
+def unseen(_: int) -> None:
+    """Reading that nobody watches."""
 
 
 def read_rows(sources: Sequence[Mapping[str, Any]], system: str | None, templated: bool) -> list[Row]:
-    """All rows of all sources, in order. `templated`: whether prompts and completions are rendered as conversations.
+    """All rows of all sources, in order, as `stream_rows` gives them."""
+    return list(stream_rows(sources, system, templated))
+
+
+def stream_rows(
+    sources: Sequence[Mapping[str, Any]], system: str | None, templated: bool, advance: Advance = unseen
+) -> Iterator[Row]:
+    """The rows of all sources, in order. `templated`: whether prompts and completions are rendered as conversations.
 
     Raises `DataError` for a file that is missing or unreadable, and for a row that is not what its format says.
     """
-    return [
-        convert(record, place, source, system, templated) for source in sources for place, record in _limited(source)
-    ]
+    for source in sources:
+        for place, record in _limited(source, advance):
+            yield convert(record, place, source, system, templated)
 
 
 def score(seed: int, row: int) -> float:
@@ -57,21 +72,20 @@ def weighted(rows: Iterable[Row], seed: int) -> Iterator[Row]:
 # --- reading
 
 
-def _limited(source: Mapping[str, Any]) -> Iterator[tuple[str, Record]]:
+def _limited(source: Mapping[str, Any], advance: Advance) -> Iterator[tuple[str, Record]]:
+    """The first rows. A share is one of all rows of the source, rounded down, so they are counted first."""
     limit = source["limit"]
-    records = _records(source)
     if isinstance(limit, float):
-        kept = list(records)
-        return iter(kept[: int(limit * len(kept))])
-    return islice(records, limit)
+        limit = int(limit * sum(1 for _ in _records(source, unseen)))
+    return islice(_records(source, advance), limit)
 
 
-def _records(source: Mapping[str, Any]) -> Iterator[tuple[str, Record]]:
+def _records(source: Mapping[str, Any], advance: Advance) -> Iterator[tuple[str, Record]]:
     if not source["local"]:
         yield from _hub_records(source)
         return
     for path in local_files(source["path"]):
-        yield from _file_records(path)
+        yield from _file_records(path, advance)
 
 
 def _hub_records(source: Mapping[str, Any]) -> Iterator[tuple[str, Record]]:
@@ -91,11 +105,11 @@ def local_files(pattern: str) -> list[Path]:
     path = Path(pattern)
     found = [path] if path.is_file() else [Path(name) for name in sorted(glob(pattern, recursive=True))]  # noqa: PTH207 (absolute patterns)
     if not found:
-        raise DataError(f'no file matches "{pattern}"')
+        raise FileError(f'no file matches "{pattern}"')
     return found
 
 
-def _file_records(path: Path) -> Iterator[tuple[str, Record]]:
+def _file_records(path: Path, advance: Advance) -> Iterator[tuple[str, Record]]:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes.pop() if suffixes[-1:] in ([".gz"], [".zst"]) else ""
     kind = suffixes[-1] if suffixes else ""
@@ -106,11 +120,11 @@ def _file_records(path: Path) -> Iterator[tuple[str, Record]]:
         raise DataError(f'"{path}" is none of {", ".join(READERS)}, .parquet')
     try:
         with _open(path, packed) as stream:
-            yield from READERS[kind](path, stream)
+            yield from READERS[kind](path, _watched(stream, advance))
     except UnicodeDecodeError as error:
-        raise DataError(f'"{path}" is not UTF-8: {error.reason} at byte {error.start}') from error
-    except (OSError, EOFError) as error:
-        raise DataError(f'"{path}" cannot be read: {error}') from error
+        raise FileError(f'"{path}" is not UTF-8: {error.reason} at byte {error.start}') from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileError(f'"{path}" cannot be read: {error}') from error
 
 
 def _open(path: Path, packed: str) -> TextIO:
@@ -121,6 +135,12 @@ def _open(path: Path, packed: str) -> TextIO:
 
         return io.TextIOWrapper(zstandard.open(path, "rb"), encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")
+
+
+def _watched(stream: Iterable[str], advance: Advance) -> Iterator[str]:
+    for line in stream:
+        advance(len(line))
+        yield line
 
 
 def _json_lines(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Record]]:
@@ -158,13 +178,16 @@ def _text(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Record]]:
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Record]]:
-    from pyarrow import parquet  # comes with datasets, and is rarely needed
+    from pyarrow import ArrowException, parquet  # comes with datasets, and is rarely needed
 
     number = 0
-    for batch in parquet.ParquetFile(path).iter_batches():
-        for record in batch.to_pylist():
-            number += 1
-            yield f"{path}, row {number}", record
+    try:
+        for batch in parquet.ParquetFile(path).iter_batches():
+            for record in batch.to_pylist():
+                number += 1
+                yield f"{path}, row {number}", record
+    except (OSError, ArrowException) as error:
+        raise FileError(f'"{path}" cannot be read: {error}') from error
 
 
 READERS: dict[str, Callable[[Path, Iterable[str]], Iterator[tuple[str, Record]]]] = {

@@ -44,18 +44,19 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 import datasets
 import torch
 import transformers
-from data import Counts, Rules, Tokens, prepare
 from datasets import Dataset
-from formats import DataError
-from measure import measure, write
-from model import ModelError, Plan, load_tokenizer
 from peft.helpers import disable_input_dtype_casting
-from report import Reporter, closing_words, is_main, write_text
-from result import save, summarise
-from resume import Finisher, ResumeError, finished, identity, place_to_resume, step_of
-from rows import held_out, read_rows, weighted
-from settings import SettingError
-from trainer import build_trainer, packed
+
+from backends.native.data import Counts, Rules, Tokens, prepare
+from backends.native.formats import DataError
+from backends.native.measure import measure, write
+from backends.native.model import ModelError, Plan, load_tokenizer
+from backends.native.report import Reporter, closing_words, is_main, write_text
+from backends.native.result import save, summarise
+from backends.native.resume import Finisher, ResumeError, finished, identity, place_to_resume, step_of
+from backends.native.rows import held_out, read_rows, weighted
+from backends.native.settings import SettingError
+from backends.native.trainer import build_trainer, packed
 
 
 class RunError(Exception):

@@ -12,13 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from data import IGNORED
 from datasets import Dataset
-from model import LORA_KINDS, Plan, choose_trained, compile_layers, load_base, set_adapter_dtype, use_liger
 from peft.optimizers import create_loraplus_optimizer
-from settings import settings
 from transformers import PrinterCallback, Trainer
 from trl import SFTConfig, SFTTrainer, pack_dataset
+
+from backends.native.data import IGNORED
+from backends.native.model import (
+    LORA_KINDS,
+    Plan,
+    choose_trained,
+    compile_layers,
+    load_base,
+    set_adapter_dtype,
+    use_liger,
+)
+from backends.native.settings import settings
 
 
 class CountingTrainer(SFTTrainer):

@@ -9,8 +9,9 @@ from typing import Final, cast
 
 from backends.alike import TEMPLATE_FILE, own_template, template_files
 from backends.base import apply
+from backends.beside import scripts
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
-from backends.emission import Tool, comment, head_lines, out_folder, readme, requirements
+from backends.emission import Made, Step, Tool, artifact, comment, head_lines, out_folder
 from backends.unsloth.table import ARGUMENTS, LOAD, PEFT, TABLE
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
@@ -21,7 +22,6 @@ from schemas.recipe import Fields
 
 TOOL: Final = Tool("unsloth", "Unsloth", "unsloth==2026.10.9")
 SCRIPT: Final = "train.py"
-COMMAND: Final = ("python", SCRIPT)
 
 BACKENDS: Final = Path(__file__).parent.parent
 BESIDE: Final = ("data.py", "rows.py", "formats.py")
@@ -32,14 +32,9 @@ def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> 
     """`train.py` and what stands beside it. The script must parse; one that does not is a `SyntaxError`."""
     script = _render(plan, lost)
     ast.parse(script)
-    files = {
-        SCRIPT: script,
-        **{name: (BACKENDS / "native" / name).read_text(encoding="utf-8") for name in BESIDE},
-        **template_files(plan),
-        "requirements.txt": requirements("unsloth", plan.logging.to),
-        "README.md": readme(TOOL, plan, footprint, lost, COMMAND),
-    }
-    return Artifact("unsloth", SCRIPT, files, COMMAND)
+    files = {SCRIPT: script, **scripts(BESIDE), **template_files(plan)}
+    made = Made(SCRIPT, files, (Step(("python", SCRIPT)),), extras=plan.logging.to)
+    return artifact(TOOL, plan, made, footprint, lost)
 
 
 def literal(value: object) -> str:
@@ -67,7 +62,7 @@ def _render(plan: Plan, lost: tuple[Finding, ...]) -> str:
     )
     environment.filters["literal"] = literal
     template = environment.get_template("unsloth.py.jinja")
-    return template.render(head=comment(head_lines(TOOL, plan, lost, COMMAND)), **_values(plan))
+    return template.render(head=comment(head_lines(TOOL, plan, lost)), **_values(plan))
 
 
 def _values(plan: Plan) -> dict[str, object]:

@@ -15,21 +15,22 @@ import click
 from msgspec import Struct
 
 from backends import TARGETS
+from backends.native.rows import Advance
 from compiler.build import Compiled, Options
 from compiler.commands import options
 from compiler.commands.compiling import File, open_file, require_valid
 from compiler.exit import NO_FIT, TERMINATED
 from compiler.lock import lock
 from compiler.memory.fixes import fixes
+from compiler.prepare import total_bytes
 from compiler.report.memory_text import card, fixes_text, memory_text
 from compiler.report.paint import painter
-from compiler.split import Advance, total_bytes
 from compiler.write import write_artifact
 from schemas.artifact import Artifact, Target
 from schemas.plan import Plan
 
 LONG: Final = 64 << 20
-"""Bytes of training rows to part from which a progress bar is shown."""
+"""Bytes of training rows to write from which a progress bar is shown."""
 
 
 class Built(Struct, frozen=True):
@@ -108,9 +109,8 @@ def build(file: File, asked: Options, *, err: bool = False) -> Built:
 
 
 def _written(built: Built, folder: Path) -> str:
-    names = sorted(
-        [*built.artifact.files, *(name for split in built.artifact.splits for name in (split.train, split.validation))]
-    )
+    rows = built.artifact.preparation.files if built.artifact.preparation else ()
+    names = sorted([*built.artifact.files, *rows])
     return (
         f"built {built.file.name} for {built.artifact.target}: {folder}\n"
         f"  {', '.join(names)}\n"
@@ -126,9 +126,9 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 @contextmanager
 def _progress(artifact: Artifact) -> Generator[Advance]:
     """A bar while many rows are parted, on a terminal only."""
-    total = total_bytes(artifact.splits)
+    total = total_bytes(artifact.preparation)
     if total < LONG or not sys.stderr.isatty():
         yield lambda _: None
         return
-    with click.progressbar(length=total, label="parting rows", file=sys.stderr) as bar:
+    with click.progressbar(length=total, label="writing rows", file=sys.stderr) as bar:
         yield bar.update

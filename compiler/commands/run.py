@@ -61,7 +61,7 @@ def command(
     if dry_run:
         click.echo(f"cd {shlex.quote(str(built.folder))} && {shlex.join(artifact.command)}")
         return 0
-    code = _run(executable(artifact, built.folder), built.folder, "measuring" if measure else "training")
+    code = _run(executable(artifact), built.folder, "measuring" if measure else "training")
     if measure and not code:
         click.echo(f"weigh with it:\n  {_weighing(built)}")
     return code

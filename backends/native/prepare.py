@@ -1,0 +1,132 @@
+# pyright: basic
+# Strict typing stops at JSON, whose shape formats.py finds out.
+"""Writes the rows that another tool reads: sources in, a file of training rows and one of validation rows out.
+
+All rows get one shape whatever their columns were, the system text is put in front, weights are applied, and validation
+rows are chosen by hash: what the tool itself would do differently is done before it starts. ftc does this when it
+builds; where rows come from the hub, this file is copied into the artifact and does it before the tool starts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+from backends.native.formats import DataError, Message, Record, Row
+from backends.native.rows import Advance, held_out, score, stream_rows, unseen, weighted
+
+JOB = "prepare.json"
+
+
+def write_rows(job: Mapping[str, Any], folder: Path, advance: Advance = unseen) -> tuple[int, int]:
+    """Write the job's files into the folder; how many rows went into each. `DataError` where a row cannot be read."""
+    train, validation = folder / job["train_file"], folder / job["validation_file"]
+    share = job["validation"]
+    if isinstance(share, list):
+        return _write(weighted(_rows(job, "train", advance), job["seed"]), train), _write(
+            _rows(job, "validation", advance), validation
+        )
+    if share is None:
+        return _write(weighted(_rows(job, "train", advance), job["seed"]), train), 0
+    kept = _part(job, train, validation, advance)
+    if not all(kept):
+        raise DataError(
+            f"data.validation = {share} parts {sum(kept)} rows into {kept[0]} to train on and {kept[1]} to validate "
+            "with; write a number of rows, or null for no validation"
+        )
+    return kept
+
+
+def _part(job: Mapping[str, Any], train: Path, validation: Path, advance: Advance) -> tuple[int, int]:
+    chosen = _chooser(job, advance)
+    counts = [0, 0]
+    with ExitStack() as files:
+        held = files.enter_context(_create(validation))
+
+        def training() -> Iterable[Row]:
+            for number, row in enumerate(_rows(job, "train", advance)):
+                if not chosen(number):
+                    yield row
+                    continue
+                held.write(line(row))
+                counts[1] += 1
+
+        counts[0] = _write(weighted(training(), job["seed"]), train)
+    return counts[0], counts[1]
+
+
+def _chooser(job: Mapping[str, Any], advance: Advance) -> Callable[[int], bool]:
+    """A share is decided row by row; of a number of rows the lowest are taken, so all are counted first."""
+    share, seed = job["validation"], job["seed"]
+    if isinstance(share, float):
+        return lambda row: score(seed, row) < share
+    return held_out(sum(1 for _ in _rows(job, "train", advance)), share, seed).__contains__
+
+
+def _rows(job: Mapping[str, Any], part: str, advance: Advance) -> Iterable[Row]:
+    return stream_rows(job[part], job["system"], job["templated"], advance)
+
+
+def _write(rows: Iterable[Row], path: Path) -> int:
+    count = 0
+    with _create(path) as file:
+        for row in rows:
+            file.write(line(row))
+            count += 1
+    return count
+
+
+def _create(path: Path) -> TextIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("w", encoding="utf-8", newline="\n")
+
+
+def line(row: Row) -> str:
+    """A row as a line of JSON: `messages` (with `chosen` and `rejected`, or `label`), `prompt` and `completion`, or
+    `text`. Tools stay JSON inside JSON: their parameters differ from row to row."""
+    text = json.dumps(_record(row), ensure_ascii=False)
+    # Half of a surrogate pair is fine in JSON's escapes, but no UTF-8.
+    plain = all(not "\ud800" <= char <= "\udfff" for char in text)
+    return (text if plain else json.dumps(_record(row))) + "\n"
+
+
+def _record(row: Row) -> Record:
+    if not row.messages:
+        return {"text": row.text} if row.cuttable else {"prompt": row.prompt, "completion": row.text}
+    record: Record = {"messages": list(row.messages)}
+    if row.chosen:
+        record |= {"chosen": _answer(row.chosen, row), "rejected": _answer(row.rejected, row)}
+    if row.label is not None:
+        record["label"] = row.label
+    return {**record, "tools": json.dumps(row.tools, ensure_ascii=False)} if row.tools else record
+
+
+def _answer(turns: tuple[Message, ...], row: Row) -> Message:
+    if len(turns) != 1:
+        raise DataError(f"{row.place}: an answer of {len(turns)} turns; this target compares single ones")
+    return turns[0]
+
+
+def main() -> int:
+    """Prepare once: a job that is done stays done."""
+    here = Path(__file__).resolve().parent
+    text = (here / JOB).read_text(encoding="utf-8")
+    done = here / "data" / "prepared.json"
+    if done.is_file() and done.read_text(encoding="utf-8") == text:
+        return 0
+    try:
+        train, validation = write_rows(json.loads(text), here)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    done.write_text(text, encoding="utf-8")
+    print(f"{train} rows to train on, {validation} to validate with")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
