@@ -140,7 +140,7 @@ def test_rows_are_kept_back_as_in_every_target() -> None:
     assert value(share, "VALIDATION") == 0.1
     assert "held_out(len(rows), VALIDATION, SEED)" in ast.unparse(share)
     assert "held_out" not in ast.unparse(none)
-    assert not unsloth.emit(plan(data__validation=0.1), None, ()).splits
+    assert not unsloth.emit(plan(data__validation=0.1), None, ()).preparation
 
 
 def test_the_script_finds_what_it_imports() -> None:
