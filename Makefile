@@ -45,9 +45,10 @@ format: .venv/installed  ## format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: .venv/installed  ## how long a command takes to start, and a thousand recipes to check
+bench: .venv/installed  ## how long a command takes to start, a thousand recipes to check, four targets to build
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/throughput.py
+	$(BIN)/python bench/build.py
 
 bench-memory: .venv/installed  ## how right the memory figures are: docs/memory-accuracy.md (half an hour at first)
 	$(BIN)/python bench/memory.py --page

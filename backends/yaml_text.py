@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Final, cast
+from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
+from typing import Any, Final, cast
 
 import yaml
 
@@ -44,15 +45,25 @@ def yaml_document(head: str, chapters: Sequence[Chapter], keys: Mapping[str, obj
     return "\n".join(parts)
 
 
-def _dump(values: Mapping[str, object]) -> str:
-    return "".join(yaml_entry(name, value) for name, value in values.items())
-
-
 def yaml_entry(name: str, value: object) -> str:
     """One key on a line of its own; lists and sections that hold only scalars stay on that line."""
-    data = {name: plain(value)}
-    style = None if isinstance(data[name], dict | list) else False
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=style)
+    return _dump({name: value})
+
+
+def _dump(values: Mapping[str, object]) -> str:
+    """The keys one below the other, in one pass: a dumper for each would take most of a build's time."""
+    stream = StringIO()
+    dumper = _Dumper(stream, default_flow_style=None, sort_keys=False, allow_unicode=True, width=120)
+    dumper.open()
+    dumper.serialize(_below(dumper, values))
+    dumper.close()
+    return stream.getvalue()
+
+
+def _below(dumper: _Dumper, values: Mapping[str, object]) -> yaml.MappingNode:
+    represent = cast(Callable[[object], yaml.Node], cast(Any, dumper).represent_data)
+    pairs = [(represent(name), represent(plain(value))) for name, value in values.items()]
+    return yaml.MappingNode("tag:yaml.org,2002:map", pairs, flow_style=False)
 
 
 def plain(value: object) -> object:
