@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,38 +24,34 @@ JOB = "prepare.json"
 def write_rows(job: Mapping[str, Any], folder: Path, advance: Advance = unseen) -> tuple[int, int]:
     """Write the job's files into the folder; how many rows went into each. `DataError` where a row cannot be read."""
     train, validation = folder / job["train_file"], folder / job["validation_file"]
-    share = job["validation"]
-    if isinstance(share, list):
-        return _write(weighted(_rows(job, "train", advance), job["seed"]), train), _write(
-            _rows(job, "validation", advance), validation
-        )
-    if share is None:
-        return _write(weighted(_rows(job, "train", advance), job["seed"]), train), 0
-    kept = _part(job, train, validation, advance)
-    if not all(kept):
-        raise DataError(
-            f"data.validation = {share} parts {sum(kept)} rows into {kept[0]} to train on and {kept[1]} to validate "
-            "with; write a number of rows, or null for no validation"
-        )
-    return kept
+    if job["validation"] is not None and not isinstance(job["validation"], list):
+        return _part(job, train, validation, advance)
+    written = _write(weighted(_rows(job, "train", advance), job["seed"]), train)
+    return written, _write(_rows(job, "validation", advance), validation) if job["validation"] else 0
 
 
 def _part(job: Mapping[str, Any], train: Path, validation: Path, advance: Advance) -> tuple[int, int]:
+    """The rows of one list of sources, some of them kept back by hash."""
     chosen = _chooser(job, advance)
-    counts = [0, 0]
-    with ExitStack() as files:
-        held = files.enter_context(_create(validation))
+    kept = 0
+    with _create(validation) as held:
 
         def training() -> Iterable[Row]:
+            nonlocal kept
             for number, row in enumerate(_rows(job, "train", advance)):
-                if not chosen(number):
+                if chosen(number):
+                    kept += 1
+                    held.write(line(row))
+                else:
                     yield row
-                    continue
-                held.write(line(row))
-                counts[1] += 1
 
-        counts[0] = _write(weighted(training(), job["seed"]), train)
-    return counts[0], counts[1]
+        written = _write(weighted(training(), job["seed"]), train)
+    if not written or not kept:
+        raise DataError(
+            f"data.validation = {job['validation']} parts {written + kept} rows into {written} to train on and {kept} "
+            "to validate with; write a number of rows, or null for no validation"
+        )
+    return written, kept
 
 
 def _chooser(job: Mapping[str, Any], advance: Advance) -> Callable[[int], bool]:
