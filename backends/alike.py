@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -80,11 +80,19 @@ TRAIN_FILE: Final = "data/train.jsonl"
 VALIDATION_FILE: Final = "data/validation.jsonl"
 
 
-def rows(plan: Plan, *, anyway: bool = False, system: bool = False) -> Rows:
+def rows(
+    plan: Plan,
+    *,
+    anyway: bool = False,
+    system: bool = False,
+    marked: bool = False,
+    answers: Literal["turns", "turn"] = "turns",
+) -> Rows:
     """The sources as the target sees them: its own to read where it can, else as ftc prepares them.
 
     A share of the training rows is kept back by hash, the same rows in every target, which no tool does. `anyway`:
-    whether the target has other reasons. `system`: whether it cannot put a system text in front itself.
+    whether the target has other reasons. `system`: whether it cannot put a system text in front itself. `marked` and
+    `answers`: as of `Preparation`.
     """
     validation = plan.data.validation
     read = validation if is_sources(validation) else ()
@@ -98,6 +106,8 @@ def rows(plan: Plan, *, anyway: bool = False, system: bool = False) -> Rows:
         templated=plan.model.chat_template is not None,
         train_file=TRAIN_FILE,
         validation_file=VALIDATION_FILE,
+        marked=marked,
+        answers=answers,
     )
     held = (_written(read[0] if read else plan.data.train[0], VALIDATION_FILE, plan),) if validation else ()
     return Rows((_written(plan.data.train[0], TRAIN_FILE, plan),), held, made)

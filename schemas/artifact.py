@@ -16,7 +16,9 @@ class Preparation(Struct, frozen=True):
     chosen by hash.
 
     `validation`: a share or a number of the training rows, sources of its own, or None. `templated`: whether prompts
-    and completions become conversations. `train_file`, `validation_file`: where the rows go.
+    and completions become conversations. `train_file`, `validation_file`: where the rows go. `marked`: every turn says
+    whether it is trained, which is the last answer alone. `answers`: answers that are compared stand as lists of turns
+    beside their `prompt`, as TRL reads them, or each as one turn beside `messages`, as LLaMA-Factory does.
     """
 
     train: tuple[SourcePlan, ...]
@@ -26,6 +28,8 @@ class Preparation(Struct, frozen=True):
     templated: bool
     train_file: str
     validation_file: str
+    marked: bool = False
+    answers: Literal["turns", "turn"] = "turns"
 
     @property
     def local(self) -> bool:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -31,8 +31,15 @@ def source(path: Path, kind: DataFormat, weight: float = 1.0, limit: float | Non
     return SourcePlan(str(path), True, kind, "train", None, None, weight, limit, Fields(**fields))
 
 
-def written(folder: Path, *sources: SourcePlan, system: str | None = None, templated: bool = True) -> list[Any]:
-    made = Preparation(sources, None, 42, system, templated, "train.jsonl", "validation.jsonl")
+def written(
+    folder: Path,
+    *sources: SourcePlan,
+    system: str | None = None,
+    templated: bool = True,
+    marked: bool = False,
+    answers: Literal["turns", "turn"] = "turn",
+) -> list[Any]:
+    made = Preparation(sources, None, 42, system, templated, "train.jsonl", "validation.jsonl", marked, answers)
     prepare(made, folder, lambda _: None)
     assert not (folder / "validation.jsonl").exists()
     return [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
@@ -112,6 +119,20 @@ def test_a_pair_without_a_template_stays_one(tmp_path: Path) -> None:
     file = rows(tmp_path / "rows.jsonl", {"question": "2 + 2?", "answer": "4"})
     pair = source(file, "prompt_completion", prompt="question", completion="answer")
     assert written(tmp_path, pair, templated=False) == [{"prompt": "2 + 2?", "completion": "4"}]
+
+
+def test_only_the_last_answer_is_marked(tmp_path: Path) -> None:
+    talk = [ASKED, WORSE, turn("user", "Sure?"), SAID, turn("user", "Thanks")]
+    (found,) = written(tmp_path, source(rows(tmp_path / "rows.jsonl", {"messages": talk}), "messages"), marked=True)
+    assert [item["train"] for item in found["messages"]] == [False, False, False, True, False]
+
+
+@pytest.mark.parametrize("name", ["preference of texts", "kto"])
+def test_answers_as_trl_reads_them(tmp_path: Path, name: str) -> None:
+    kind, row, _ = SHAPES[name]
+    (found,) = written(tmp_path, source(rows(tmp_path / "rows.jsonl", row), kind), answers="turns")
+    wanted = {"chosen": [SAID], "rejected": [WORSE]} if kind == "preference" else {"completion": [SAID], "label": True}
+    assert found == {"prompt": [ASKED], **wanted}
 
 
 def test_weights_and_limits_are_applied(tmp_path: Path) -> None:

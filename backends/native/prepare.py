@@ -26,8 +26,8 @@ def write_rows(job: Mapping[str, Any], folder: Path, advance: Advance = unseen) 
     train, validation = folder / job["train_file"], folder / job["validation_file"]
     if job["validation"] is not None and not isinstance(job["validation"], list):
         return _part(job, train, validation, advance)
-    written = _write(weighted(_rows(job, "train", advance), job["seed"]), train)
-    return written, _write(_rows(job, "validation", advance), validation) if job["validation"] else 0
+    written = _write(weighted(_rows(job, "train", advance), job["seed"]), train, job)
+    return written, _write(_rows(job, "validation", advance), validation, job) if job["validation"] else 0
 
 
 def _part(job: Mapping[str, Any], train: Path, validation: Path, advance: Advance) -> tuple[int, int]:
@@ -41,11 +41,11 @@ def _part(job: Mapping[str, Any], train: Path, validation: Path, advance: Advanc
             for number, row in enumerate(_rows(job, "train", advance)):
                 if chosen(number):
                     kept += 1
-                    held.write(line(row))
+                    held.write(line(row, job))
                 else:
                     yield row
 
-        written = _write(weighted(training(), job["seed"]), train)
+        written = _write(weighted(training(), job["seed"]), train, job)
     if not written or not kept:
         raise DataError(
             f"data.validation = {job['validation']} parts {written + kept} rows into {written} to train on and {kept} "
@@ -66,11 +66,11 @@ def _rows(job: Mapping[str, Any], part: str, advance: Advance) -> Iterable[Row]:
     return stream_rows(job[part], job["system"], job["templated"], advance)
 
 
-def _write(rows: Iterable[Row], path: Path) -> int:
+def _write(rows: Iterable[Row], path: Path, job: Mapping[str, Any]) -> int:
     count = 0
     with _create(path) as file:
         for row in rows:
-            file.write(line(row))
+            file.write(line(row, job))
             count += 1
     return count
 
@@ -80,24 +80,43 @@ def _create(path: Path) -> TextIO:
     return path.open("w", encoding="utf-8", newline="\n")
 
 
-def line(row: Row) -> str:
-    """A row as a line of JSON: `messages` (with `chosen` and `rejected`, or `label`), `prompt` and `completion`, or
-    `text`. Tools stay JSON inside JSON: their parameters differ from row to row."""
-    text = json.dumps(_record(row), ensure_ascii=False)
+def line(row: Row, job: Mapping[str, Any]) -> str:
+    """A row as a line of JSON: `messages`, `prompt` and `completion`, `text`, or answers that are compared. Tools stay
+    JSON inside JSON: their parameters differ from row to row."""
+    record = _record(row, job)
+    text = json.dumps(record, ensure_ascii=False)
     # Half of a surrogate pair is fine in JSON's escapes, but no UTF-8.
     plain = all(not "\ud800" <= char <= "\udfff" for char in text)
-    return (text if plain else json.dumps(_record(row))) + "\n"
+    return (text if plain else json.dumps(record)) + "\n"
 
 
-def _record(row: Row) -> Record:
-    if not row.messages:
-        return {"text": row.text} if row.cuttable else {"prompt": row.prompt, "completion": row.text}
-    record: Record = {"messages": list(row.messages)}
-    if row.chosen:
-        record |= {"chosen": _answer(row.chosen, row), "rejected": _answer(row.rejected, row)}
-    if row.label is not None:
-        record["label"] = row.label
+def _record(row: Row, job: Mapping[str, Any]) -> Record:
+    if row.chosen or row.label is not None:
+        record = _turns(row) if job["answers"] == "turns" else _turn(row)
+    elif row.messages:
+        record = {"messages": _marked(row.messages) if job["marked"] else list(row.messages)}
+    else:
+        record = {"text": row.text} if row.cuttable else {"prompt": row.prompt, "completion": row.text}
     return {**record, "tools": json.dumps(row.tools, ensure_ascii=False)} if row.tools else record
+
+
+def _marked(messages: tuple[Message, ...]) -> list[Message]:
+    """Each turn with whether it is trained: the last answer alone."""
+    last = max((number for number, turn in enumerate(messages) if turn["role"] == "assistant"), default=-1)
+    return [{**turn, "train": number == last} for number, turn in enumerate(messages)]
+
+
+def _turns(row: Row) -> Record:
+    if row.label is None:
+        return {"prompt": list(row.messages), "chosen": list(row.chosen), "rejected": list(row.rejected)}
+    return {"prompt": list(row.messages[:-1]), "completion": list(row.messages[-1:]), "label": row.label}
+
+
+def _turn(row: Row) -> Record:
+    if row.label is None:
+        answers = {"chosen": _answer(row.chosen, row), "rejected": _answer(row.rejected, row)}
+        return {"messages": list(row.messages), **answers}
+    return {"messages": list(row.messages), "label": row.label}
 
 
 def _answer(turns: tuple[Message, ...], row: Row) -> Message:
