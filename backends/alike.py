@@ -23,6 +23,8 @@ OURS: Final[Table] = {
     "hardware.reserve": Ours("the memory verdict comes from it"),
 }
 
+ONCE: Final = Never("validation rows are each seen once", neutral=(1.0,))
+
 OTHER_METHODS: Final[Table] = {
     "method.feedforward_modules": NO_SUCH_METHOD,
     "method.virtual_tokens": NO_SUCH_METHOD,
@@ -156,9 +158,9 @@ def _told(source: SourcePlan) -> dict[str, object]:
     return {**values, "fields": source.fields.model_dump()}
 
 
-def unmixable(plan: Plan) -> list[Finding]:
+def unmixable(plan: Plan, read: Rows) -> list[Finding]:
     """Training sources that cannot stand in one file: conversations beside raw text."""
-    if rows(plan).preparation is None:
+    if read.preparation is None:
         return []
     first = shape(plan.data.train[0], plan)
     return [
@@ -173,12 +175,9 @@ def unmixable(plan: Plan) -> list[Finding]:
     ]
 
 
-def read_directly(plan: Plan) -> list[tuple[str, SourcePlan]]:
-    """The sources that the tool itself opens, with their paths in the plan."""
-    found = [] if rows(plan).preparation else [(f"data.train[{i}]", source) for i, source in enumerate(plan.data.train)]
-    if is_sources(plan.data.validation):
-        found += [(f"data.validation[{i}]", source) for i, source in enumerate(plan.data.validation)]
-    return found
+def read_directly(plan: Plan, read: Rows) -> list[tuple[str, SourcePlan]]:
+    """The sources that the tool itself opens, with their paths in the plan: none of those that ftc prepares."""
+    return [] if read.preparation else all_sources(plan)
 
 
 def all_sources(plan: Plan) -> list[tuple[str, SourcePlan]]:
@@ -187,6 +186,49 @@ def all_sources(plan: Plan) -> list[tuple[str, SourcePlan]]:
     if is_sources(plan.data.validation):
         found += [(f"data.validation[{i}]", source) for i, source in enumerate(plan.data.validation)]
     return found
+
+
+def chosen(path: str, plan: Plan) -> bool:
+    """Whether the recipe says this leaf itself, rather than leaving it to the compiler."""
+    return all(decision.path != path for decision in plan.decisions)
+
+
+def shortened_by_trl(plan: Plan) -> list[Finding]:
+    """Compared answers over the length: TRL's trainers keep their first tokens, and know nothing else."""
+    if plan.data.overlong == "truncate":
+        return []
+    how = "a prompt with its answer keeps its first data.max_length tokens"
+    if chosen("data.overlong", plan):
+        return [lost("data.overlong", how, "write truncate")]
+    return [differs("data.overlong", how)]
+
+
+def untrained_tokens(plan: Plan) -> list[Finding]:
+    """New tokens whose embeddings would stay as they began."""
+    if not plan.model.tokens.add or plan.lora is None:
+        return []
+    needed = ("embed_tokens",) if plan.facts.tied else ("embed_tokens", "lm_head")
+    missing = [name for name in needed if name not in plan.lora.modules_to_save]
+    if not missing:
+        return []
+    return [
+        lost(
+            "model.tokens.add",
+            f"embeddings of new tokens are trained only where method.modules_to_save has {' and '.join(missing)}",
+            f"add {', '.join(missing)} to method.modules_to_save",
+        )
+    ]
+
+
+def unoffloadable(plan: Plan) -> list[Finding]:
+    """What a strategy cannot keep in CPU memory: FSDP2 moves parameters with their state, or nothing; ZeRO-2 has whole
+    parameters on every card (DeepSpeed's offload_param is for stage 3)."""
+    strategy, offload = plan.hardware.strategy, plan.hardware.offload
+    if strategy == "fsdp" and offload == "optimizer":
+        return [lost("hardware.offload", "FSDP2 keeps parameters and optimizer in CPU memory, or nothing", "write all")]
+    if strategy == "zero2" and offload == "all":
+        return [lost("hardware.offload", "ZeRO-2 keeps no parameters in CPU memory", "write optimizer, or zero3")]
+    return []
 
 
 def column(fields: Fields, name: str, default: str) -> str:

@@ -48,10 +48,14 @@ class Key(Struct, frozen=True):
 
 
 class Folded(Struct, frozen=True):
-    """Told through another key, which a function of the target's module writes. `refused`: as of `Key`."""
+    """Told through another key, which a function of the target's module writes; `a or b` where it is one of two.
+
+    `refused`: as of `Key`. `alike`: values that mean the same to the target.
+    """
 
     into: str
     refused: Mapping[object, Refusal] = field(default_factory=dict[object, Refusal])
+    alike: tuple[object, ...] = ()
 
 
 class Ours(Struct, frozen=True):

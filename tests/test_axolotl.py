@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -10,8 +12,18 @@ from tool_plans import FULL, lora, plan, source
 
 from backends import axolotl
 from backends.base import apply
-from schemas.method_plan import QuantizationPlan
+from schemas.method_plan import FullPlan, QuantizationPlan
+from schemas.plan import PreferencePlan
 from schemas.recipe import Fields
+
+DPO: dict[str, Any] = {
+    "training__objective": "dpo",
+    "training__preference": PreferencePlan(0.2, "ipo"),
+    "data__train": (source(format="preference"),),
+    "data__packing": False,
+    "data__overlong": "truncate",
+    "method": lora(),
+}
 
 
 def config(**changes: Any) -> dict[str, Any]:
@@ -149,6 +161,104 @@ def test_a_tracker_is_on_only_where_it_is_asked_for() -> None:
     assert (quiet["use_wandb"], loud["use_wandb"], loud["wandb_project"]) == (False, True, "chats")
 
 
+@pytest.mark.parametrize(
+    ("changes", "sources"),
+    [
+        ({}, (source(format="alpaca"),)),
+        ({}, (source(format="prompt_completion"),)),
+        ({}, (source(weight=2.0),)),
+        ({}, (source(limit=0.5),)),
+        ({}, (source(fields=Fields(system="rules")),)),
+        ({"data__system": "Be brief."}, (source(),)),
+        ({"data__loss_on": "last_assistant"}, (source(),)),
+    ],
+)
+def test_rows_that_it_would_read_otherwise_are_prepared(changes: dict[str, Any], sources: Any) -> None:
+    made = plan(data__train=sources, **changes)
+    artifact = axolotl.emit(made, None, ())
+    written = yaml.safe_load(artifact.files["config.yaml"])
+    assert artifact.preparation
+    assert artifact.preparation.system == made.data.system
+    assert written["datasets"][0]["path"] == "data/train.jsonl"
+    assert written["datasets"][0]["type"] == "chat_template"
+
+
+def test_only_the_last_answer_is_trained_where_it_is_marked() -> None:
+    found = config(data__loss_on="last_assistant")["datasets"][0]
+    assert (found["roles_to_train"], found["message_field_training"]) == ([], "train")
+
+
+NAMES = (
+    "model.embed_tokens.weight",
+    "model.layers.1.mlp.up_proj.weight",
+    "model.layers.11.mlp.up_proj.weight",
+    "model.layers.1.self_attn.q_proj.weight",
+    "model.norm.weight",
+    "lm_head.weight",
+)
+
+
+@pytest.mark.parametrize(
+    ("freeze", "train_only"),
+    [
+        (("*embed_tokens*",), ()),
+        (("model.layers.1.*", "lm_head.weight"), ()),
+        ((), ("*.layers.1?.*", "*norm*")),
+        ((), ("model.layers.[!2].*",)),
+        (("*mlp*",), ("*.layers.*",)),
+        ((), ("model_norm.weight", "lm_head?weight")),
+    ],
+)
+def test_patterns_of_names_are_read_as_the_language_means_them(freeze: Any, train_only: Any) -> None:
+    """By the tool's own rule: a dot of the expression is a dot (axolotl/utils/freeze.py)."""
+    written = config(method=FullPlan("full", freeze, train_only, "bfloat16"))["unfrozen_parameters"]
+    read = [re.compile(re.sub(r"\.(?!\+)", "\\.", expression)) for expression in written]
+    trained = [name for name in NAMES if any(expression.match(name) for expression in read)]
+    kept = [name for name in NAMES if not train_only or any(fnmatchcase(name, item) for item in train_only)]
+    assert trained == [name for name in kept if not any(fnmatchcase(name, item) for item in freeze)]
+
+
+def test_compared_answers_go_to_trl_as_they_are() -> None:
+    artifact = axolotl.emit(plan(**DPO), None, ())
+    written = yaml.safe_load(artifact.files["config.yaml"])
+    assert (written["rl"], written["trl"], written["dpo_loss_type"]) == ("dpo", {"beta": 0.2}, ["ipo"])
+    assert written["skip_prepare_dataset"] is True
+    assert "type" not in written["datasets"][0]
+    assert artifact.preparation
+    assert artifact.preparation.answers == "turns"
+
+
+def test_orpo_has_no_choice_of_losses() -> None:
+    written = config(**{**DPO, "training__objective": "orpo", "training__preference": PreferencePlan(0.1, None)})
+    assert written["rl"] == "orpo"
+    assert "dpo_loss_type" not in written
+
+
+def test_rows_in_order_are_drawn_in_order() -> None:
+    written = config(data__shuffle=False)
+    assert (written["curriculum_sampling"], written["shuffle_merged_datasets"]) == (True, False)
+
+
+def test_merging_is_a_step_of_its_own() -> None:
+    script = axolotl.emit(plan(output__merge=True, method=lora()), None, ()).files["run.sh"]
+    assert script.endswith("axolotl train config.yaml --launcher python\naxolotl merge-lora config.yaml\n")
+
+
+def test_sharding_is_told_by_deepspeed_or_fsdp() -> None:
+    cards = {"hardware__count": 4, "method": lora()}
+    zero = axolotl.emit(plan(hardware__strategy="zero3", **cards), None, ())
+    assert yaml.safe_load(zero.files["config.yaml"])["deepspeed"] in zero.files
+    assert "deepspeed" in zero.files["requirements.txt"]
+    fsdp = config(hardware__strategy="fsdp", hardware__offload="all", **cards)
+    assert (fsdp["fsdp_version"], fsdp["fsdp_config"]["offload_params"]) == (2, True)
+
+
+def test_several_machines_meet_where_the_environment_says() -> None:
+    artifact = axolotl.emit(plan(hardware__count=8, hardware__nodes=2, hardware__strategy="ddp"), None, ())
+    assert "--rdzv_backend=c10d --nnodes=2 --nproc_per_node=8" in artifact.files["run.sh"]
+    assert "PET_RDZV_ENDPOINT" in artifact.files["README.md"]
+
+
 def test_several_cards_are_launched() -> None:
     wanted = plan(hardware__count=4, hardware__strategy="ddp")
     assert "--nproc_per_node=4\n" in axolotl.emit(wanted, None, ()).files["run.sh"]
@@ -167,8 +277,16 @@ def test_a_template_of_ours_is_written_out() -> None:
         ({"method": FULL, "model__dtype": "float16"}, "method.weights_dtype"),
         ({"method": lora(adapter_dtype="bfloat16"), "model__dtype": "float16"}, "method.adapter_dtype"),
         ({"data__train": (source(format="text"),)}, "data.overlong"),
-        ({"data__train": (source(format="prompt_completion"),)}, "data.train[0].format"),
-        ({"data__train": (source(limit=0.5),)}, "data.train[0].limit"),
+        ({"model__tokens__add": ("<x>",)}, "model.tokens.add"),
+        ({"hardware__strategy": "fsdp", "hardware__count": 2, "hardware__offload": "optimizer"}, "hardware.offload"),
+        ({"hardware__strategy": "zero2", "hardware__count": 2, "hardware__offload": "all"}, "hardware.offload"),
+        (
+            {"hardware__strategy": "fsdp", "hardware__count": 2, "training__optimizer": "adamw_8bit"},
+            "training.optimizer",
+        ),
+        ({**DPO, "data__shuffle": False}, "data.shuffle"),
+        ({**DPO, "training__neftune_alpha": 5.0}, "training.neftune_alpha"),
+        ({**DPO, "data__overlong": "drop"}, "data.overlong"),
         ({"data__train": (source(split="test"),)}, "data.train[0].split"),
         ({"data__loss_on": "completion"}, "data.loss_on"),
         ({"checkpoint__best": True}, "checkpoint.best"),

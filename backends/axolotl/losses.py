@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from backends.alike import all_sources, differs, later, lost, read_directly, unmixable, unreadable_template
+from backends.alike import (
+    all_sources,
+    differs,
+    lost,
+    read_directly,
+    shortened_by_trl,
+    unmixable,
+    unoffloadable,
+    unreadable_template,
+    untrained_tokens,
+)
+from backends.axolotl.data import reading
+from backends.axolotl.method import targets
 from backends.axolotl.table import TRACKERS
 from backends.cadence import cadence, evaluation, unsayable, warmup_steps
 from schemas.diagnostic import Finding
@@ -18,11 +30,15 @@ def largest_micro(plan: Plan) -> int | None:  # noqa: ARG001 - the signature is 
 def losses(plan: Plan) -> tuple[Finding, ...]:
     """Combinations that Axolotl cannot do, or would quietly do otherwise."""
     return (
-        *unmixable(plan),
+        *unmixable(plan, reading(plan)),
         *unsayable(plan),
         *unreadable_template(plan),
+        *untrained_tokens(plan),
+        *unoffloadable(plan),
         *_lost_of_method(plan),
+        *_lost_of_preference(plan),
         *_lost_of_data(plan),
+        *_lost_of_sharding(plan),
         *_lost_of_run(plan),
     )
 
@@ -40,24 +56,30 @@ def _lost_of_method(plan: Plan) -> list[Finding]:
             found.append(
                 lost("method.quantization.compute_dtype", f"8-bit weights compute in the model's type, {dtype}")
             )
-        if fused := _fused(plan, method):
-            found.append(later("method.target_modules", f"fused experts ({', '.join(fused)}) are not written"))
+        if method.dropout and targets(plan, method)[1]:
+            found.append(lost("method.dropout", "adapters of fused experts have none"))
     return found
 
 
-def _fused(plan: Plan, method: LoraPlan) -> list[str]:
-    """Targets that are stacks of experts in one parameter, which LoRA reaches by another key."""
-    targets = method.target_modules
-    return [] if isinstance(targets, str) else [x.name for x in plan.facts.linears if x.fused and x.name in targets]
+def _lost_of_preference(plan: Plan) -> list[Finding]:
+    """Compared answers go to TRL's trainers, which know less than Axolotl's own."""
+    if plan.training.preference is None:
+        return []
+    found = shortened_by_trl(plan)
+    if not plan.data.shuffle:
+        found.append(lost("data.shuffle", "rows with compared answers are always drawn at random"))
+    if plan.training.neftune_alpha is not None:
+        found.append(lost("training.neftune_alpha", "it is not handed on with compared answers"))
+    if plan.hardware.strategy == "fsdp" and plan.quantization:
+        found.append(lost("hardware.strategy", "with FSDP2 a quantised base has no compared answers"))
+    return found
 
 
 def _lost_of_data(plan: Plan) -> list[Finding]:
     found: list[Finding] = []
     for path, source in all_sources(plan):
         found += _lost_of_source(plan, path, source)
-    for path, source in read_directly(plan):
-        if isinstance(source.limit, float):
-            found.append(lost(f"{path}.limit", "it counts rows, not shares of them"))
+    for path, source in read_directly(plan, reading(plan)):
         if source.local and source.split != "train":
             found.append(lost(f"{path}.split", "a local file has no splits"))
     return found
@@ -66,15 +88,24 @@ def _lost_of_data(plan: Plan) -> list[Finding]:
 def _lost_of_source(plan: Plan, path: str, source: SourcePlan) -> list[Finding]:
     found: list[Finding] = []
     overlong, loss_on = plan.data.overlong, plan.data.loss_on
-    if source.format == "prompt_completion" and plan.model.chat_template:
-        found.append(lost(f"{path}.format", "prompts and completions are not written in the chat template there"))
     if source.format == "text" and overlong != "split":
         found.append(lost("data.overlong", "raw text is always cut into pieces of max_length tokens"))
     if source.format == "text" and loss_on != "all":
         found.append(lost("data.loss_on", "all of raw text is trained"))
     if source.format in ("messages", "sharegpt") and loss_on == "completion":
         found.append(lost("data.loss_on", "a conversation has turns, not one completion; write assistant"))
+    if source.format in ("preference", "kto") and source.fields.tools:
+        found.append(lost(f"{path}.fields.tools", "compared answers have no tools there"))
     return found
+
+
+def _lost_of_sharding(plan: Plan) -> list[Finding]:
+    strategy, optimizer = plan.hardware.strategy, plan.training.optimizer
+    if strategy == "fsdp" and optimizer == "adamw_8bit":
+        return [lost("training.optimizer", "with FSDP2 it refuses adamw_8bit", "write adamw or adamw_4bit")]
+    if strategy in ("zero2", "zero3") and optimizer == "muon":
+        return [lost("training.optimizer", "with DeepSpeed it refuses muon", "write adamw, or hardware.strategy: fsdp")]
+    return []
 
 
 def _lost_of_run(plan: Plan) -> list[Finding]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import LATER, NO_FIELD_HERE, NO_SUCH_METHOD, OTHER_KINDS, OTHER_METHODS, OURS
-from schemas.support import Folded, Key, NotImpl, NotYet, Table
+from backends.alike import LATER, NO_SUCH_METHOD, ONCE, OTHER_KINDS, OTHER_METHODS, OURS
+from schemas.support import Folded, Key, NotImpl, Table
 
 OPTIMIZERS: Final = {
     "adamw": "adamw_torch_fused",
@@ -15,6 +15,8 @@ OPTIMIZERS: Final = {
     "adafactor": "adafactor",
     "lion_8bit": "lion_8bit",
     "sgd": "sgd",
+    "muon": "muon",
+    "adamw_4bit": "ao_adamw_4bit",
 }
 
 OVERLONG: Final = {"drop": "drop", "truncate": "truncate", "error": "raise", "split": "drop"}
@@ -29,33 +31,26 @@ _FIELDS: Final[Table] = {
     "content": Folded("datasets"),
     "thinking": Folded("datasets"),
     "tools": Folded("datasets"),
-    "system": NotYet("a conversation's system text is its first message", neutral=(None,)),
-    "instruction": NotYet("alpaca rows are written in Alpaca's own words there", neutral=(None,)),
-    "input": NotYet("alpaca rows are written in Alpaca's own words there", neutral=(None,)),
-    "output": NotYet("alpaca rows are written in Alpaca's own words there", neutral=(None,)),
+    "system": Folded("datasets"),
+    "instruction": Folded("datasets"),
+    "input": Folded("datasets"),
+    "output": Folded("datasets"),
     "prompt": Folded("datasets"),
     "completion": Folded("datasets"),
-    "chosen": NO_FIELD_HERE,
-    "rejected": NO_FIELD_HERE,
-    "label": NO_FIELD_HERE,
+    "chosen": Folded("datasets"),
+    "rejected": Folded("datasets"),
+    "label": Folded("datasets"),
     "text": Folded("datasets"),
 }
 
 _SOURCE: Final[Table] = {
     "path": Folded("datasets"),
     "local": Folded("datasets"),
-    "format": Folded(
-        "datasets",
-        {
-            "alpaca": NotYet("alpaca rows are written in Alpaca's own words there, not in the chat template"),
-            "preference": NotImpl("preference objectives are not written for this target"),
-            "kto": NotImpl("preference objectives are not written for this target"),
-        },
-    ),
+    "format": Folded("datasets"),
     "split": Folded("datasets"),
     "subset": Folded("datasets"),
     "revision": Folded("datasets"),
-    "weight": NotYet("it mixes sources by their sizes only", neutral=(1.0,)),
+    "weight": Folded("datasets"),
     "limit": Folded("datasets"),
 }
 
@@ -85,7 +80,7 @@ TABLE: Final[Table] = {
     "model.tokens.pad": Folded("special_tokens"),
     "model.tokens.eos": Folded("special_tokens"),
     "model.tokens.bos": Folded("special_tokens"),
-    "model.tokens.add": NotImpl("added tokens are not written for this target", neutral=((),)),
+    "model.tokens.add": Folded("tokens"),
     # The method
     "method.kind": Key("adapter", refused=dict.fromkeys(OTHER_KINDS, NO_SUCH_METHOD)),
     "method.rank": Key("lora_r"),
@@ -102,22 +97,25 @@ TABLE: Final[Table] = {
     "method.quantization.type": Folded("bnb_config_kwargs"),
     "method.quantization.double_quant": Folded("bnb_config_kwargs"),
     "method.quantization.compute_dtype": Folded("bnb_config_kwargs"),
-    "method.freeze": NotImpl("it names what stays trained, by regular expressions", neutral=((),)),
-    "method.train_only": NotImpl("it names what stays trained, by regular expressions", neutral=((),)),
+    "method.freeze": Folded("unfrozen_parameters"),
+    "method.train_only": Folded("unfrozen_parameters"),
     "method.weights_dtype": Folded("bf16"),
     # The data
     **_source_rows("data.train", "datasets"),
     "data.validation": Folded("test_datasets"),
     **_source_rows("data.validation", "test_datasets"),
-    "data.system": NotYet("it has no system text for conversations that lack one", neutral=(None,)),
+    "data.validation[].weight": ONCE,
+    "data.system": Folded("datasets"),
     "data.max_length": Key("sequence_len"),
     "data.overlong": Key("excess_length_strategy", lambda value: OVERLONG[str(value)]),
     "data.packing": Key("sample_packing"),
-    "data.loss_on": Folded(
-        "train_on_inputs", {"last_assistant": NotYet("it trains all turns of a speaker, or turns that the data marks")}
-    ),
+    "data.loss_on": Folded("train_on_inputs"),
     "data.shuffle": Key("shuffle_merged_datasets"),
     # The training
+    "training.objective": Folded("rl", alike=("sft", "pretrain")),
+    "training.preference": Folded("rl"),
+    "training.preference.beta": Folded("trl"),
+    "training.preference.loss": Folded("dpo_loss_type"),
     "training.epochs": Key("num_epochs"),
     "training.max_steps": Key("max_steps"),
     "training.global_batch_size": Folded("gradient_accumulation_steps"),
@@ -129,10 +127,6 @@ TABLE: Final[Table] = {
     "training.optimizer": Key(
         "optimizer",
         lambda value: OPTIMIZERS[str(value)],
-        {
-            "muon": NotImpl("Muon is not written for this target"),
-            "adamw_4bit": NotImpl("torchao's optimizers are not written for this target"),
-        },
     ),
     "training.weight_decay": Key("weight_decay"),
     "training.betas": Key("adam_beta1"),
@@ -156,8 +150,11 @@ TABLE: Final[Table] = {
     "logging.to": Key("use_tensorboard"),
     "logging.project": Folded("wandb_project"),
     "output.dir": Folded("output_dir"),
+    "output.merge": Folded("run.sh"),
     "hardware.count": Folded("gradient_accumulation_steps"),
-    "hardware.strategy": NotImpl("sharding is not written for this target", neutral=("single", "ddp")),
+    "hardware.nodes": Folded("run.sh"),
+    "hardware.strategy": Folded("deepspeed.json or fsdp_config", alike=("single", "ddp")),
+    "hardware.offload": Folded("deepspeed.json or fsdp_config"),
 }
 
 CHAPTERS: Final = (
@@ -169,6 +166,7 @@ CHAPTERS: Final = (
             "tokenizer_config",
             "trust_remote_code",
             "special_tokens",
+            "tokens",
             "bf16",
             "fp16",
             "tf32",
@@ -186,6 +184,7 @@ CHAPTERS: Final = (
             "lora_alpha",
             "lora_dropout",
             "lora_target_modules",
+            "lora_target_parameters",
             "lora_modules_to_save",
             "peft_use_dora",
             "peft_use_rslora",
@@ -197,6 +196,7 @@ CHAPTERS: Final = (
             "lora_qkv_kernel",
             "lora_o_kernel",
             "lora_embedding_kernel",
+            "unfrozen_parameters",
         ),
     ),
     (
@@ -208,6 +208,9 @@ CHAPTERS: Final = (
             "test_datasets",
             "val_set_size",
             "shuffle_merged_datasets",
+            "curriculum_sampling",
+            "skip_prepare_dataset",
+            "remove_unused_columns",
             "train_on_inputs",
             "sequence_len",
             "excess_length_strategy",
@@ -221,6 +224,9 @@ CHAPTERS: Final = (
     (
         "The training",
         (
+            "rl",
+            "trl",
+            "dpo_loss_type",
             "num_epochs",
             "max_steps",
             "micro_batch_size",
@@ -249,6 +255,9 @@ CHAPTERS: Final = (
             "liger_glu_activation",
             "liger_fused_linear_cross_entropy",
             "seed",
+            "deepspeed",
+            "fsdp_version",
+            "fsdp_config",
         ),
     ),
     (

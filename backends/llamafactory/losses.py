@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import all_sources, differs, lost, read_directly, unmixable
+from backends.alike import all_sources, differs, lost, read_directly, rows, unmixable
 from backends.cadence import unsayable
 from backends.llamafactory.templates import TEMPLATES, chat_format, template
 from schemas.diagnostic import Finding
@@ -18,7 +18,7 @@ SHORTENED: Final = "a row over data.max_length is shortened, prompt and answer i
 def losses(plan: Plan) -> tuple[Finding, ...]:
     """What of this plan LLaMA-Factory would refuse, or quietly do otherwise."""
     return (
-        *unmixable(plan),
+        *unmixable(plan, rows(plan)),
         *unsayable(plan),
         *_lost_of_model(plan),
         *_lost_of_method(plan),
@@ -81,7 +81,7 @@ def _lost_of_data(plan: Plan) -> list[Finding]:
             found.append(lost("data.loss_on", "a conversation has turns, not one completion; write assistant"))
         if source.format not in ("messages", "sharegpt") and plan.data.loss_on == "last_assistant":
             found.append(lost("data.loss_on", f"{source.format} rows have one answer; write completion"))
-    for path, source in read_directly(plan):
+    for path, source in read_directly(plan, rows(plan)):
         found += _lost_of_file(path, source)
     return found
 

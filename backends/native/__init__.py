@@ -47,6 +47,7 @@ EXTRAS: Final = {
     "wandb": "wandb>=0.19",
     "mlflow": "mlflow>=2.20",
     "trackio": "trackio>=0.5",
+    "deepspeed": "deepspeed==0.18.9",
     ".zst": "zstandard>=0.23",
 }
 """What a plan needs beyond the pinned packages, by the word in it that asks for it."""
