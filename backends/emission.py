@@ -206,4 +206,9 @@ def requirements(target: Target, words: Sequence[str]) -> str:
     from backends.native import EXTRAS
 
     pinned = (Path(__file__).parent / "requirements" / f"{target}.txt").read_text(encoding="utf-8")
-    return pinned + "".join(f"{EXTRAS[word]}\n" for word in words if word in EXTRAS)
+    asked = {**EXTRAS, **OWN.get(target, {})}
+    return pinned + "".join(f"{asked[word]}\n" for word in words if word in asked)
+
+
+OWN: Final[dict[Target, dict[str, str]]] = {"llamafactory": {"deepspeed": "deepspeed==0.16.9"}}
+"""Versions that only this tool wants (llamafactory/requirements/deepspeed.txt)."""

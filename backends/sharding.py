@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from backends.yaml_text import yaml_entry
 from schemas.plan import Plan
 
 DEEPSPEED: Final = "deepspeed.json"
@@ -59,3 +60,21 @@ def fsdp(plan: Plan) -> dict[str, object]:
         "cpu_ram_efficient_loading": plan.quantization is None,
         "state_dict_type": "FULL_STATE_DICT",
     }
+
+
+ACCELERATE: Final = "accelerate.yaml"
+
+
+def accelerate(plan: Plan) -> str:
+    """The file of `accelerate launch` for FSDP2 (accelerate 1.11, commands/config/config_args.py)."""
+    precision = {"bfloat16": "bf16", "float16": "fp16"}.get(plan.model.dtype, "no")
+    told: dict[str, object] = {
+        "compute_environment": "LOCAL_MACHINE",
+        "distributed_type": "FSDP",
+        "num_machines": plan.hardware.nodes,
+        "num_processes": plan.devices,
+        "mixed_precision": precision,
+        "use_cpu": False,
+        "fsdp_config": {"fsdp_version": 2, **{f"fsdp_{name}": value for name, value in fsdp(plan).items()}},
+    }
+    return "".join(yaml_entry(name, value) for name, value in told.items())

@@ -146,7 +146,7 @@ def body(result: Compiled) -> object:
     return ast.dump(tree), extra, result.artifact.preparation
 
 
-BESIDE = ("dataset_info.json", "run.sh", "merge.yaml", "deepspeed.json")
+BESIDE = ("dataset_info.json", "run.sh", "merge.yaml", "deepspeed.json", "accelerate.yaml")
 """Files beside the config or script that tell the tool something."""
 
 

@@ -12,7 +12,7 @@ from tool_plans import FACTS, FULL, lora, plan, source
 
 from backends import llamafactory
 from schemas.method_plan import FullPlan
-from schemas.plan import Decision
+from schemas.plan import Decision, PreferencePlan, SourcePlan
 from schemas.recipe import Fields
 
 SHORTENS = {"data__overlong": "truncate"}
@@ -128,7 +128,7 @@ def test_several_sources_are_several_entries() -> None:
 
 def test_what_only_the_environment_carries_stands_in_the_command() -> None:
     wanted = plan(hardware__count=2, hardware__strategy="ddp", logging__to=("wandb",), logging__project="chats")
-    told = "\nenv FORCE_TORCHRUN=1 NPROC_PER_NODE=2 WANDB_PROJECT=chats llamafactory-cli train config.yaml\n"
+    told = "\nenv WANDB_PROJECT=chats FORCE_TORCHRUN=1 NPROC_PER_NODE=2 llamafactory-cli train config.yaml\n"
     assert told in llamafactory.emit(wanted, None, ()).files["run.sh"]
     assert "\nllamafactory-cli train config.yaml\n" in llamafactory.emit(plan(), None, ()).files["run.sh"]
 
@@ -143,14 +143,94 @@ def test_what_only_the_environment_carries_stands_in_the_command() -> None:
         ({"method": lora("qlora", init="pissa")}, "FTC404", "method.init"),
         ({"method": lora(target_modules="re:.*q_proj")}, "FTC404", "method.target_modules"),
         ({"model__attention": "flash_attention_2"}, "FTC404", "training.micro_batch_size"),
-        ({"data__train": (source(limit=5),)}, "FTC404", "data.train[0].limit"),
-        ({"data__train": (source("/data/*.jsonl"),)}, "FTC404", "data.train[0].path"),
-        ({"data__train": (source("/data/a.jsonl.gz"),)}, "FTC404", "data.train[0].path"),
+        ({"data__train": (source(format="text"),)}, "FTC404", "data.packing"),
+        ({"data__train": (source(format="text"),)}, "FTC404", "data.overlong"),
+        ({"data__train": (source(), source(format="text"))}, "FTC404", "data.train[1].format"),
+        ({"model__tokens__add": ("<x>",)}, "FTC404", "model.tokens.add"),
+        ({"hardware__strategy": "fsdp", "hardware__count": 8, "hardware__nodes": 2}, "FTC404", "hardware.nodes"),
         ({"data__loss_on": "completion"}, "FTC404", "data.loss_on"),
     ],
 )
 def test_combinations_that_it_cannot_keep(changes: dict[str, Any], code: str, path: str) -> None:
     assert (code, path) in findings(**changes)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        source(limit=5),
+        source("/data/*.jsonl"),
+        source("/data/a.jsonl.gz"),
+        source("org/chats", local=False, revision="abc"),
+        source(weight=2.0),
+    ],
+)
+def test_rows_that_it_would_read_otherwise_are_prepared(read: SourcePlan) -> None:
+    artifact = llamafactory.emit(plan(data__train=(read,)), None, ())
+    assert json.loads(artifact.files["dataset_info.json"])["train"]["file_name"] == "data/train.jsonl"
+    assert ("prepare.json" in artifact.files) is (not read.local)
+    assert (artifact.preparation is None) is (not read.local)
+
+
+COMPARED: dict[str, Any] = {"data__packing": False, "data__overlong": "truncate", "method": lora()}
+
+
+@pytest.mark.parametrize(
+    ("objective", "loss", "stage", "told"),
+    [("dpo", "ipo", "dpo", "ipo"), ("dpo", "hinge", "dpo", "hinge"), ("orpo", None, "dpo", "orpo")],
+)
+def test_compared_answers(objective: Any, loss: Any, stage: str, told: str) -> None:
+    changes = {
+        **COMPARED,
+        "training__objective": objective,
+        "training__preference": PreferencePlan(0.2, loss),
+        "data__train": (source(format="preference"),),
+    }
+    written, entry = config(**changes), datasets(**changes)["train"]
+    assert (written["stage"], written["pref_loss"], written["pref_beta"]) == (stage, told, 0.2)
+    assert entry["ranking"] is True
+    assert entry["columns"] == {"messages": "messages", "chosen": "chosen", "rejected": "rejected"}
+
+
+def test_judged_answers() -> None:
+    changes = {
+        **COMPARED,
+        "training__objective": "kto",
+        "training__preference": PreferencePlan(0.2, None),
+        "data__train": (source(format="kto"),),
+    }
+    written, entry = config(**changes), datasets(**changes)["train"]
+    assert (written["stage"], "pref_loss" in written) == ("kto", False)
+    assert entry["columns"] == {"messages": "messages", "kto_tag": "label"}
+
+
+def test_raw_text_is_a_stage_of_its_own() -> None:
+    text = {"data__train": (source(format="text", fields=Fields(text="body")),), **COMPARED, "data__loss_on": "all"}
+    written = config(**text)
+    assert (written["stage"], written["packing"], "train_on_prompt" in written) == ("pt", False, False)
+    assert datasets(**text)["train"]["columns"] == {"prompt": "body"}
+
+
+def test_merging_has_a_config_of_its_own() -> None:
+    artifact = llamafactory.emit(plan(output__merge=True, method=lora()), None, ())
+    written = yaml.safe_load(artifact.files["merge.yaml"])
+    trained = yaml.safe_load(artifact.files["config.yaml"])
+    assert written["adapter_name_or_path"] == trained["output_dir"]
+    assert not [key for key in written if "quant" in key]
+    assert artifact.files["run.sh"].endswith("train config.yaml\nllamafactory-cli export merge.yaml\n")
+
+
+def test_sharding_is_told_by_deepspeed_or_by_accelerate() -> None:
+    cards = {"hardware__count": 4, "method": lora()}
+    zero = llamafactory.emit(plan(hardware__strategy="zero2", **cards), None, ())
+    assert yaml.safe_load(zero.files["config.yaml"])["deepspeed"] in zero.files
+    assert "deepspeed==0.16.9" in zero.files["requirements.txt"]
+    fsdp = llamafactory.emit(plan(hardware__strategy="fsdp", **cards), None, ())
+    told = yaml.safe_load(fsdp.files["accelerate.yaml"])
+    assert (told["num_processes"], told["fsdp_config"]["fsdp_version"]) == (4, 2)
+    assert (
+        "accelerate launch --config_file accelerate.yaml -m llamafactory.launcher config.yaml" in fsdp.files["run.sh"]
+    )
 
 
 def test_a_choice_left_open_is_only_warned_about() -> None:

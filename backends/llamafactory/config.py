@@ -5,49 +5,101 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from backends.alike import Rows, column, rows
 from backends.base import apply
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
-from backends.emission import Made, Step, Tool, artifact, config_text, out_folder
-from backends.llamafactory.table import CHAPTERS, DATASETS, TABLE
+from backends.emission import Made, Step, Tool, artifact, comment, config_text, head_lines, out_folder
+from backends.llamafactory.data import data, dataset_info, raw_text, reading
+from backends.llamafactory.table import CHAPTERS, DATASETS, EXPORT, TABLE
 from backends.llamafactory.templates import template
+from backends.sharding import ACCELERATE, DEEPSPEED, accelerate, deepspeed_files, zero
+from backends.yaml_text import yaml_document
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.footprint import Footprint
 from schemas.method_plan import FullPlan, LoraPlan
-from schemas.plan import Plan, SourcePlan
+from schemas.plan import Plan
 
 TOOL: Final = Tool("llamafactory", "LLaMA-Factory", "llamafactory==0.9.5")
 CONFIG: Final = "config.yaml"
+MERGE: Final = "merge.yaml"
+LEFT_OUT: Final = (
+    "LLaMA-Factory leaves out conversations whose turns do not alternate between user and assistant, with a warning in "
+    "its log."
+)
+MACHINES: Final = (
+    "Start it on each of the {count} machines, with `NODE_RANK=0`, `1`, … and the first one's address as `MASTER_ADDR` "
+    "in the environment."
+)
 
 
 def keys(plan: Plan) -> dict[str, object]:
     """Everything that stands in `config.yaml`."""
-    told = {**apply(TABLE, plan).keys, **_model(plan), **_method(plan), **_data(plan), **_training(plan), **_run(plan)}
+    told = {**apply(TABLE, plan).keys, **_model(plan), **_method(plan), **data(plan), **_training(plan), **_run(plan)}
     return {name: value for name, value in told.items() if value is not None}
 
 
 def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> Artifact:
     """`config.yaml`, `dataset_info.json` and what stands beside them."""
-    read = rows(plan)
+    read = reading(plan)
     files = {
         CONFIG: config_text(TOOL, plan, CHAPTERS, keys(plan), lost),
-        DATASETS: json.dumps(_dataset_info(read), indent=2, ensure_ascii=False) + "\n",
+        DATASETS: json.dumps(dataset_info(read), indent=2, ensure_ascii=False) + "\n",
+        **_merge_file(plan, lost),
+        **deepspeed_files(plan),
+        **({ACCELERATE: accelerate(plan)} if _by_accelerate(plan) else {}),
     }
-    made = Made(CONFIG, files, (_train(plan),), read.preparation, (*plan.logging.to, plan.training.kernels))
+    merge = (Step(("llamafactory-cli", "export", MERGE)),) if MERGE in files else ()
+    made = Made(CONFIG, files, (_train(plan), *merge), read.preparation, _extras(plan), _remarks(plan))
     return artifact(TOOL, plan, made, footprint, lost)
 
 
+def _extras(plan: Plan) -> tuple[str, ...]:
+    zeroed = ("deepspeed",) if zero(plan) else ()
+    return (*plan.logging.to, plan.training.kernels, plan.training.optimizer, *zeroed)
+
+
+def _remarks(plan: Plan) -> tuple[str, ...]:
+    several = (MACHINES.format(count=plan.hardware.nodes),) if plan.hardware.nodes > 1 else ()
+    return (*(() if raw_text(plan) else (LEFT_OUT,)), *several)
+
+
+def _by_accelerate(plan: Plan) -> bool:
+    return plan.hardware.strategy == "fsdp"
+
+
 def _train(plan: Plan) -> Step:
-    """The number of GPUs and a tracker's project are told by the environment alone."""
+    """Cards, machines and a tracker's project are told by the environment alone; FSDP by accelerate's own file."""
     told: dict[str, str] = {}
-    if plan.devices > 1:
-        told |= {"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": str(plan.hardware.count)}
     if "wandb" in plan.logging.to:
         told["WANDB_PROJECT"] = plan.logging.project
     if "mlflow" in plan.logging.to:
         told["MLFLOW_EXPERIMENT_NAME"] = plan.logging.project
+    if _by_accelerate(plan):
+        return Step(("accelerate", "launch", "--config_file", ACCELERATE, "-m", "llamafactory.launcher", CONFIG), told)
+    if plan.devices > 1:
+        told |= {"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": str(plan.hardware.count)}
+    if plan.hardware.nodes > 1:
+        told["NNODES"] = str(plan.hardware.nodes)
     return Step(("llamafactory-cli", "train", CONFIG), told)
+
+
+def _merge_file(plan: Plan, lost: tuple[Finding, ...]) -> dict[str, str]:
+    """The YAML of its export: the adapter on a 16-bit reload of the base."""
+    if not plan.output.merge or plan.lora is None:
+        return {}
+    found, out = template(plan), out_folder("llamafactory", plan)
+    told = {
+        "model_name_or_path": plan.model.base,
+        "trust_remote_code": plan.model.trust_remote_code,
+        "adapter_name_or_path": out,
+        "finetuning_type": "lora",
+        "template": found.name if found else None,
+        "export_dir": f"{out}/merged",
+        "export_device": "cpu",
+        "export_legacy_format": False,
+    }
+    head = comment(head_lines(TOOL, plan, lost))
+    return {MERGE: yaml_document(head, EXPORT, {name: value for name, value in told.items() if value is not None})}
 
 
 def _model(plan: Plan) -> dict[str, object]:
@@ -58,7 +110,7 @@ def _model(plan: Plan) -> dict[str, object]:
 
 def _method(plan: Plan) -> dict[str, object]:
     method = plan.method
-    stage: dict[str, object] = {"stage": "sft", "do_train": True}
+    stage: dict[str, object] = {"stage": _stage(plan), "do_train": True, **_preference(plan)}
     if not isinstance(method, LoraPlan):
         return {**stage, "finetuning_type": "full"}
     quantized = method.quantization is not None
@@ -74,88 +126,23 @@ def _method(plan: Plan) -> dict[str, object]:
     }
 
 
+def _stage(plan: Plan) -> str:
+    """ORPO is one of the losses of its DPO stage."""
+    named = {"dpo": "dpo", "orpo": "dpo", "kto": "kto"}
+    return named.get(plan.training.objective, "pt" if raw_text(plan) else "sft")
+
+
+def _preference(plan: Plan) -> dict[str, object]:
+    preference, objective = plan.training.preference, plan.training.objective
+    if preference is None:
+        return {}
+    loss = {"dpo": preference.loss, "orpo": "orpo"}.get(objective)
+    return {"pref_beta": preference.beta, "pref_loss": loss, "pref_ftx": 0.0 if loss else None}
+
+
 def _listed(names: tuple[str, ...] | str) -> str | None:
     """Names as it reads them: one text, commas between."""
     return (names if isinstance(names, str) else ",".join(names)) or None
-
-
-def _data(plan: Plan) -> dict[str, object]:
-    read, found = rows(plan), template(plan)
-    seen = evaluation(plan).strategy != "no"
-    return {
-        "dataset_dir": ".",
-        "dataset": ",".join(_names("train", read.train)),
-        "eval_dataset": ",".join(_names("validation", read.validation)) if seen else None,
-        "mix_strategy": "concat",
-        "template": found.name if found else None,
-        "packing": plan.data.packing,
-        "mask_history": plan.data.loss_on == "last_assistant",
-        "overwrite_cache": True,
-        "dataloader_num_workers": 0,
-    }
-
-
-def _names(what: str, sources: tuple[SourcePlan, ...]) -> list[str]:
-    return [what] if len(sources) == 1 else [f"{what}_{number}" for number in range(len(sources))]
-
-
-def _dataset_info(read: Rows) -> dict[str, object]:
-    named = [*zip(_names("train", read.train), read.train, strict=True)]
-    named += zip(_names("validation", read.validation), read.validation, strict=True)
-    return {name: _dataset(source) for name, source in named}
-
-
-def _dataset(source: SourcePlan) -> dict[str, object]:
-    """One entry. Every column and tag is named: a block that names some leaves the others without."""
-    if source.local:
-        return {"file_name": source.path, **_shape(source)}
-    subset = {"subset": source.subset} if source.subset else {}
-    return {"hf_hub_url": source.path, **subset, "split": source.split, **_shape(source)}
-
-
-def _shape(source: SourcePlan) -> dict[str, object]:
-    fields = source.fields
-    optional = {name: value for name in ("system", "tools") if (value := getattr(fields, name))}
-    if source.format == "alpaca":
-        columns = {ours: column(fields, name, name) for ours, name in ALPACA.items()}
-        return {"formatting": "alpaca", "columns": {**columns, **optional}}
-    if source.format == "prompt_completion":
-        columns = {"prompt": fields.prompt or "prompt", "response": fields.completion or "completion"}
-        return {"formatting": "alpaca", "columns": {**columns, **optional}}
-    return _conversation(source, optional)
-
-
-ALPACA: Final = {"prompt": "instruction", "query": "input", "response": "output"}
-
-MESSAGES_TAGS: Final = {
-    "user_tag": "user",
-    "assistant_tag": "assistant",
-    "observation_tag": "tool",
-    "function_tag": "function_call",
-    "system_tag": "system",
-}
-SHAREGPT_TAGS: Final = {
-    "user_tag": "human",
-    "assistant_tag": "gpt",
-    "observation_tag": "observation",
-    "function_tag": "function_call",
-    "system_tag": "system",
-}
-
-
-def _conversation(source: SourcePlan, optional: dict[str, str]) -> dict[str, object]:
-    sharegpt, fields = source.format == "sharegpt", source.fields
-    tags = {
-        "role_tag": column(fields, "role", "from" if sharegpt else "role"),
-        "content_tag": column(fields, "content", "value" if sharegpt else "content"),
-    }
-    messages = column(fields, "messages", "conversations" if sharegpt else "messages")
-    return {
-        # Its converter for OpenAI's own shape adds "detailed thinking off" to every conversation's system text.
-        "formatting": "sharegpt",
-        "columns": {"messages": messages, **optional},
-        "tags": {**tags, **(SHAREGPT_TAGS if sharegpt else MESSAGES_TAGS)},
-    }
 
 
 def _training(plan: Plan) -> dict[str, object]:
@@ -165,6 +152,7 @@ def _training(plan: Plan) -> dict[str, object]:
     return {
         "max_steps": training.max_steps or -1,
         "gradient_accumulation_steps": plan.accumulation,
+        "deepspeed": DEEPSPEED if zero(plan) else None,
         "average_tokens_across_devices": True,
         "lr_scheduler_type": name,
         "lr_scheduler_kwargs": arguments,
@@ -173,6 +161,7 @@ def _training(plan: Plan) -> dict[str, object]:
         "adam_beta2": betas[1],
         # 8-bit layers keep their inputs by themselves while gradients are on, as in checkpointing's newer kind.
         "use_reentrant_gc": plan.quantization is not None and plan.quantization.bits == 8,
+        "use_muon": training.optimizer == "muon",
         "use_unsloth_gc": training.gradient_checkpointing == "offload",
     }
 

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import all_sources, differs, lost, read_directly, rows, unmixable
+from backends.alike import all_sources, chosen, differs, lost, read_directly, unmixable, unoffloadable, untrained_tokens
 from backends.cadence import unsayable
+from backends.llamafactory.data import raw_text, reading
 from backends.llamafactory.templates import TEMPLATES, chat_format, template
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, LoraPlan
-from schemas.plan import Plan, SourcePlan
+from schemas.plan import Plan
 
-FILE_KINDS: Final = (".json", ".jsonl", ".csv", ".parquet")
 SHORTENED: Final = "a row over data.max_length is shortened, prompt and answer in proportion, where a turn does not fit"
 
 
 def losses(plan: Plan) -> tuple[Finding, ...]:
     """What of this plan LLaMA-Factory would refuse, or quietly do otherwise."""
     return (
-        *unmixable(plan, rows(plan)),
+        *unmixable(plan, reading(plan)),
+        *untrained_tokens(plan),
+        *unoffloadable(plan),
         *unsayable(plan),
         *_lost_of_model(plan),
         *_lost_of_method(plan),
         *_lost_of_template(plan),
         *_lost_of_data(plan),
+        *_lost_of_sharding(plan),
     )
 
 
@@ -55,6 +58,8 @@ def _lost_of_method(plan: Plan) -> list[Finding]:
             found.append(lost("method.init", "PiSSA starts from weights that are not quantised"))
         if isinstance(method.target_modules, str):
             found.append(lost("method.target_modules", "modules are named one by one, not by a regular expression"))
+        elif fused := [item.name for item in plan.facts.linears if item.fused and item.name in method.target_modules]:
+            found.append(lost("method.target_modules", f"fused experts ({', '.join(fused)}) get no adapters there"))
     return found
 
 
@@ -75,14 +80,28 @@ def _lost_of_template(plan: Plan) -> list[Finding]:
 
 
 def _lost_of_data(plan: Plan) -> list[Finding]:
-    found: list[Finding] = [*_lost_of_length(plan)]
-    for _, source in all_sources(plan):
+    found = _lost_of_text(plan) if raw_text(plan) else _lost_of_length(plan)
+    for path, source in all_sources(plan):
+        if (source.format == "text") != raw_text(plan):
+            found.append(lost(f"{path}.format", "raw text and conversations are stages of their own there"))
         if source.format in ("messages", "sharegpt") and plan.data.loss_on == "completion":
             found.append(lost("data.loss_on", "a conversation has turns, not one completion; write assistant"))
         if source.format not in ("messages", "sharegpt") and plan.data.loss_on == "last_assistant":
             found.append(lost("data.loss_on", f"{source.format} rows have one answer; write completion"))
-    for path, source in read_directly(plan, rows(plan)):
-        found += _lost_of_file(path, source)
+    for path, source in read_directly(plan, reading(plan)):
+        if source.local and source.split != "train":
+            found.append(lost(f"{path}.split", "a local file has no splits"))
+    return found
+
+
+def _lost_of_text(plan: Plan) -> list[Finding]:
+    """Its stage for raw text (llamafactory/data/processor/pretrain.py)."""
+    found: list[Finding] = []
+    if plan.data.packing:
+        why = "raw text is packed end to end, and documents see each other"
+        found.append(lost("data.packing", why, "write false"))
+    if plan.data.overlong != "truncate":
+        found.append(lost("data.overlong", "of raw text only the first max_length tokens are kept", "write truncate"))
     return found
 
 
@@ -93,23 +112,17 @@ def _lost_of_length(plan: Plan) -> list[Finding]:
     if largest and plan.training.micro_batch_size > largest:
         why = "packed rows under flash attention 2 go one at a time"
         found.append(lost("training.micro_batch_size", why, "write 1 or auto; or data.packing: false"))
-    chosen = any(decision.path == "data.overlong" for decision in plan.decisions)
-    if plan.data.overlong == "drop" and not chosen:
+    if plan.data.overlong == "drop" and chosen("data.overlong", plan):
         found.append(lost("data.overlong", f"{SHORTENED}; write truncate"))
     else:
         found.append(differs("data.overlong", SHORTENED))
     return found
 
 
-def _lost_of_file(path: str, source: SourcePlan) -> list[Finding]:
-    """What it cannot open itself; files that ftc parts for validation are plain JSON lines."""
+def _lost_of_sharding(plan: Plan) -> list[Finding]:
     found: list[Finding] = []
-    if source.limit is not None:
-        found.append(lost(f"{path}.limit", "it draws rows at random, and some twice"))
-    if source.local and source.split != "train":
-        found.append(lost(f"{path}.split", "a local file has no splits"))
-    if source.local and any(mark in source.path for mark in "*?["):
-        found.append(lost(f"{path}.path", "it opens one file or folder, not a pattern"))
-    elif source.local and not source.path.endswith(FILE_KINDS):
-        found.append(lost(f"{path}.path", f"it opens {', '.join(FILE_KINDS)} files"))
+    if plan.hardware.strategy == "fsdp" and plan.hardware.nodes > 1:
+        found.append(lost("hardware.nodes", "FSDP goes through a file of accelerate, which names one machine's rank"))
+    if plan.hardware.strategy == "zero3" and plan.lora and plan.lora.init == "pissa":
+        found.append(lost("method.init", "PiSSA reads whole weights, which ZeRO-3 has parted"))
     return found

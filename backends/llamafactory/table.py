@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
-from backends.alike import LATER, NO_FIELD_HERE, NO_SUCH_METHOD, OTHER_KINDS, OTHER_METHODS, OURS
-from schemas.support import Folded, Key, Never, NotImpl, NotYet, Table
+from backends.alike import LATER, NO_SUCH_METHOD, ONCE, OTHER_KINDS, OTHER_METHODS, OURS
+from schemas.support import Folded, Key, NotYet, Table
 
 ATTENTION: Final = {"eager": "disabled", "sdpa": "sdpa", "flash_attention_2": "fa2"}
 
@@ -17,6 +17,8 @@ OPTIMIZERS: Final = {
     "adafactor": "adafactor",
     "lion_8bit": "lion_8bit",
     "sgd": "sgd",
+    "adamw_4bit": "adamw_torch_4bit",
+    "muon": "adamw_torch_fused",  # beside `use_muon`, for what Muon leaves to AdamW
 }
 
 DATASETS: Final = "dataset_info.json"
@@ -33,27 +35,20 @@ _FIELDS: Final[Table] = {
     "output": Folded(DATASETS),
     "prompt": Folded(DATASETS),
     "completion": Folded(DATASETS),
-    "chosen": NO_FIELD_HERE,
-    "rejected": NO_FIELD_HERE,
-    "label": NO_FIELD_HERE,
-    "text": NotImpl("raw text is a training stage of its own there, and not written yet", neutral=(None,)),
+    "chosen": Folded(DATASETS),
+    "rejected": Folded(DATASETS),
+    "label": Folded(DATASETS),
+    "text": Folded(DATASETS),
 }
 
 _SOURCE: Final[Table] = {
     "path": Folded(DATASETS),
     "local": Folded(DATASETS),
-    "format": Folded(
-        DATASETS,
-        {
-            "text": NotImpl("raw text is a training stage of its own there, and not written yet"),
-            "preference": NotImpl("preference objectives are not written for this target"),
-            "kto": NotImpl("preference objectives are not written for this target"),
-        },
-    ),
+    "format": Folded(DATASETS),
     "split": Folded(DATASETS),
     "subset": Folded(DATASETS),
-    "revision": NotYet("datasets are read from the hub's main branch", neutral=(None,)),
-    "weight": NotImpl("mixing by weight is not written for this target", neutral=(1.0,)),
+    "revision": Folded(DATASETS),
+    "weight": Folded(DATASETS),
     "limit": Folded(DATASETS),
 }
 
@@ -82,7 +77,7 @@ TABLE: Final[Table] = {
     "model.tokens.pad": NotYet("special tokens come from the template", neutral=(None,)),
     "model.tokens.eos": NotYet("special tokens come from the template", neutral=(None,)),
     "model.tokens.bos": NotYet("special tokens come from the template", neutral=(None,)),
-    "model.tokens.add": NotImpl("added tokens are not written for this target", neutral=((),)),
+    "model.tokens.add": Key("add_tokens", lambda value: ",".join(cast(tuple[str, ...], value)) or None),
     # The method
     "method.kind": Key("finetuning_type", refused=dict.fromkeys(OTHER_KINDS, NO_SUCH_METHOD)),
     "method.rank": Key("lora_rank"),
@@ -114,13 +109,18 @@ TABLE: Final[Table] = {
     **{f"data.train[].{name}": answer for name, answer in _SOURCE_ROWS.items()},
     "data.validation": Folded("eval_dataset"),
     **{f"data.validation[].{name}": answer for name, answer in _SOURCE_ROWS.items()},
+    "data.validation[].weight": ONCE,
     "data.system": Key("default_system"),
     "data.max_length": Key("cutoff_len"),
     "data.overlong": NotYet("rows that are too long are always shortened", neutral=("truncate", "drop")),
-    "data.packing": Key("neat_packing"),
-    "data.loss_on": Key("train_on_prompt", lambda value: value == "all"),
+    "data.packing": Folded("neat_packing"),
+    "data.loss_on": Folded("train_on_prompt or mask_history"),
     "data.shuffle": Key("disable_shuffling", lambda value: not value),
     # The training
+    "training.objective": Folded("stage or pref_loss", alike=("sft", "pretrain")),
+    "training.preference": Folded("pref_loss"),
+    "training.preference.beta": Folded("pref_beta"),
+    "training.preference.loss": Folded("pref_loss"),
     "training.epochs": Key("num_train_epochs"),
     "training.max_steps": Key("max_steps"),
     "training.global_batch_size": Folded("gradient_accumulation_steps"),
@@ -132,10 +132,6 @@ TABLE: Final[Table] = {
     "training.optimizer": Key(
         "optim",
         lambda value: OPTIMIZERS[str(value)],
-        {
-            "muon": NotImpl("Muon is not written for this target"),
-            "adamw_4bit": NotImpl("torchao's optimizers are not written for this target"),
-        },
     ),
     "training.weight_decay": Key("weight_decay"),
     "training.betas": Key("adam_beta1"),
@@ -163,11 +159,21 @@ TABLE: Final[Table] = {
     "logging.to": Folded("report_to"),
     "logging.project": Key("project"),
     "output.dir": Folded("output_dir"),
+    "output.merge": Folded("run.sh"),
     "hardware.count": Folded("gradient_accumulation_steps"),
-    "hardware.strategy": NotImpl("sharding is not written for this target", neutral=("single", "ddp")),
+    "hardware.nodes": Folded("run.sh"),
+    "hardware.strategy": Folded("deepspeed.json or accelerate.yaml", alike=("single", "ddp")),
+    "hardware.offload": Folded("deepspeed.json or accelerate.yaml"),
 }
 
-NO_JINJA: Final = Never("it writes conversations with templates of its own")
+EXPORT: Final = (
+    (
+        "The base and its adapter",
+        ("model_name_or_path", "trust_remote_code", "adapter_name_or_path", "finetuning_type", "template"),
+    ),
+    ("The merged model", ("export_dir", "export_device", "export_legacy_format")),
+)
+"""The chapters of `merge.yaml`."""
 
 CHAPTERS: Final = (
     (
@@ -176,6 +182,7 @@ CHAPTERS: Final = (
             "model_name_or_path",
             "model_revision",
             "trust_remote_code",
+            "add_tokens",
             "bf16",
             "fp16",
             "pure_bf16",
@@ -192,6 +199,9 @@ CHAPTERS: Final = (
         (
             "stage",
             "do_train",
+            "pref_beta",
+            "pref_loss",
+            "pref_ftx",
             "finetuning_type",
             "lora_rank",
             "lora_alpha",
@@ -238,6 +248,7 @@ CHAPTERS: Final = (
             "lr_scheduler_kwargs",
             "warmup_steps",
             "optim",
+            "use_muon",
             "weight_decay",
             "adam_beta1",
             "adam_beta2",
@@ -250,6 +261,7 @@ CHAPTERS: Final = (
             "enable_liger_kernel",
             "torch_compile",
             "seed",
+            "deepspeed",
         ),
     ),
     (
