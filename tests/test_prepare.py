@@ -145,6 +145,15 @@ def test_weights_and_limits_are_applied(tmp_path: Path) -> None:
     ]
 
 
+def test_a_column_of_dates_would_be_read_as_times(tmp_path: Path) -> None:
+    pairs = [{"prompt": f"{n} May", "completion": f"2011-05-{n:02}", "label": True} for n in range(1, 9)]
+    judged = rows(tmp_path / "rows.jsonl", *pairs)
+    with pytest.raises(FtcError, match=r"every completion.content is a date"):
+        written(tmp_path, source(judged, "kto"), answers="turns")
+    rows(tmp_path / "rows.jsonl", *pairs, {"prompt": "today", "completion": "I do not know", "label": True})
+    assert len(written(tmp_path, source(judged, "kto"), answers="turns")) == 9
+
+
 BROKEN: dict[str, tuple[DataFormat, dict[str, Any]]] = {
     "no prompt in common": ("preference", {"chosen": [ASKED, SAID], "rejected": [turn("user", "3?"), WORSE]}),
     "neither true nor false": ("kto", {"prompt": "2 + 2?", "completion": "4", "label": "yes"}),

@@ -10,6 +10,7 @@ builds; where rows come from the hub, this file is copied into the artifact and 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from backends.native.formats import DataError, Message, Record, Row
 from backends.native.rows import Advance, held_out, score, stream_rows, unseen, weighted
 
 JOB = "prepare.json"
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}:?\d{2})?)?")
 
 
 def write_rows(job: Mapping[str, Any], folder: Path, advance: Advance = unseen) -> tuple[int, int]:
@@ -41,7 +43,7 @@ def _part(job: Mapping[str, Any], train: Path, validation: Path, advance: Advanc
             for number, row in enumerate(_rows(job, "train", advance)):
                 if chosen(number):
                     kept += 1
-                    held.write(line(row, job))
+                    held.write(line(_record(row, job)))
                 else:
                     yield row
 
@@ -67,12 +69,42 @@ def _rows(job: Mapping[str, Any], part: str, advance: Advance) -> Iterable[Row]:
 
 
 def _write(rows: Iterable[Row], path: Path, job: Mapping[str, Any]) -> int:
-    count = 0
+    count, columns = 0, Columns()
     with _create(path) as file:
         for row in rows:
-            file.write(line(row, job))
+            record = _record(row, job)
+            columns.see(record)
+            file.write(line(record))
             count += 1
+    columns.refuse_dates()
     return count
+
+
+class Columns:
+    """Looks for columns of nothing but dates: the readers of the tools' data sets would make times of them, and train
+    "2011-09-13 00:00:00" where "2011-09-13" stands (pyarrow's JSON, which `datasets` reads with)."""
+
+    def __init__(self) -> None:
+        self._dates: dict[str, bool] = {}
+
+    def see(self, value: Any, path: str = "") -> None:
+        if isinstance(value, dict):
+            for name, item in value.items():
+                self.see(item, f"{path}.{name}" if path else name)
+        elif isinstance(value, list):
+            for item in value:
+                self.see(item, path)
+        elif isinstance(value, str) and self._dates.get(path, True):
+            self._dates[path] = bool(DATE.fullmatch(value))
+
+    def refuse_dates(self) -> None:
+        """`DataError` where there is such a column."""
+        found = [path for path, all_dates in self._dates.items() if all_dates]
+        if found:
+            raise DataError(
+                f"every {found[0]} is a date, and the tool's reader makes times of such a column; put a word beside "
+                "the date in one row at least, or train with the native target"
+            )
 
 
 def _create(path: Path) -> TextIO:
@@ -80,10 +112,8 @@ def _create(path: Path) -> TextIO:
     return path.open("w", encoding="utf-8", newline="\n")
 
 
-def line(row: Row, job: Mapping[str, Any]) -> str:
-    """A row as a line of JSON: `messages`, `prompt` and `completion`, `text`, or answers that are compared. Tools stay
-    JSON inside JSON: their parameters differ from row to row."""
-    record = _record(row, job)
+def line(record: Record) -> str:
+    """A line of JSON."""
     text = json.dumps(record, ensure_ascii=False)
     # Half of a surrogate pair is fine in JSON's escapes, but no UTF-8.
     plain = all(not "\ud800" <= char <= "\udfff" for char in text)
@@ -91,6 +121,8 @@ def line(row: Row, job: Mapping[str, Any]) -> str:
 
 
 def _record(row: Row, job: Mapping[str, Any]) -> Record:
+    """`messages`, `prompt` and `completion`, `text`, or answers that are compared. Tools stay JSON inside JSON: their
+    parameters differ from row to row."""
     if row.chosen or row.label is not None:
         record = _turns(row) if job["answers"] == "turns" else _turn(row)
     elif row.messages:
