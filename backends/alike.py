@@ -36,14 +36,7 @@ OTHER_METHODS: Final[Table] = {
     "method.placement": NO_SUCH_METHOD,
 }
 
-LATER: Final[Table] = {
-    "training.objective": NotImpl("only supervised fine-tuning is written for this target", neutral=("sft",)),
-    "training.preference": NotImpl("preference objectives are not written for this target", neutral=(None,)),
-    "training.preference.beta": NotImpl("preference objectives are not written for this target"),
-    "training.preference.loss": NotImpl("preference objectives are not written for this target"),
-    "output.merge": NotImpl("merging is a command of its own there, and not written yet", neutral=(False,)),
-    "hardware.nodes": NotImpl("several machines are not written for this target", neutral=(1,)),
-    "hardware.offload": NotImpl("sharding is not written for this target", neutral=("none",)),
+RAW: Final[Table] = {
     "targets.axolotl": NotImpl("raw keys under targets.axolotl are not written yet", neutral=({},)),
     "targets.llamafactory": NotImpl("raw keys under targets.llamafactory are not written yet", neutral=({},)),
 }
@@ -65,9 +58,6 @@ def later(path: str, why: str) -> Finding:
 def differs(path: str, how: str) -> Finding:
     """The target does it, a little differently: worth a warning."""
     return Finding(DIFFERS, path, f"{path}: {how}", level="warning")
-
-
-NO_FIELD_HERE: Final = Never("only preference data has this column, and this target is given none", neutral=(None,))
 
 
 class Rows(Struct, frozen=True):

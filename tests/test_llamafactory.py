@@ -144,7 +144,7 @@ def test_what_only_the_environment_carries_stands_in_the_command() -> None:
         ({"method": lora(target_modules="re:.*q_proj")}, "FTC404", "method.target_modules"),
         ({"model__attention": "flash_attention_2"}, "FTC404", "training.micro_batch_size"),
         ({"data__train": (source(format="text"),)}, "FTC404", "data.packing"),
-        ({"data__train": (source(format="text"),)}, "FTC404", "data.overlong"),
+        ({"data__train": (source(format="text"),), "data__overlong": "split"}, "FTC404", "data.overlong"),
         ({"data__train": (source(), source(format="text"))}, "FTC404", "data.train[1].format"),
         ({"model__tokens__add": ("<x>",)}, "FTC404", "model.tokens.add"),
         ({"hardware__strategy": "fsdp", "hardware__count": 8, "hardware__nodes": 2}, "FTC404", "hardware.nodes"),

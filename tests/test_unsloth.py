@@ -16,6 +16,7 @@ from tool_plans import FACTS, FULL, lora, plan, source
 from backends import unsloth
 from backends.unsloth.script import literal
 from schemas.method_plan import FullPlan, QuantizationPlan
+from schemas.plan import PreferencePlan
 from schemas.recipe import Fields
 
 
@@ -49,8 +50,18 @@ def value(tree: ast.Module, name: str) -> Any:
 
 def refused(**changes: Any) -> set[tuple[str, str]]:
     """Code and path of every loss."""
-    return {(item.code, item.path) for item in unsloth.losses(plan(**changes))}
+    return {(item.code, item.path) for item in unsloth.losses(plan(**{"training__loss": "chunked", **changes}))}
 
+
+COMPARED: dict[str, Any] = {
+    "training__objective": "dpo",
+    "training__preference": PreferencePlan(0.2, "hinge"),
+    "training__loss": "full",
+    "data__train": (source(format="preference"),),
+    "data__packing": False,
+    "data__overlong": "truncate",
+    "method": lora(),
+}
 
 LOADED = {
     "model_name": "meta-llama/Llama-3.2-1B-Instruct",
@@ -187,6 +198,10 @@ def test_no_text_of_a_recipe_becomes_code(system: str, project: str) -> None:
     ("changes", "path"),
     [
         ({"hardware__gpu": "cpu"}, "data.packing"),
+        ({"training__loss": "full"}, "training.loss"),
+        ({**COMPARED, "training__loss": "chunked"}, "training.loss"),
+        ({**COMPARED, "data__overlong": "drop"}, "data.overlong"),
+        ({"model__tokens__add": ("<x>",)}, "model.tokens.add"),
         ({"method": lora(modules_to_save=("score",))}, "method.modules_to_save"),
         ({"model__chat_template": "/nowhere/chat.jinja"}, "model.chat_template"),
         ({"method": FullPlan("full", (), (), "float16")}, "method.weights_dtype"),
@@ -194,6 +209,57 @@ def test_no_text_of_a_recipe_becomes_code(system: str, project: str) -> None:
 )
 def test_combinations_that_it_cannot_keep(changes: dict[str, Any], path: str) -> None:
     assert ("FTC404", path) in refused(**changes)
+
+
+@pytest.mark.parametrize(
+    ("objective", "trainer", "loss"), [("dpo", "DPO", ["hinge"]), ("orpo", "ORPO", None), ("kto", "KTO", None)]
+)
+def test_compared_answers_go_to_the_trainer_of_their_objective(objective: Any, trainer: str, loss: Any) -> None:
+    preference = PreferencePlan(0.2, loss[0] if loss else None)
+    tree = script(**{**COMPARED, "training__objective": objective, "training__preference": preference})
+    told = keywords(tree, f"{trainer}Config")
+    assert (told["beta"], told.get("loss_type"), told["max_length"]) == (0.2, loss, "MAX_LENGTH")
+    assert "packing" not in told
+    assert f"{trainer}Trainer(" in ast.unparse(tree)
+    assert "RULES" not in ast.unparse(tree)
+
+
+def test_what_is_frozen_stands_in_the_script() -> None:
+    tree = script(method=FullPlan("full", ("*embed*",), ("*layers.1.*",), "bfloat16"))
+    assert (value(tree, "FREEZE"), value(tree, "TRAIN_ONLY")) == (["*embed*"], ["*layers.1.*"])
+    assert "FREEZE" not in ast.unparse(script(method=FULL))
+
+
+def test_lora_plus_has_an_optimizer_of_its_own() -> None:
+    assert keywords(script(method=lora(lora_plus_ratio=8.0)), "create_loraplus_optimizer")["loraplus_lr_ratio"] == 8.0
+
+
+def test_new_tokens_are_added_before_the_adapters() -> None:
+    text = ast.unparse(script(model__tokens__add=("<x>",), method=lora(modules_to_save=("embed_tokens",))))
+    assert text.index("new_tokens=['<x>']") < text.index("get_peft_model(")
+
+
+def test_merging_ends_the_script() -> None:
+    assert keywords(script(output__merge=True, method=lora()), "save_pretrained_merged") == {
+        "save_method": "merged_16bit"
+    }
+    assert "save_pretrained_merged" not in ast.unparse(script(method=lora()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "command"),
+    [
+        ({}, "\npython train.py\n"),
+        ({"hardware__count": 4, "hardware__strategy": "ddp"}, "\ntorchrun --standalone --nproc-per-node=4 train.py\n"),
+        ({"hardware__count": 4, "hardware__strategy": "fsdp"}, "\nenv UNSLOTH_FSDP2=1 torchrun --standalone"),
+        (
+            {"hardware__count": 4, "hardware__nodes": 2, "hardware__strategy": "ddp"},
+            "\ntorchrun --rdzv-backend=c10d --nnodes=2 --nproc-per-node=4 train.py\n",
+        ),
+    ],
+)
+def test_cards_have_a_process_each(changes: dict[str, Any], command: str) -> None:
+    assert command in unsloth.emit(plan(**changes), None, ()).files["run.sh"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import LATER, NO_SUCH_METHOD, ONCE, OTHER_KINDS, OTHER_METHODS, OURS
+from backends.alike import NO_SUCH_METHOD, ONCE, OTHER_KINDS, OTHER_METHODS, OURS, RAW
 from schemas.support import Folded, Key, NotImpl, Table
 
 OPTIMIZERS: Final = {
@@ -67,7 +67,7 @@ def _source_rows(prefix: str, into: str) -> Table:
 TABLE: Final[Table] = {
     **OURS,
     **OTHER_METHODS,
-    **LATER,
+    **RAW,
     "name": Folded("output_dir"),
     # The base
     "model.base": Key("base_model"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import lost, unreadable_template
+from backends.alike import differs, lost, shortened_by_trl, unreadable_template, untrained_tokens
 from backends.cadence import unsayable
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, LoraPlan
@@ -25,10 +25,25 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
     return (
         *unsayable(plan),
         *unreadable_template(plan),
+        *untrained_tokens(plan),
+        *_lost_of_loss(plan),
         *_lost_of_attention(plan),
         *_lost_of_method(plan),
         *_lost_of_packing(plan),
     )
+
+
+def _lost_of_loss(plan: Plan) -> list[Finding]:
+    if plan.training.preference:
+        found = shortened_by_trl(plan)
+        if plan.training.loss != "full":
+            found.append(lost("training.loss", "compared answers are scored from whole logits", "write full or auto"))
+        if plan.training.objective == "kto" and plan.data.shuffle:
+            found.append(differs("data.shuffle", "rows are drawn at random once, in the same order each epoch"))
+        return found
+    if plan.training.loss != "chunked":
+        return [lost("training.loss", "it never makes the logits whole", "write chunked or auto")]
+    return []
 
 
 def _lost_of_attention(plan: Plan) -> list[Finding]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, cast
 
+from msgspec import Struct
+
 from backends.alike import TEMPLATE_FILE, own_template, template_files
 from backends.base import apply
 from backends.beside import scripts
@@ -18,7 +20,7 @@ from schemas.diagnostic import Finding
 from schemas.footprint import Footprint
 from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan, SourcePlan, is_sources
-from schemas.recipe import Fields
+from schemas.recipe import Fields, Objective
 
 TOOL: Final = Tool("unsloth", "Unsloth", "unsloth==2026.10.9")
 SCRIPT: Final = "train.py"
@@ -28,13 +30,52 @@ BESIDE: Final = ("data.py", "rows.py", "formats.py")
 """Files of the native target that the script reads its rows with: the same tokens are trained."""
 
 
+class Trainer(Struct, frozen=True):
+    """TRL's trainer of an objective, and where it is imported from."""
+
+    package: str
+    name: str
+    config: str
+
+
+_SFT: Final = Trainer("trl", "SFTTrainer", "SFTConfig")
+TRAINERS: Final[dict[Objective, Trainer]] = {
+    "sft": _SFT,
+    "pretrain": _SFT,
+    "dpo": Trainer("trl", "DPOTrainer", "DPOConfig"),
+    "orpo": Trainer("trl.experimental.orpo", "ORPOTrainer", "ORPOConfig"),
+    "kto": Trainer("trl", "KTOTrainer", "KTOConfig"),
+}
+
+
 def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> Artifact:
     """`train.py` and what stands beside it. The script must parse; one that does not is a `SyntaxError`."""
     script = _render(plan, lost)
     ast.parse(script)
     files = {SCRIPT: script, **scripts(BESIDE), **template_files(plan)}
-    made = Made(SCRIPT, files, (Step(("python", SCRIPT)),), extras=plan.logging.to)
+    extras = (*plan.logging.to, plan.training.optimizer)
+    made = Made(SCRIPT, files, (_run_step(plan),), extras=extras, remarks=_remarks(plan))
     return artifact(TOOL, plan, made, footprint, lost)
+
+
+def _run_step(plan: Plan) -> Step:
+    """One process a card; FSDP2 is switched on by the environment (unsloth/fsdp2_launch.py)."""
+    if plan.devices == 1:
+        return Step(("python", SCRIPT))
+    several = (
+        ("--rdzv-backend=c10d", f"--nnodes={plan.hardware.nodes}") if plan.hardware.nodes > 1 else ("--standalone",)
+    )
+    told = {"UNSLOTH_FSDP2": "1"} if plan.hardware.strategy == "fsdp" else {}
+    return Step(("torchrun", *several, f"--nproc-per-node={plan.hardware.count}", SCRIPT), told)
+
+
+def _remarks(plan: Plan) -> tuple[str, ...]:
+    if plan.hardware.nodes == 1:
+        return ()
+    return (
+        f"Start it on each of the {plan.hardware.nodes} machines, with `PET_RDZV_ENDPOINT=HOST:29500` in the "
+        "environment, where HOST is one of them.",
+    )
 
 
 def literal(value: object) -> str:
@@ -66,7 +107,7 @@ def _render(plan: Plan, lost: tuple[Finding, ...]) -> str:
 
 
 def _values(plan: Plan) -> dict[str, object]:
-    keys = {**apply(TABLE, plan).keys, **_model(plan), **_training(plan), **_run(plan)}
+    keys = {**apply(TABLE, plan).keys, **_model(plan), **_training(plan), **_preference(plan), **_run(plan)}
     return {
         "plan": plan,
         "out": out_folder("unsloth", plan),
@@ -81,7 +122,13 @@ def _values(plan: Plan) -> dict[str, object]:
         "train": [_source(source) for source in plan.data.train],
         "validation": _validation(plan),
         "projects": _projects(plan),
-        "columns": [name for name in Fields.model_fields if name not in ("chosen", "rejected", "label")],
+        "columns": list(Fields.model_fields),
+        "compares": plan.training.preference is not None,
+        "trainer": TRAINERS[plan.training.objective],
+        "shuffled": plan.training.objective == "kto" and plan.data.shuffle,
+        "made": "turns" if plan.training.preference else "tokenised",
+        "frozen": isinstance(plan.method, FullPlan) and bool(plan.method.freeze or plan.method.train_only),
+        "lora_plus": plan.lora.lora_plus_ratio if plan.lora else None,
     }
 
 
@@ -98,7 +145,7 @@ def _model(plan: Plan) -> dict[str, object]:
         "load_in_8bit": bits == 8,
         "load_in_16bit": bits == 16 and not full and plan.model.dtype != "float32",
         "full_finetuning": full,
-        "float32_mixed_precision": (full and method.weights_dtype == "float32") or None,
+        "float32_mixed_precision": (full and method.weights_dtype == "float32" != plan.model.dtype) or None,
     }
     if isinstance(method, LoraPlan):
         targets = method.target_modules
@@ -172,6 +219,18 @@ def _training(plan: Plan) -> dict[str, object]:
         "fp16": dtype == "float16" and not pure,
         "gradient_checkpointing": bool(training.gradient_checkpointing),
     }
+
+
+def _preference(plan: Plan) -> dict[str, object]:
+    """Compared rows are never packed, and only DPO has a choice of losses."""
+    preference = plan.training.preference
+    if preference is None:
+        return {}
+    told: dict[str, object] = {"packing": None, "beta": preference.beta}
+    if plan.training.objective == "kto":
+        # It pairs each row with its neighbour beforehand, so that rows are drawn as they lie (trl kto_trainer.py).
+        return {**told, "train_sampling_strategy": "sequential"}
+    return {**told, "loss_type": [preference.loss] if preference.loss else None}
 
 
 def _run(plan: Plan) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import LATER, NO_FIELD_HERE, NO_SUCH_METHOD, OTHER_KINDS, OTHER_METHODS, OURS
+from backends.alike import NO_SUCH_METHOD, ONCE, OTHER_KINDS, OTHER_METHODS, OURS, RAW
 from schemas.support import Folded, Key, NotImpl, NotYet, Table
 
 OPTIMIZERS: Final = {
@@ -15,6 +15,7 @@ OPTIMIZERS: Final = {
     "adafactor": "adafactor",
     "lion_8bit": "lion_8bit",
     "sgd": "sgd",
+    "adamw_4bit": "adamw_torch_4bit",
 }
 
 _SOURCE: Final = ("path", "local", "format", "split", "subset", "revision", "weight", "limit")
@@ -30,6 +31,9 @@ _FIELDS: Final = (
     "output",
     "prompt",
     "completion",
+    "chosen",
+    "rejected",
+    "label",
     "text",
 )
 
@@ -37,16 +41,13 @@ _FIELDS: Final = (
 def _sources(prefix: str, into: str) -> Table:
     """The rows of one list of sources: the script reads them itself, by the code that the native target uses."""
     table: Table = {f"{prefix}[].{name}": Folded(into) for name in _SOURCE}
-    later = NotImpl("preference objectives are not written for this target")
-    table[f"{prefix}[].format"] = Folded(into, {"preference": later, "kto": later})
-    table |= {f"{prefix}[].fields.{name}": Folded(into) for name in _FIELDS}
-    return table | {f"{prefix}[].fields.{name}": NO_FIELD_HERE for name in ("chosen", "rejected", "label")}
+    return table | {f"{prefix}[].fields.{name}": Folded(into) for name in _FIELDS}
 
 
 TABLE: Final[Table] = {
     **OURS,
     **OTHER_METHODS,
-    **LATER,
+    **RAW,
     "name": Key("run_name"),
     # The base
     "model.base": Key("model_name"),
@@ -54,12 +55,12 @@ TABLE: Final[Table] = {
     "model.dtype": Folded("dtype"),
     "model.attention": NotYet("it brings its own attention", neutral=("sdpa", "eager")),
     "model.trust_remote_code": Key("trust_remote_code"),
-    "model.tokenizer": NotImpl("another tokenizer is not written for this target", neutral=(None,)),
+    "model.tokenizer": Folded("tokenizer"),
     "model.chat_template": Folded("CHAT_TEMPLATE"),
     "model.tokens.pad": Folded("TOKENS"),
     "model.tokens.eos": Folded("TOKENS"),
     "model.tokens.bos": Folded("TOKENS"),
-    "model.tokens.add": NotImpl("added tokens are not written for this target", neutral=((),)),
+    "model.tokens.add": Folded("new_tokens"),
     # The method
     "method.kind": Key(
         "use_dora", lambda value: value in ("dora", "qdora"), dict.fromkeys(OTHER_KINDS, NO_SUCH_METHOD)
@@ -75,20 +76,21 @@ TABLE: Final[Table] = {
         lambda value: True if value == "default" else value,
         {"loftq": NotImpl("LoftQ is not written for this target")},
     ),
-    "method.lora_plus_ratio": NotImpl("LoRA+ is not written for this target", neutral=(None,)),
+    "method.lora_plus_ratio": Folded("loraplus_lr_ratio"),
     "method.adapter_dtype": NotYet("adapters are float32 under mixed precision", neutral=("float32",)),
     "method.quantization": Folded("load_in_4bit"),
     "method.quantization.bits": Folded("load_in_4bit"),
     "method.quantization.type": Folded("quantization_config"),
     "method.quantization.double_quant": Folded("quantization_config"),
     "method.quantization.compute_dtype": Folded("quantization_config"),
-    "method.freeze": NotImpl("freezing by pattern is not written for this target", neutral=((),)),
-    "method.train_only": NotImpl("freezing by pattern is not written for this target", neutral=((),)),
+    "method.freeze": Folded("FREEZE"),
+    "method.train_only": Folded("TRAIN_ONLY"),
     "method.weights_dtype": Folded("float32_mixed_precision"),
     # The data
     **_sources("data.train", "TRAIN"),
     "data.validation": Folded("VALIDATION"),
     **_sources("data.validation", "VALIDATION"),
+    "data.validation[].weight": ONCE,
     "data.system": Folded("SYSTEM"),
     "data.max_length": Folded("MAX_LENGTH"),
     "data.overlong": Folded("RULES"),
@@ -96,6 +98,10 @@ TABLE: Final[Table] = {
     "data.loss_on": Folded("RULES"),
     "data.shuffle": Key("train_sampling_strategy", lambda value: "random" if value else "sequential"),
     # The training
+    "training.objective": Folded("trainer", alike=("sft", "pretrain")),
+    "training.preference": Folded("beta"),
+    "training.preference.beta": Folded("beta"),
+    "training.preference.loss": Folded("loss_type"),
     "training.epochs": Key("num_train_epochs"),
     "training.max_steps": Key("max_steps"),
     "training.global_batch_size": Folded("gradient_accumulation_steps"),
@@ -107,10 +113,7 @@ TABLE: Final[Table] = {
     "training.optimizer": Key(
         "optim",
         lambda value: OPTIMIZERS[str(value)],
-        {
-            "muon": NotImpl("Muon is not written for this target"),
-            "adamw_4bit": NotImpl("torchao's optimizers are not written for this target"),
-        },
+        {"muon": NotYet("its trainer has no Muon")},
     ),
     "training.weight_decay": Key("weight_decay"),
     "training.betas": Key("adam_beta1"),
@@ -119,7 +122,7 @@ TABLE: Final[Table] = {
     "training.gradient_checkpointing": Folded(
         "use_gradient_checkpointing", {"selective": NotYet("it recomputes whole layers, or nothing")}
     ),
-    "training.loss": NotYet("it never makes the logits whole", neutral=("chunked",)),
+    "training.loss": Folded("trainer"),  # SFT never has the logits whole, compared answers always: losses.py
     "training.compile": NotYet("it compiles what it chooses", neutral=(False,)),
     "training.kernels": NotYet("it brings its own kernels", neutral=("none",)),
     "training.neftune_alpha": Key("neftune_noise_alpha"),
@@ -136,8 +139,15 @@ TABLE: Final[Table] = {
     "logging.to": Folded("report_to"),
     "logging.project": Folded("project"),
     "output.dir": Folded("OUT"),
-    "hardware.count": NotImpl("several GPUs are not written for this target", neutral=(1,)),
-    "hardware.strategy": NotImpl("several GPUs are not written for this target", neutral=("single",)),
+    "output.merge": Folded("merged"),
+    "hardware.count": Folded("gradient_accumulation_steps"),
+    "hardware.nodes": Folded("run.sh"),
+    "hardware.strategy": Folded(
+        "run.sh",
+        {"zero2": NotYet("it shards by FSDP2"), "zero3": NotYet("it shards by FSDP2")},
+        alike=("single", "ddp"),
+    ),
+    "hardware.offload": NotYet("nothing is kept in CPU memory but activations", neutral=("none",)),
 }
 
 LOAD: Final = (
@@ -169,6 +179,8 @@ ARGUMENTS: Final = (
             "per_device_train_batch_size",
             "gradient_accumulation_steps",
             "packing",
+            "beta",
+            "loss_type",
             "train_sampling_strategy",
             "dataloader_num_workers",
         ),
