@@ -1,0 +1,75 @@
+"""The keys that a version of a tool knows, from lists that were read out of the installed package.
+
+`tests/conformance/keys_<tool>.py` writes a list: names and types, no values. Nothing of a tool is installed or imported
+to check a key against it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Final, cast
+
+from msgspec import Struct, json
+
+from schemas.artifact import Target
+
+FOLDER: Final = Path(__file__).parent / "known_keys"
+
+
+class Known(Struct, frozen=True):
+    """A version's keys. A section within a section has dots: `datasets[].path`; a keyword stands behind its call.
+
+    `ran_with`: versions of the packages that the list was read beside. `brought_by`: keys that only a plugin brings.
+    `export`: the keys of LLaMA-Factory's export.
+    """
+
+    tool: str
+    version: str
+    source: str
+    ran_with: dict[str, str]
+    keys: dict[str, str]
+    brought_by: dict[str, str] = {}
+    export: dict[str, str] = {}
+
+
+@cache
+def versions(target: Target) -> tuple[str, ...]:
+    """The versions with a list, the oldest first."""
+    found = (path.stem.removeprefix(f"{target}-") for path in FOLDER.glob(f"{target}-*.json"))
+    return tuple(sorted(found, key=_numbers))
+
+
+@cache
+def known(target: Target, version: str) -> Known:
+    """The list of this version."""
+    return json.decode((FOLDER / f"{target}-{version}.json").read_bytes(), type=Known)
+
+
+def spread(keys: dict[str, object]) -> tuple[str, ...]:
+    """The names of all keys, those in sections and in lists of sections too, as a list of known keys has them."""
+    return tuple(dict.fromkeys(name for key, value in keys.items() for name in (key, *_inner(key, value))))
+
+
+def unknown(keys: dict[str, object], listed: dict[str, str]) -> tuple[str, ...]:
+    """The keys that are not listed; inside of a section only where the list says what is in it."""
+    return tuple(name for name in spread(keys) if name not in listed and _said(name, listed))
+
+
+def _said(name: str, listed: dict[str, str]) -> bool:
+    """Whether the list says what stands beside this key: sections without fields of their own are free."""
+    above = name.rpartition(".")[0]
+    return not above or any(other.startswith(f"{above}.") for other in listed)
+
+
+def _inner(key: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, dict):
+        return tuple(f"{key}.{name}" for name in spread(cast("dict[str, object]", value)))
+    if isinstance(value, list | tuple):
+        sections = (item for item in cast("list[object]", value) if isinstance(item, dict))
+        return tuple(name for item in sections for name in _inner(f"{key}[]", cast("dict[str, object]", item)))
+    return ()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
