@@ -63,12 +63,15 @@ def _said(name: str, listed: dict[str, str]) -> bool:
 
 
 def _inner(key: str, value: object) -> tuple[str, ...]:
-    if isinstance(value, dict):
-        return tuple(f"{key}.{name}" for name in spread(cast("dict[str, object]", value)))
     if isinstance(value, list | tuple):
-        sections = (item for item in cast("list[object]", value) if isinstance(item, dict))
-        return tuple(name for item in sections for name in _inner(f"{key}[]", cast("dict[str, object]", item)))
-    return ()
+        return tuple(name for item in cast("list[object]", value) for name in _section(f"{key}[]", item))
+    return _section(key, value)
+
+
+def _section(key: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, dict):
+        return ()
+    return tuple(f"{key}.{name}" for name in spread(cast("dict[str, object]", value)))
 
 
 def _numbers(version: str) -> tuple[int, ...]:
