@@ -306,13 +306,23 @@ def test_combinations_that_would_be_dropped_in_silence(changes: dict[str, Any], 
     ],
 )
 def test_what_changes_no_result_or_little_is_only_warned_about(changes: dict[str, Any], path: str) -> None:
-    found = [(item.code, item.path, item.level) for item in axolotl.losses(plan(**changes))]
+    found = [(item.code, item.path, item.level) for item in axolotl.losses(plan(method=FULL, **changes))]
     assert found == [("FTC405", path, "warning")]
     assert not apply(axolotl.TABLE, plan(**changes)).findings
 
 
 def test_a_project_that_a_tracker_uses_is_not_warned_about() -> None:
-    assert refused(logging__project="chats", logging__to=("wandb",)) == set()
+    assert refused(method=FULL, logging__project="chats", logging__to=("wandb",)) == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "what"),
+    [(lora(), "adapters"), (lora(init="gaussian"), "adapters"), (lora(init="pissa"), ""), (FULL, "")],
+)
+def test_values_that_are_drawn_before_the_seed_is_set_are_warned_about(method: Any, what: str) -> None:
+    found = [item.message for item in axolotl.losses(plan(method=method)) if item.path == "training.seed"]
+    assert len(found) == bool(what)
+    assert all(what in message for message in found)
 
 
 def test_a_share_of_known_steps_is_rounded_up_by_ftc() -> None:
@@ -328,4 +338,4 @@ def test_the_readme_says_how_axolotl_rounds_a_share() -> None:
 
 
 def test_nothing_is_lost_of_an_ordinary_plan() -> None:
-    assert refused() == set()
+    assert refused() == {("FTC405", "training.seed")}

@@ -40,6 +40,7 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
         *_lost_of_data(plan),
         *_lost_of_sharding(plan),
         *_lost_of_run(plan),
+        *_differs_by_seed(plan),
     )
 
 
@@ -123,3 +124,19 @@ def _lost_of_run(plan: Plan) -> list[Finding]:
         unused = f"unused, as logging.to has none of {', '.join(TRACKERS)}, which have projects"
         found.append(differs("logging.project", unused))
     return found
+
+
+def _differs_by_seed(plan: Plan) -> list[Finding]:
+    """What is drawn while the model is loaded (`get_peft_model` in axolotl/loaders/adapter.py, the embeddings of new
+    tokens in axolotl/loaders/model.py), before `Trainer.__init__` sets the seed. PiSSA and OLoRA draw nothing."""
+    drawn: list[str] = []
+    if plan.lora and plan.lora.init not in ("pissa", "olora"):
+        drawn.append("adapters")
+    if plan.model.tokens.add:
+        drawn.append("embeddings of new tokens")
+    if not drawn:
+        return []
+    what = " and ".join(drawn)
+    return [
+        differs("training.seed", f"{what} begin at other random values in each run: they are drawn before it is set")
+    ]
