@@ -18,10 +18,12 @@ from schemas.plan import (
     ModelPlan,
     OutputPlan,
     Plan,
+    SourcePlan,
     TargetsPlan,
     TokensPlan,
     TrainingPlan,
 )
+from schemas.recipe import Fields
 
 NF4 = QuantizationPlan(4, "nf4", True, "bfloat16")
 
@@ -29,6 +31,8 @@ NF4 = QuantizationPlan(4, "nf4", True, "bfloat16")
 MODEL = ModelPlan(
     "meta-llama/Llama-3.1-8B", "main", "bfloat16", "sdpa", False, None, "tokenizer", TokensPlan(None, None, None, ())
 )
+
+CHATS = SourcePlan("/tmp/chats.jsonl", True, "messages", "train", None, None, 1.0, None, Fields())  # noqa: S108
 
 TRAINING = TrainingPlan(
     objective="sft",
@@ -134,7 +138,7 @@ def a_plan(
         name="test",
         model=replace(MODEL, base=model, dtype=dtype, attention=attention),
         method=method,
-        data=DataPlan((), validation, None, length, "drop", packing, "assistant", True),
+        data=DataPlan((CHATS,), validation, None, length, "drop", packing, "assistant", True),
         training=replace(
             TRAINING,
             objective=objective,

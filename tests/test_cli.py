@@ -87,12 +87,12 @@ def test_1_broken_yaml(recipe: Path) -> None:
 
 
 def test_1_a_refusal_of_the_target(recipe: Path) -> None:
-    file = changed(recipe, "{path: rows.jsonl}", "[{path: rows.jsonl}, {path: rows.jsonl, weight: 3.0}]")
+    file = changed(recipe, "max_length: 512", "overlong: drop")
     assert ftc("validate", file).returncode == 0
-    done = ftc("validate", file, "--target", "axolotl")
+    done = ftc("validate", file, "--target", "llamafactory")
     assert done.returncode == 1
-    assert re.search(r"changed\.ftc\.yaml:6:\d+: error FTC40\d: Axolotl", done.stdout)
-    lossy = ftc("validate", file, "--target", "axolotl", "--allow-lossy")
+    assert re.search(r"changed\.ftc\.yaml:7:\d+: error FTC40\d: LLaMA-Factory", done.stdout)
+    lossy = ftc("validate", file, "--target", "llamafactory", "--allow-lossy")
     assert lossy.returncode == 0
     assert "warning FTC40" in lossy.stdout
 

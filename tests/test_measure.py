@@ -250,7 +250,7 @@ def plan(base: Path, tmp_path: Path) -> Callable[..., Plan]:
 
 
 def measure_here(plan: Plan, folder: Path, *options: str) -> int:
-    import train
+    from backends.native import train
 
     return train.main(["--plan", str(write_artifact(plan, folder) / "plan.json"), "--measure", *options])
 

@@ -45,7 +45,7 @@ def plan(ground: Ground, tmp_path: Path) -> Callable[..., Plan]:
 
 def train_here(plan: Plan, folder: Path, *options: str) -> int:
     """Run `train.py` in this process: importing trl anew for each run would cost more than the runs."""
-    import train
+    from backends.native import train
 
     return train.main(["--plan", str(write_artifact(plan, folder) / "plan.json"), *options])
 
@@ -70,9 +70,9 @@ def metrics_of(plan: Plan) -> list[dict[str, Any]]:
 def validation_loss(model: Any, folder: Path) -> float:
     """What a plain script finds: the loss of the held-out rows' answers, one row at a time."""
     import torch
-    from train import load_data
 
     from backends.native.model import load_tokenizer
+    from backends.native.train import load_data
 
     config = json.loads((folder / "plan.json").read_text())
     rows = load_data(config, load_tokenizer(config, folder)).validation
@@ -288,8 +288,7 @@ def keys_of(value: Any, path: str = "") -> set[tuple[str, str]]:
 
 def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path) -> None:
     """What the compiler writes into `plan.json` has to reach the run: a key that nobody reads is a silent drop."""
-    import train
-
+    from backends.native import train
     from backends.native.measure import measure
 
     rows = {
