@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 EXAMPLES ?= 7000
 
-.PHONY: help install quickstart control test test-slow check docs format bench bench-memory fuzz conformance clean
+.PHONY: help install quickstart control test test-slow check docs format bench bench-memory fuzz conformance parity clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -58,6 +58,9 @@ fuzz: .venv/installed  ## random bytes, YAML and mutated recipes: EXAMPLES of ea
 
 conformance: .venv/installed  ## the real parsers of the other targets read what is built (installs them: about 7 GB)
 	$(BIN)/python tests/conformance/run.py
+
+parity: .venv/installed  ## one recipe trained by all four targets, compared step by step: docs/parity.md (and their tools)
+	PYTHONPATH=tests $(BIN)/python -m parity.run
 
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
