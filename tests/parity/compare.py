@@ -56,6 +56,11 @@ class Difference(Struct, frozen=True):
     text: str
     excuse: Excuse | None = None
 
+    @property
+    def broken(self) -> bool:
+        """Whether nothing explains it."""
+        return self.excuse is None
+
 
 def compare(ours: Run, other: Run) -> list[Difference]:
     """What differs from the native run."""
@@ -81,6 +86,11 @@ def trained(run: Run) -> list[list[int]]:
     """The trained tokens of every row that was seen, in order."""
     rows = [row for batch in range(len(run.batches)) for row in run.rows(batch)]
     return [[label for label in labels if label != IGNORED] for _, labels in rows]
+
+
+def gap(ours: Run, other: Run, step: int) -> float:
+    """How far the loss of a step is from the native one, as a share of it."""
+    return abs(other.losses[step] - ours.losses[step]) / ours.losses[step]
 
 
 def _excuse(other: Run, what: What) -> Excuse | None:
@@ -142,7 +152,7 @@ def _flat(groups: list[list[float]]) -> list[float]:
 def _of_loss(ours: Run, other: Run, step: int, limit: float) -> str | None:
     if len(ours.losses) != len(other.losses):
         return f"{len(other.losses)} losses, natively {len(ours.losses)}"
-    left, right = ours.losses[step], other.losses[step]
-    if abs(right - left) <= limit * left:
+    if gap(ours, other, step) <= limit:
         return None
+    left, right = ours.losses[step], other.losses[step]
     return f"the loss of step {step + 1} is {right:.4g}, natively {left:.4g}: more than {limit:.0%} apart"

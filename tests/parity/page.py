@@ -9,9 +9,10 @@ from typing import Final
 
 from conformance.environments import TOOLS, Tool
 from msgspec import Struct
-from parity.compare import BATCHES, FIRST, LAST, Difference, Run
+from parity.compare import BATCHES, FIRST, LAST, Difference, Run, gap, trained
 from parity.exceptions import EXCUSES, Excuse
 from parity.plot import picture
+from parity.spoiling import Spoiled
 
 from backends import TARGETS, load
 from schemas.artifact import Target
@@ -38,6 +39,11 @@ Anything else ends the command with 1, except the known differences at the end o
 
 Lines lie on each other where trainers agree: the later ones are drawn thinner.
 """
+SPOILT: Final = """\
+## That it can fail
+
+Each time some artifacts are spoiled on purpose and trained as well. One that is not reported ends the command with 1.
+"""
 UNSEEN: Final = """\
 ## What this does not show
 
@@ -54,6 +60,13 @@ class Found(Struct, frozen=True):
     about: str
     runs: list[Run]
     differences: list[Difference]
+    spoiled: list[Spoiled] = []
+
+
+def verdict(found: Sequence[Found]) -> int:
+    """How the command ends: 1 where something is broken, or what was spoiled went unnoticed."""
+    broken = any(item.broken for each in found for item in each.differences)
+    return int(broken or any(item.seen is None for each in found for item in each.spoiled))
 
 
 def write_page(folder: Path, found: Sequence[Found]) -> None:
@@ -64,7 +77,7 @@ def write_page(folder: Path, found: Sequence[Found]) -> None:
 
 def page(found: Sequence[Found]) -> str:
     """Curves as tables, what differs, why, and what was installed."""
-    return "\n".join([HEAD, *map(_section, found), _exceptions(), UNSEEN, _versions()])
+    return "\n".join([HEAD, *map(_section, found), _exceptions(), _spoiled(found), UNSEEN, _versions()])
 
 
 def _section(found: Found) -> str:
@@ -73,22 +86,46 @@ def _section(found: Found) -> str:
         ["step", *(run.name for run in runs)],
         [[str(step + 1), *(f"{run.losses[step]:.4g}" for run in runs)] for step in _shown(len(runs[0].losses))],
     )
-    seen = min(len(run.batches) for run in runs)
-    same = "" if any(item.what == "batches" for item in found.differences) else " the same everywhere"
+    rows, labels = _seen(runs[0])
+    same = "not the same, see below" if any(item.what == "batches" for item in found.differences) else "the same"
     notes = "".join(map(_note, found.differences))
     return (
         f"## {found.name}\n\n{found.about[0].upper()}{found.about[1:]}.\n\n{table}\n"
-        f"Tokens and labels of {seen} batches:{same or ' see below'}.\n{notes and chr(10)}{notes}"
+        f"Token ids and labels of {min(len(run.batches) for run in runs)} batches ({rows} rows with {labels} trained "
+        f"tokens natively): {same}.\n{_apart(runs)}\n{notes and chr(10)}{notes}"
     )
 
 
+def _seen(run: Run) -> tuple[int, int]:
+    """Rows and trained tokens."""
+    rows = trained(run)
+    return len(rows), sum(map(len, rows))
+
+
+def _apart(runs: Sequence[Run]) -> str:
+    """How far losses are from the native one at the steps that are judged."""
+    ours, *others = runs
+    said = [f"{run.name} {gap(ours, run, 0):.2%} and {gap(ours, run, -1):.2%}" for run in others]
+    return f"Losses are apart from the native one at the first step and at the last by: {', '.join(said)}."
+
+
 def _note(item: Difference) -> str:
-    return f"- {'known' if item.excuse else '**broken**'}: {item.run}: {item.text}\n"
+    return f"- {'**broken**' if item.broken else 'known'}: {item.run}: {item.text}\n"
 
 
 def _shown(steps: int) -> list[int]:
     """The first steps, every fifth, and the last."""
     return sorted({0, 1, 2, *range(4, steps, 5), steps - 1})
+
+
+def _spoiled(found: Sequence[Found]) -> str:
+    """What was done to artifacts, and what was said of it."""
+    rows = [
+        [load(item.spoil.target).TITLE, item.spoil.about, item.seen.text if item.seen else "**not noticed**"]
+        for each in found
+        for item in each.spoiled
+    ]
+    return f"{SPOILT}\n{_table(['target', 'artifact', 'reported'], rows)}"
 
 
 def _exceptions() -> str:

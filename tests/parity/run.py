@@ -2,87 +2,32 @@
 
 Each artifact is run by its own command, in its tool's environment (those of `make conformance`), the native one in this
 one. A `sitecustomize.py` on the path writes down what the data loaders hand out and what the optimizer is told; losses
-are read from the tools' own logs. Ends 1 where something differs that is no named exception (exceptions.py).
+are read from the tools' own logs. Ends 1 where something differs that is no named exception (exceptions.py), or where
+an artifact that was spoiled on purpose (spoiling.py) goes unnoticed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from time import monotonic
 
-from conformance.environments import ENVIRONMENT, TOOLS, install
-from msgspec import Struct
+from conformance.environments import TOOLS, install
 from parity.compare import Difference, Run, compare, out_of_order, trained
-from parity.page import Found, write_page
+from parity.page import Found, verdict, write_page
+from parity.spoiling import SPOILS, Spoil, Spoiled
+from parity.training import Asked, RunError, train
+from parity.variants import COMMON, RECIPE, ROOT, VARIANTS, Variant, rows_of
 from tokenizers import Tokenizer
 
 from backends import TARGETS
-from compiler.build import Options, compile_recipe
-from compiler.run import command
-from compiler.write import write_artifact
-from schemas.artifact import Artifact, Target
-
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-
-RECIPE: Final = ROOT / "recipes" / "quickstart" / "quickstart.ftc.yaml"
-STEPS: Final = 20
-SEED: Final = 42
-COMMON: Final = (
-    f"training.max_steps={STEPS}",
-    "~training.epochs",
-    f"training.seed={SEED}",
-    "training.warmup=2",
-    "data.shuffle=false",
-    "data.packing=false",
-    "data.overlong=truncate",
-    "data.validation=null",
-    "model.dtype=float32",
-    "evaluation.every=null",
-    "checkpoint.every=null",
-    "logging.every=1",
-)
-LORA: Final = ("method.dropout=0.0",)
-TURNS: Final = 300
-"""Conversations of the third recipe: no whole number of steps, so an epoch ends within the twenty."""
-
-
-class Variant(Struct, frozen=True):
-    """A recipe that all four train. `about`: what it shows. `turns`: on conversations of several turns."""
-
-    name: str
-    about: str
-    sets: tuple[str, ...]
-    turns: bool = False
-
-
-VARIANTS: Final = (
-    Variant("lora", "LoRA of every linear layer, conversations of one answer, 32 at once", LORA),
-    Variant(
-        "full",
-        "every weight, with weight decay, so nothing is random at the start",
-        ("~method", "method={kind: full}", "training.weight_decay=0.1"),
-    ),
-    Variant(
-        "turns",
-        f"LoRA on {TURNS} conversations of one to three answers, some with a system text, 8 at once and 4 times a "
-        "step; the rows end, unevenly, and begin again",
-        (*LORA, "training.micro_batch_size=8", "data.max_length=128"),
-        turns=True,
-    ),
-)
 
 
 def main() -> int:
-    """1 where something differs that is no named exception."""
+    """1 where something differs that is no named exception, or a spoiled artifact is not noticed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("variants", nargs="*", help="only these of " + ", ".join(item.name for item in VARIANTS))
     asked = parser.parse_args()
@@ -96,32 +41,35 @@ def main() -> int:
                 report(found[-1])
     if not asked.variants:
         write_page(ROOT / "docs", found)
-    return int(any(item.excuse is None for each in found for item in each.differences))
+    return verdict(found)
 
 
 def measure(variant: Variant, scratch: Path) -> Found:
     """All four trained; one that starts from other random values a second time, with torch seeded first."""
     scratch.mkdir()
-    data = several_turns(scratch / "turns.jsonl") if variant.turns else RECIPE.parent / "data" / "train.jsonl"
-    sets = (*COMMON, *variant.sets, f"data.train=[{{path: {data}, format: messages}}]", f"output.dir={scratch}/runs")
-    runs = [train(target, sets, scratch) for target in TARGETS]
+    data = rows_of(variant, scratch)
+    sets = (*COMMON, *variant.sets, f"data.train=[{{path: {data}, format: messages}}]")
+    runs = [shown(Asked(target, sets), scratch) for target in TARGETS]
     ours, *others = runs
     differences = [*in_order(ours, data), *(item for other in others for item in compare(ours, other))]
     for target in {item.excuse.target: None for item in differences if item.excuse}:
-        runs.append(train(target, sets, scratch, seeded=True))
+        runs.append(shown(Asked(target, sets, seeded=True), scratch))
         differences += compare(ours, runs[-1])
-    return Found(variant.name, variant.about, runs, differences)
+    spoiled = [spoil(item, ours, sets, scratch) for item in SPOILS] if variant is VARIANTS[0] else []
+    return Found(variant.name, variant.about, runs, differences, spoiled)
 
 
-def several_turns(file: Path) -> Path:
-    """The quickstart's conversations joined by ones, twos and threes, every other one under a system text."""
-    lines = iter((RECIPE.parent / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines())
-    system = {"role": "system", "content": "Write the date."}
-    with file.open("w", encoding="utf-8") as stream:
-        for number in range(TURNS):
-            turns = [turn for _ in range(1 + number % 3) for turn in json.loads(next(lines))["messages"]]
-            stream.write(json.dumps({"messages": [system, *turns] if number % 2 else turns}) + "\n")
-    return file
+def spoil(item: Spoil, ours: Run, sets: tuple[str, ...], scratch: Path) -> Spoiled:
+    """What the comparison says of an artifact that is spoiled."""
+    return Spoiled(item, compare(ours, shown(Asked(item.target, sets, spoil=item), scratch)))
+
+
+def shown(asked: Asked, scratch: Path) -> Run:
+    """Train, and say on the terminal how it goes."""
+    began = monotonic()
+    run = train(asked, scratch)
+    print(f"{scratch.name:8} {asked.folder:40} {monotonic() - began:4.0f} s", file=sys.stderr, flush=True)
+    return run
 
 
 def in_order(ours: Run, data: Path) -> list[Difference]:
@@ -133,65 +81,24 @@ def in_order(ours: Run, data: Path) -> list[Difference]:
     return out_of_order(ours, answers * (1 + len(decoded) // len(answers)), decoded)
 
 
-# --- one run
-
-
-def train(target: Target, sets: tuple[str, ...], scratch: Path, *, seeded: bool = False) -> Run:
-    """Build and run; what was recorded, and the losses."""
-    out = scratch / f"{target}{'-seeded' * seeded}"
-    options = Options(target=target, sets=sets, emit=True, ignore_memory=True)
-    made = compile_recipe(RECIPE.name, RECIPE.read_text(encoding="utf-8"), RECIPE.parent, options)
-    if made.artifact is None:
-        sys.exit(f"{target}: not built: {[(item.code, item.path, item.message) for item in made.diagnostics]}")
-    write_artifact(made.artifact, out, {}, lambda _: None)
-    record = out / "record.jsonl"
-    log = execute(made.artifact, out, {"FTC_PARITY_RECORD": str(record), "FTC_PARITY_SEED": str(SEED) * seeded})
-    found = list(losses(target, log, scratch))
-    if len(found) != STEPS:
-        sys.exit(f"{target}: {len(found)} losses in its log for {STEPS} steps\n{log[-3000:]}")
-    lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
-    noted = {kind: [what for name, what in lines if name == kind] for kind in ("batch", "weights", "step")}
-    warned = tuple(item.path for item in made.diagnostics if item.code == "FTC405")
-    weights = [(size, values) for size, values in noted["weights"][0]]
-    return Run(target, found, noted["batch"], weights, noted["step"], warned, seeded)
-
-
-def execute(artifact: Artifact, out: Path, told: dict[str, str]) -> str:
-    """What the run prints. A run that fails ends everything, with its last lines."""
-    path = os.pathsep.join([str(HERE / "watch"), ENVIRONMENT["PYTHONPATH"]])
-    tool = next((tool for tool in TOOLS if tool.name == artifact.target), None)
-    variables = {**ENVIRONMENT, **told, "PYTHONPATH": path, "HF_DATASETS_CACHE": str(out / "cache")}
-    if tool:
-        variables["VENV"] = str(tool.bin.parent)
-    done = subprocess.run(command(artifact), cwd=out, env=variables, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{artifact.target} ended with {done.returncode}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}")
-    return done.stdout + done.stderr
-
-
-def losses(target: Target, log: str, scratch: Path) -> Iterator[float]:
-    """The loss of each step: natively from the run's metrics, else from the lines that transformers prints."""
-    if target != "native":
-        yield from (float(found) for found in re.findall(r"'loss': '?([0-9.e-]+)", log))
-        return
-    (metrics,) = (scratch / "runs").glob("*/metrics.jsonl")
-    for line in metrics.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        if "loss" in row:
-            yield row["loss"]
-
-
 def report(found: Found) -> None:
     """The curves and the verdict, on the terminal."""
     print(f"\n{found.name}: {found.about}")
     for run in found.runs:
-        shown = " ".join(f"{loss:.4g}" for loss in run.losses)
-        print(f"  {run.name:16} {len(run.batches)} batches; losses {shown}")
+        line = " ".join(f"{loss:.4g}" for loss in run.losses)
+        print(f"  {run.name:16} {len(run.batches)} batches; losses {line}")
     for item in found.differences:
-        print(f"  {'known ' if item.excuse else 'BROKEN'} {item.run}: {item.text}")
+        print(f"  {'BROKEN' if item.broken else 'known '} {item.run}: {item.text}")
     if not found.differences:
         print("  tokens, labels and steps are the same everywhere, and losses within the limits")
+    for item in found.spoiled:
+        said = f"reported, as it must be: {item.seen.text}" if item.seen else "NOT SEEN"
+        print(f"  spoiled: {item.spoil.target} with {item.spoil.about}: {said}")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except RunError as error:
+        sys.exit(str(error))
