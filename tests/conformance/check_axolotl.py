@@ -1,56 +1,62 @@
-"""Whether Axolotl's own parser takes a config, keeps every value as it is written, and knows every key.
+"""What Axolotl makes of an artifact: whether its own parser takes it, and the trainer that its own code builds.
 
-Run by Axolotl's Python with the folders of artifacts: a line of JSON for each. Axolotl drops unknown keys
-without a word at every depth, so they are looked up in the models that it reads the config with.
+Run by Axolotl's Python with the folders of artifacts. Axolotl drops unknown keys without a word at every depth, so
+they are looked up in the models that it reads the config with.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import typing
 from pathlib import Path
+from typing import Any
 
 import torch
-import transformers.training_args
-import transformers.utils
-import transformers.utils.import_utils
+import transformers
 import yaml
+from axolotl.cli import config as cli_config
+from axolotl.common import datasets
 from axolotl.core.builders.causal import HFCausalTrainerBuilder
+from axolotl.train import train
 from axolotl.utils import config
 from axolotl.utils.dict import DictDefault
+from pretend import a_card, reached, stop_at_training
 from pydantic import BaseModel
+from reading import Values, read
+from reading_model import read_model
+from reading_rows import read_rows
+from sharding import fully_sharded, zero
+from shared_config import RUN, copy_to_run
+from worker import Report, serve
 
 CARD = {"bf16": True, "fp8": True, "tf32": True, "n_gpu": 1, "compute_capability": "sm_90"}
+PROJECTS = {"wandb": "wandb_project", "mlflow": "mlflow_experiment_name", "trackio": "trackio_project_name"}
+TORCH = {"torch_version": torch.__version__.split("+")[0]}
 
 
-def pretend() -> None:
-    """Answer as a card with all types would: the config is for such a card, and this machine may have none."""
-    for module in (transformers.utils, transformers.utils.import_utils, transformers.training_args, config):
-        module.is_torch_bf16_gpu_available = lambda *_, **__: True
-        module.is_torch_tf32_available = lambda *_, **__: True
-    transformers.training_args.enable_tf32 = lambda *_, **__: None
+def check(told: dict[str, Any]) -> Report:
+    """What is wrong with the artifact; where nothing is, what the tool makes of it."""
+    wrong = parsed("config.yaml")
+    return {"wrong": wrong} if wrong else {"wrong": [], "effective": effective(told)}
 
 
-def main(path: str) -> list[str]:
+# --- whether it is taken
+
+
+def parsed(path: str) -> list[str]:
     """What is wrong with the config; nothing where it is accepted."""
-    text = Path(path).read_text(encoding="utf-8")
-    written = yaml.safe_load(text)
-    read = DictDefault(yaml.safe_load(text))
+    written = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     try:
-        config.prepare_plugins(read)
-        seen = config.validate_config(
-            read, capabilities=CARD, env_capabilities={"torch_version": torch.__version__.split("+")[0]}
-        )
-        arguments = HFCausalTrainerBuilder(seen, torch.nn.Linear(1, 1), None)._set_base_training_args(1000)[0]
-        arguments.pop("accelerator_config", None)
-        known = transformers.TrainingArguments.__dataclass_fields__
-        transformers.TrainingArguments(**{name: value for name, value in arguments.items() if name in known})
+        seen = validated(written)
     except (Exception, SystemExit) as error:
         return [f"{type(error).__name__}: {error}"]
     model = config.merge_input_args()[0] if written.get("plugins") else config.AxolotlConfigWCapabilitiesBase
     return [*unknown(written, [model], ""), *changed(written, seen)]
+
+
+def validated(written: dict[str, object]) -> DictDefault:
+    given = DictDefault(written)
+    config.prepare_plugins(given)
+    return config.validate_config(given, capabilities=CARD, env_capabilities=TORCH)
 
 
 def unknown(value: object, models: list[type[BaseModel]], path: str) -> list[str]:
@@ -101,9 +107,89 @@ def changed(written: dict[str, object], seen: DictDefault) -> list[str]:
     return found
 
 
+# --- what it comes to
+
+
+def effective(told: dict[str, Any]) -> Values:
+    """What its own code builds, up to where training begins."""
+    written = copy_to_run(told)
+    cfg = cli_config.load_cfg(RUN)
+    load = datasets.load_preference_datasets if cfg.rl else datasets.load_datasets
+    prepared = load(cfg=cfg)
+    # As many steps as are asked for: the rows here are few, and a share of warm-up is one of all steps.
+    prepared.total_num_steps = told["steps"]
+    found = reached(lambda: train(cfg=cfg, dataset_meta=prepared))
+    trainer = found.trainer
+    return {
+        **read(trainer, found.resume, told["steps"]),
+        **read_model(trainer),
+        "train": read_rows(trainer.train_dataset, trainer.processing_class),
+        "validation": read_rows(trainer.eval_dataset, trainer.processing_class),
+        "training.max_steps": cfg.max_steps,
+        "data.max_length": trainer.args.max_length if cfg.rl else trainer.args.max_seq_length,
+        "data.packing": packing(trainer),
+        **objective(trainer, cfg),
+        "training.gradient_checkpointing": recomputation(trainer),
+        "training.loss": loss(trainer),
+        "model.revision": cfg.model_revision or cfg.revision_of_model,
+        "model.trust_remote_code": bool(cfg.trust_remote_code),
+        "logging.project": {name: cfg[key] for name, key in PROJECTS.items() if cfg[key]},
+        **sharding(written, trainer),
+    }
+
+
+def packing(trainer: Any) -> bool | str:
+    """Packed rows keep apart where the collator counts documents in the attention mask, or leaves the mask out."""
+    if not getattr(trainer.args, "sample_packing", False):
+        return False
+    return "apart" if "BatchSampler" in type(trainer.train_data_collator).__name__ else "together"
+
+
+def objective(trainer: Any, cfg: DictDefault) -> Values:
+    if not cfg.rl:
+        return {"training.objective": "sft"}
+    args = trainer.args
+    kinds = args.loss_type if cfg.rl == "dpo" else [None]
+    return {
+        "training.objective": str(cfg.rl.value),
+        "training.preference.beta": trainer.beta,
+        "training.preference.loss": kinds[0] if len(kinds) == 1 else kinds,
+        "training.preference.others": [0.0, getattr(args, "label_smoothing", 0.0) or 0.0],
+    }
+
+
+def recomputation(trainer: Any) -> bool | str:
+    """Its two other kinds are a context around recomputation, and arguments of its own."""
+    model, args = trainer.model, trainer.args
+    on = any(getattr(part, "gradient_checkpointing", False) for part in model.modules())
+    selective = any(hasattr(part.__dict__.get("gradient_checkpointing_enable"), "_axolotl_sac") for part in model.modules())
+    if on and selective:
+        return "selective"
+    return "offload" if on and getattr(args, "activation_offloading", None) == "hidden_states" else on
+
+
+def loss(trainer: Any) -> str:
+    model = trainer.model
+    base = model.get_base_model() if hasattr(model, "peft_config") else model
+    named = base.loss_function.__module__
+    return "chunked" if named.startswith("axolotl.monkeypatch.loss.chunked") else "full"
+
+
+def sharding(written: dict[str, Any], trainer: Any) -> Values:
+    """Told to several cards; the run here has none of it."""
+    if written.get("deepspeed"):
+        return zero(str(written["deepspeed"]), trainer.args)
+    if not written.get("fsdp_config"):
+        return {}
+    cfg = validated({key: value for key, value in written.items() if key != "plugins"})
+    told = HFCausalTrainerBuilder(cfg, torch.nn.Linear(1, 1), None)._set_base_training_args(1000)[0]
+    args = transformers.TrainingArguments(output_dir="out", fsdp=told["fsdp"], fsdp_config=told["fsdp_config"])
+    return fully_sharded(args.fsdp_plugin_args)
+
+
 if __name__ == "__main__":
-    pretend()
-    for folder in sys.argv[1:]:
-        os.chdir(folder)
-        print(json.dumps([folder, main("config.yaml")]), flush=True)
-    os._exit(0)  # threads of the tool would wait for the network
+    a_card(config)
+    cli_config.gpu_capabilities = lambda *_, **__: (CARD, TORCH)
+    stop_at_training()
+    transformers.utils.logging.set_verbosity_error()
+    serve(check)

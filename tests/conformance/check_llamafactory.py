@@ -1,7 +1,7 @@
-"""Whether LLaMA-Factory's own parser takes a config, keeps every value as it is written, and can open its datasets.
+"""What LLaMA-Factory makes of an artifact: whether its own parser takes it, and the trainer that its own code builds.
 
-Run by LLaMA-Factory's Python with the folders of artifacts: a line of JSON for each. The YAML path
-of its parser checks neither types nor choices, so each value goes through the command line's parser as well.
+Run by LLaMA-Factory's Python with the folders of artifacts. The YAML path of its parser checks neither types nor
+choices, so each value goes through the command line's parser as well.
 """
 
 from __future__ import annotations
@@ -10,42 +10,50 @@ import contextlib
 import dataclasses
 import io
 import json
-import os
 import sys
 from pathlib import Path
+from typing import Any
 
-import transformers.training_args
-import transformers.utils
-import transformers.utils.import_utils
+import transformers
 from llamafactory.data.parser import get_dataset_list
 from llamafactory.data.template import TEMPLATES
 from llamafactory.hparams import parser
+from llamafactory.model.model_utils import attention
+from llamafactory.train import tuner
 from omegaconf import OmegaConf
+from pretend import a_card, reached, stop_at_training
+from reading import Values, read
+from reading_model import read_model
+from reading_rows import read_rows
+from sharding import launched, zero
+from shared_config import RUN, copy_to_run
 from transformers import HfArgumentParser
+from worker import Report, serve
 
-ENTRY = {"file_name", "hf_hub_url", "subset", "split", "formatting", "columns", "tags"}
-COLUMNS = {"prompt", "query", "response", "messages", "system", "tools"}
+ENTRY = {"file_name", "hf_hub_url", "subset", "split", "formatting", "columns", "tags", "ranking"}
+COLUMNS = {"prompt", "query", "response", "messages", "system", "tools", "chosen", "rejected", "kto_tag"}
 TAGS = {"role_tag", "content_tag", "user_tag", "assistant_tag", "observation_tag", "function_tag", "system_tag"}
 
 
-def pretend() -> None:
-    """Answer as a card with all types would: the config is for such a card, and this machine may have none."""
-    for module in (transformers.utils, transformers.utils.import_utils, transformers.training_args, parser):
-        module.is_torch_bf16_gpu_available = lambda *_, **__: True
-        module.is_torch_tf32_available = lambda *_, **__: True
-    transformers.training_args.enable_tf32 = lambda *_, **__: None
+def check(told: dict[str, Any]) -> Report:
+    """What is wrong with the artifact; where nothing is, what the tool makes of it."""
+    wrong = parsed("config.yaml")
+    return {"wrong": wrong} if wrong else {"wrong": [], "effective": effective(told)}
 
 
-def main(path: str) -> list[str]:
+# --- whether it is taken
+
+
+def parsed(path: str) -> list[str]:
     """What is wrong with the config and the datasets; nothing where they are accepted."""
     written = OmegaConf.to_container(OmegaConf.load(path))
     sys.argv = ["llamafactory-cli", path]
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            read = parser.get_train_args()
+            arrived = parser.get_train_args()
     except (Exception, SystemExit) as error:
         return [f"{type(error).__name__}: {error}"]
-    return [*typed(written), *changed(written, read), *datasets(written)]
+    return [*typed(written), *changed(written, arrived), *datasets(written)]
 
 
 def typed(written: dict[str, object]) -> list[str]:
@@ -65,16 +73,15 @@ def typed(written: dict[str, object]) -> list[str]:
 
 
 COMPUTED = {"cutoff_len", "packing", "lora_target", "additional_target", "dataset", "eval_dataset", "report_to"}
+COMPUTED |= {"add_tokens", "resume_from_checkpoint"}
 """Read into another form: names parted at commas, the length less one where rows are packed."""
 
 
-def changed(written: dict[str, object], read: tuple[object, ...]) -> list[str]:
+def changed(written: dict[str, object], arrived: tuple[object, ...]) -> list[str]:
     """Values that do not arrive as they are written."""
-    arrived = {field.name: getattr(part, field.name) for part in read for field in dataclasses.fields(part)}
-    pairs = ((key, value, arrived.get(key)) for key, value in written.items() if key not in COMPUTED)
-    return [
-        f"{key}: {value!r} arrives as {seen!r}" for key, value, seen in pairs if getattr(seen, "value", seen) != value
-    ]
+    seen = {field.name: getattr(part, field.name) for part in arrived for field in dataclasses.fields(part)}
+    pairs = ((key, value, seen.get(key)) for key, value in written.items() if key not in COMPUTED)
+    return [f"{key}: {value!r} arrives as {item!r}" for key, value, item in pairs if getattr(item, "value", item) != value]
 
 
 def datasets(written: dict[str, object]) -> list[str]:
@@ -83,7 +90,8 @@ def datasets(written: dict[str, object]) -> list[str]:
     names = [name for key in ("dataset", "eval_dataset") for name in str(written.get(key) or "").split(",") if name]
     get_dataset_list(names, str(folder))
     info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
-    found = [f"template: {written['template']!r} is not registered"] if written["template"] not in TEMPLATES else []
+    template = written.get("template")
+    found = [f"template: {template!r} is not registered"] if template and template not in TEMPLATES else []
     for name in names:
         entry = info[name]
         words = [*(set(entry) - ENTRY), *(set(entry["columns"]) - COLUMNS), *(set(entry.get("tags", ())) - TAGS)]
@@ -93,9 +101,65 @@ def datasets(written: dict[str, object]) -> list[str]:
     return found
 
 
+# --- what it comes to
+
+
+def effective(told: dict[str, Any]) -> Values:
+    """What its own code builds, up to where training begins."""
+    written = copy_to_run(told)
+    sys.argv = ["llamafactory-cli", RUN]
+    kept: list[tuple[Any, ...]] = []
+    real = parser.get_train_args
+    tuner.get_train_args = lambda args: kept.append(real(args)) or kept[-1]
+    found = reached(tuner.run_exp)
+    model_args, data_args, _, finetuning_args, _ = kept[-1]
+    trainer = found.trainer
+    return {
+        **read(trainer, found.resume, told["steps"]),
+        **read_model(trainer),
+        "train": read_rows(trainer.train_dataset, trainer.processing_class),
+        "validation": read_rows(trainer.eval_dataset, trainer.processing_class),
+        "data.max_length": data_args.cutoff_len + int(bool(data_args.packing)),
+        "data.packing": bool(data_args.packing) and ("apart" if data_args.neat_packing else "together"),
+        **objective(trainer, finetuning_args),
+        "training.gradient_checkpointing": recomputation(trainer, model_args),
+        "training.loss": "full",
+        "model.revision": model_args.model_revision,
+        "model.trust_remote_code": model_args.trust_remote_code,
+        "logging.project": trainer.args.project,
+        **sharding(written, told, trainer),
+    }
+
+
+def objective(trainer: Any, args: Any) -> Values:
+    """Its stage; ORPO is one of the losses of its DPO stage."""
+    if args.stage not in ("dpo", "kto"):
+        return {"training.objective": "sft" if args.stage == "pt" else args.stage}
+    loss = args.pref_loss if args.stage == "dpo" else None
+    return {
+        "training.objective": "orpo" if loss == "orpo" else args.stage,
+        "training.preference.beta": trainer.beta,
+        "training.preference.loss": None if loss == "orpo" else loss,
+        "training.preference.others": [trainer.ftx_gamma, getattr(trainer, "label_smoothing", 0.0)],
+    }
+
+
+def recomputation(trainer: Any, args: Any) -> bool | str:
+    on = any(getattr(part, "gradient_checkpointing", False) for part in trainer.model.modules())
+    return "offload" if on and args.use_unsloth_gc else on
+
+
+def sharding(written: dict[str, object], told: dict[str, Any], trainer: Any) -> Values:
+    """Told to several cards, by DeepSpeed's file or accelerate's; the run here has none of it."""
+    if written.get("deepspeed"):
+        return zero(str(written["deepspeed"]), trainer.args)
+    words = next((item["words"] for item in told["commands"] if item["words"][:2] == ["accelerate", "launch"]), None)
+    return launched(words[2:]) if words else {}
+
+
 if __name__ == "__main__":
-    pretend()
-    for folder in sys.argv[1:]:
-        os.chdir(folder)
-        print(json.dumps([folder, main("config.yaml")]), flush=True)
-    os._exit(0)  # threads of the tool would wait for the network
+    a_card(parser)
+    attention.is_flash_attn_2_available = lambda: True
+    stop_at_training()
+    transformers.utils.logging.set_verbosity_error()
+    serve(check)

@@ -1,34 +1,55 @@
-"""Whether every keyword of the script's calls is one that the installed Unsloth, TRL and PEFT know.
+"""What Unsloth makes of a script: whether it knows every keyword, and the trainer that the script comes to.
 
-Run by Unsloth's Python with the folders of artifacts: a line of JSON for each. Nothing of the script runs:
-its calls are read, compared with the real signatures, and the configs among them are built. On a GPU Unsloth drops
-unknown keywords of a config with a printed line, so this is the only place where they are seen.
+Run by Unsloth's Python with the folders of artifacts and `UNSLOTH_ALLOW_CPU=1`, with which it imports what it uses on a
+GPU. On a GPU it drops unknown keywords of a config with a printed line, so the calls are read first; then the script
+runs, up to where training begins, through the loader and the trainers that Unsloth has for GPUs.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
-import json
 import os
+import runpy
 import sys
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import unsloth
-from unsloth.models.rl_config_compat import classify_config_kwarg
+import torch
+
+PROPERTIES = SimpleNamespace(
+    name="NVIDIA H100 80GB HBM3", total_memory=80 << 30, major=9, minor=0, multi_processor_count=132, gcnArchName=""
+)
+torch.cuda.get_device_properties = lambda *_, **__: PROPERTIES
+torch.cuda.get_device_capability = lambda *_, **__: (9, 0)
+torch.cuda.is_bf16_supported = lambda *_, **__: True
+
+import unsloth  # noqa: E402 (it looks at the card when it is imported)
+from unsloth.models.rl_config_compat import classify_config_kwarg  # noqa: E402
 
 # isort: split
 # Unsloth comes first: it changes the libraries after it.
-import transformers
-import trl
-from peft import LoraConfig
+import peft.optimizers  # noqa: E402
+import transformers  # noqa: E402
+import trl  # noqa: E402
+import trl.experimental.orpo  # noqa: E402
+from peft import LoraConfig  # noqa: E402
+from pretend import Reached, a_card, stop_at_training  # noqa: E402
+from reading import Values, read  # noqa: E402
+from reading_model import read_model  # noqa: E402
+from reading_rows import read_rows  # noqa: E402
+from worker import Report, serve  # noqa: E402
 
+SCRIPT = "conformance.py"
+CONFIGS = {"SFTConfig": trl.SFTConfig, "DPOConfig": trl.DPOConfig, "KTOConfig": trl.KTOConfig}
+CONFIGS["ORPOConfig"] = trl.experimental.orpo.ORPOConfig
 LOADED = {"quantization_config"}
 """Keywords that `from_pretrained` hands on to transformers."""
 
 
-def signature(function: object) -> set[str]:
+def signature(function: Callable[..., object]) -> set[str]:
     """The names of its parameters."""
     return set(inspect.signature(inspect.unwrap(function)).parameters)
 
@@ -37,17 +58,29 @@ KNOWN = {
     "from_pretrained": signature(unsloth.FastLanguageModel.from_pretrained) | LOADED,
     "get_peft_model": signature(unsloth.FastLanguageModel.get_peft_model) | set(LoraConfig.__dataclass_fields__),
     "SFTTrainer": signature(trl.SFTTrainer.__init__),
+    "DPOTrainer": signature(trl.DPOTrainer.__init__),
+    "KTOTrainer": signature(trl.KTOTrainer.__init__),
+    "ORPOTrainer": signature(trl.experimental.orpo.ORPOTrainer.__init__),
     "BitsAndBytesConfig": signature(transformers.BitsAndBytesConfig) | {"load_in_4bit", "load_in_8bit"},
 }
 
 
-def main(path: str) -> list[str]:
-    """What is wrong with the script; nothing where it is accepted."""
+def check(told: dict[str, Any]) -> Report:
+    """What is wrong with the artifact; where nothing is, what the tool makes of it."""
+    wrong = parsed("train.py")
+    return {"wrong": wrong} if wrong else {"wrong": [], "effective": effective(told)}
+
+
+# --- whether it is taken
+
+
+def parsed(path: str) -> list[str]:
+    """What is wrong with the script's calls; nothing where all are known."""
     tree = ast.parse(Path(path).read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     names = {named(call) for call in calls}
-    missing = [f"no call of {name}" for name in ("from_pretrained", "SFTConfig", "SFTTrainer") if name not in names]
-    return missing + [found for call in calls for found in check(call)]
+    missing = [] if "from_pretrained" in names and names & CONFIGS.keys() else ["no model is loaded, or no config made"]
+    return missing + [found for call in calls for found in unknown(call)]
 
 
 def named(call: ast.Call) -> str:
@@ -55,48 +88,125 @@ def named(call: ast.Call) -> str:
     return ast.unparse(call.func).rpartition(".")[2]
 
 
-def check(call: ast.Call) -> list[str]:
-    """What is wrong with one call."""
+def unknown(call: ast.Call) -> list[str]:
+    """Keywords that what is called does not know; of a config, those that Unsloth would drop or rename."""
     name = named(call)
-    given = {item.arg: item.value for item in call.keywords if item.arg}
-    found = [f"line {call.lineno}: {name} knows no {word}" for word in given.keys() - KNOWN.get(name, given.keys())]
-    values = {word: ast.literal_eval(value) for word, value in given.items() if literal(value)}
-    if name == "SFTConfig":
-        return found + sft_config(call.lineno, given, values)
-    if name == "get_peft_model":
-        options = {word: value for word, value in values.items() if word in LoraConfig.__dataclass_fields__}
-        return found + built(call.lineno, lambda: LoraConfig(task_type="CAUSAL_LM", **options))
-    return found
+    given = [item.arg for item in call.keywords if item.arg]
+    if name in CONFIGS:
+        verdicts = {word: classify_config_kwarg(CONFIGS[name], word)[0] for word in given}
+        return [f"line {call.lineno}: {name}: {word} is {said}" for word, said in verdicts.items() if said != "accepted"]
+    return [f"line {call.lineno}: {name} knows no {word}" for word in given if word not in KNOWN.get(name, given)]
 
 
-def literal(value: ast.expr) -> bool:
-    """Whether a value stands there as such."""
-    try:
-        ast.literal_eval(value)
-    except ValueError:
-        return False
-    return True
+# --- what it comes to
 
 
-def sft_config(line: int, given: dict[str, ast.expr], values: dict[str, object]) -> list[str]:
-    """Keywords that Unsloth would drop or rename, and values that TRL refuses."""
-    verdicts = {word: classify_config_kwarg(trl.SFTConfig, word)[0] for word in given}
-    found = [f"line {line}: SFTConfig: {word} is {said}" for word, said in verdicts.items() if said != "accepted"]
-    values |= {"output_dir": tempfile.mkdtemp(), "bf16": False, "fp16": False, "report_to": "none"}
-    return found + built(line, lambda: trl.SFTConfig(**values))
+def effective(told: dict[str, Any]) -> Values:
+    """What the script builds, up to where training begins; and what it does after training."""
+    script = Path("train.py").read_text(encoding="utf-8")
+    if told["base"]:
+        script = script.replace(repr(told["recipe_base"]), repr(told["base"]))
+    Path(SCRIPT).write_text(script, encoding="utf-8")
+    found, after = run()
+    trainer, args = found.trainer, found.trainer.args
+    return {
+        **read(trainer, found.resume, told["steps"]),
+        **read_model(trainer),
+        "train": read_rows(trainer.train_dataset, trainer.processing_class),
+        "validation": read_rows(trainer.eval_dataset, trainer.processing_class),
+        "data.max_length": args.max_length,
+        "data.packing": bool(getattr(args, "packing", False)) and "apart",
+        **objective(trainer),
+        "training.gradient_checkpointing": recomputation(trainer),
+        "logging.project": args.project,
+        "output.merge": after,
+        **CALLED,
+    }
 
 
-def built(line: int, make: object) -> list[str]:
-    """What the constructor says."""
-    try:
-        make()
-    except Exception as error:
-        return [f"line {line}: {type(error).__name__}: {error}"]
-    return []
+CALLED: Values = {}
+"""What `from_pretrained` was called with, its own defaults filled in."""
+
+
+def run() -> tuple[Reached, bool]:
+    """Run the script. Training is left out; saving is only noted."""
+    found: list[Reached] = []
+    merged: list[str] = []
+
+    def train(self: Any, resume_from_checkpoint: object = None, *_: object, **__: object) -> None:
+        found.append(Reached(self, resume_from_checkpoint))
+        self.save_model = lambda *_: None
+        self.model.save_pretrained_merged = lambda path, *_, **said: merged.append(said["save_method"])
+
+    for kind in (transformers.Trainer, *trainers()):
+        kind.train = train
+    sys.argv = [SCRIPT]
+    runpy.run_path(SCRIPT, run_name="__main__")
+    return found[0], merged == ["merged_16bit"]
+
+
+def trainers() -> list[type]:
+    return [trl.SFTTrainer, trl.DPOTrainer, trl.KTOTrainer, trl.experimental.orpo.ORPOTrainer]
+
+
+def objective(trainer: Any) -> Values:
+    named = type(trainer).__name__.lower().removeprefix("unsloth").removesuffix("trainer")
+    if named == "sft":
+        return {"training.objective": named}
+    args = trainer.args
+    kinds = args.loss_type if named == "dpo" else [None]
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    return {
+        "training.objective": named,
+        "training.preference.beta": trainer.beta,
+        "training.preference.loss": kinds[0] if len(kinds) == 1 else kinds,
+        "training.preference.others": [0.0, getattr(args, "label_smoothing", 0.0) or 0.0],
+    }
+
+
+def recomputation(trainer: Any) -> bool | str:
+    """Its own kind stands for torch's function while it is on."""
+    on = any(getattr(part, "gradient_checkpointing", False) for part in trainer.model.modules())
+    own = "unsloth" in torch.utils.checkpoint.checkpoint.__module__ or "unsloth" in repr(torch.utils.checkpoint.checkpoint)
+    return "offload" if on and own else on
+
+
+# --- as on a card
+
+
+def prepare() -> None:
+    """Its loader finds a card, and puts the model on the CPU; its trainers take the place of TRL's."""
+    answers = {
+        "get_current_device": lambda *_, **__: "cpu",
+        "is_bfloat16_supported": lambda *_, **__: True,
+        "SUPPORTS_BFLOAT16": True,
+        "ALLOW_BITSANDBYTES": True,
+    }
+    for name, module in list(sys.modules.items()):
+        if name.startswith("unsloth"):
+            for word in answers.keys() & vars(module).keys():
+                setattr(module, word, answers[word])
+    torch.cuda.current_device = lambda *_: 0
+    torch.cuda.empty_cache = lambda: None
+    os.environ["UNSLOTH_ALLOW_CPU"] = "0"
+    from unsloth.models import rl
+
+    rl.patch_trl_rl_trainers()
+    load = unsloth.FastLanguageModel.from_pretrained
+    unsloth.FastLanguageModel.from_pretrained = staticmethod(lambda *args, **said: _loaded(load, *args, **said))
+
+
+def _loaded(load: Callable[..., object], *args: object, **said: object) -> object:
+    bound = inspect.signature(inspect.unwrap(load)).bind(*args, **said)
+    bound.apply_defaults()
+    told = bound.arguments
+    CALLED.update({"model.revision": told["revision"], "model.trust_remote_code": bool(told["trust_remote_code"])})
+    return load(*args, device_map={"": "cpu"}, **said)
 
 
 if __name__ == "__main__":
-    for folder in sys.argv[1:]:
-        os.chdir(folder)
-        print(json.dumps([folder, main("train.py")]), flush=True)
-    os._exit(0)  # threads of the tool would wait for the network
+    a_card()
+    prepare()
+    stop_at_training()
+    transformers.utils.logging.set_verbosity_error()
+    serve(check)

@@ -30,6 +30,7 @@ ENVIRONMENT: Final = {
     "DO_NOT_TRACK": "1",
     "WANDB_DISABLED": "true",
     "LLAMAFACTORY_VERBOSITY": "ERROR",
+    "AXOLOTL_DATASET_NUM_PROC": "1",
 }
 
 
@@ -63,6 +64,7 @@ def install(tool: Tool) -> None:
     if not (tool.bin / "python").exists():
         subprocess.run([sys.executable, "-m", "venv", tool.bin.parent], check=True)
     pip = [tool.bin / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    subprocess.run([*pip, *re.findall(r"^torch==.*", pins, re.MULTILINE)], check=True)
-    subprocess.run([*pip, "--no-deps", "-r", HERE / f"{tool.name}.txt"], check=True)
+    subprocess.run([*pip, *re.findall(r"^torch==.*", pins, re.MULTILINE), "setuptools", "wheel"], check=True)
+    # DeepSpeed asks for torch while it is built.
+    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "-r", HERE / f"{tool.name}.txt"], check=True)
     stamp.write_text(digest)

@@ -1,9 +1,9 @@
-"""The real tools read what ftc builds for them: `make conformance`.
+"""The real tools read what ftc builds for them, and what they make of it is compared with the plan: `make conformance`.
 
-Each tool gets an environment of its own (they cannot share one), from a list of exact versions beside this file, under
-~/.cache/ftc/conformance. Every recipe and every variant below is built and given to the tool's own parser; one spoiled
-artifact per tool must be refused, so that a check that sees nothing is noticed. Then the quickstart is trained for
-three steps by each tool, on the CPU: they start from the same weights and see the same labels, so the losses agree.
+Each recipe is compiled for each tool and given to the tool's own parser, then to its own code that loads the model,
+prepares the rows and builds the trainer, up to where training begins. What is read out of the trainer's own objects,
+field by field, must be what the plan says; what differs must be a warning of the artifact (FTC405), or the recipe's
+line is refused. One spoiled artifact of each kind must be noticed, so that a check that sees nothing is.
 """
 
 from __future__ import annotations
@@ -11,249 +11,149 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, Final
 
-from compiler.build import Options, compile_recipe
+HERE: Final = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE)]
+
+from cases import Case, Ground, generated, options, recipes
+from environments import ENVIRONMENT, TOOLS, Tool, install
+from judging import Judged, judge
+from launch import commands, launched
+from msgspec import Struct, to_builtins
+from spoiling import SPOILS, spoil
+
+from backends.emission import out_folder
+from compiler.build import Compiled, compile_recipe
 from compiler.write import write_artifact
-from schemas.artifact import Target
+from schemas.plan import Plan
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-
-PLACE = Path.home() / ".cache" / "ftc" / "conformance"
-ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if name != "ALLOW_EXTRA_ARGS"},
-    "PYTHONPATH": str(HERE / "stubs"),
-    "CUDA_VISIBLE_DEVICES": "",
-    "HF_HUB_OFFLINE": "1",
-    "OMP_NUM_THREADS": "2",
-    "AXOLOTL_DO_NOT_TRACK": "1",
-    "DO_NOT_TRACK": "1",
-    "WANDB_DISABLED": "true",
-    "LLAMAFACTORY_VERBOSITY": "ERROR",
-}
-SIGNATURES_OF_A_GPU = {"UNSLOTH_ALLOW_CPU": "1"}
-"""Makes Unsloth importable as on a machine with a GPU; with it no model can be loaded."""
+STEPS: Final = 1000
+"""Optimizer steps that a run is said to have where the recipe has only epochs: the sample rows are few."""
+SIGNATURES_OF_A_GPU: Final = {"UNSLOTH_ALLOW_CPU": "1"}
 
 
-@dataclass(frozen=True)
-class Tool:
-    """`folder`: of its environment. `spoil`: what in its artifact is replaced by what, to be refused."""
+class Built(Struct, frozen=True):
+    """A case that was compiled and written into `folder`. `resume`: the checkpoint that lies in its results."""
 
-    name: Target
-    folder: str
-    body: str
-    spoil: tuple[str, str]
-    train: tuple[str, ...]
+    case: Case
+    plan: Plan
+    folder: Path
+    warned: tuple[str, ...]
+    resume: str
+    launch: dict[str, Any]
 
     @property
-    def bin(self) -> Path:
-        return PLACE / self.folder / "bin"
-
-
-TOOLS = (
-    Tool(
-        "axolotl",
-        "ax",
-        "config.yaml",
-        ("lora_r:", "lora_rank:"),
-        ("axolotl", "train", "config.yaml", "--launcher", "python"),
-    ),
-    Tool(
-        "llamafactory",
-        "lf",
-        "config.yaml",
-        ("flash_attn: sdpa", "flash_attn: flash_attention_2"),
-        ("llamafactory-cli", "train", "config.yaml"),
-    ),
-    Tool("unsloth", "us", "train.py", ("weight_decay=", "weight_decai="), ("python", "train.py")),
-)
-
-BASE = """\
-version: 1
-name: variant
-model: {base: meta-llama/Llama-3.2-1B-Instruct}
-method: {kind: qlora}
-data: {train: [{path: data/support.jsonl, format: messages}], max_length: 512}
-training: {global_batch_size: 16, micro_batch_size: 2}
-hardware: {gpu: h100}
-"""
-
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "qlora": (),
-    "lora": ("method.kind=lora",),
-    "dora": ("method.kind=dora",),
-    "qdora": ("method.kind=qdora",),
-    "full": ("method.kind=full",),
-    "full-float32": ("method.kind=full", "method.weights_dtype=float32"),
-    "float16": ("model.dtype=float16",),
-    "int8": ("method.quantization={bits: 8}",),
-    "fp4": ("method.quantization={type: fp4, double_quant: false}",),
-    "rslora": ("method.kind=lora", "method.rslora=true", "method.modules_to_save=[lm_head]"),
-    "pissa": ("method.kind=lora", "method.init=pissa"),
-    "gaussian": ("method.kind=lora", "method.init=gaussian"),
-    "lora-plus": ("method.kind=lora", "method.lora_plus_ratio=16.0"),
-    "regular-expression": ("method.target_modules='re:.*(q|v)_proj'",),
-    "padded": ("data.packing=false", "data.overlong=truncate"),
-    "unpacked-error": ("data.packing=false", "data.overlong=error"),
-    "flash": ("model.attention=flash_attention_2", "training.micro_batch_size=1"),
-    "all-tokens": ("data.loss_on=all",),
-    "last-answer": ("data.loss_on=last_assistant",),
-    "system": ("data.system='Answer in one sentence: yes or no.'",),
-    "no-shuffle": ("data.shuffle=false",),
-    "no-validation": ("data.validation=null",),
-    "validation-file": ("data.validation=[{path: data/support.jsonl, format: messages}]",),
-    "cosine-floor": ("training.min_lr_ratio=0.1", "training.warmup=100"),
-    "polynomial": ("training.scheduler=polynomial", "training.min_lr_ratio=0.1"),
-    "constant": ("training.scheduler=constant", "training.warmup=0.0"),
-    "steps": ("training.max_steps=100", "evaluation.every=20", "checkpoint.every=40", "checkpoint.best=true"),
-    "shares": ("training.epochs=2", "evaluation.every=0.25", "checkpoint.every=0.5", "checkpoint.weights_only=true"),
-    "never": ("evaluation.every=null", "checkpoint.every=null", "checkpoint.resume=never"),
-    "trackers": ("logging.to=[wandb, tensorboard, mlflow]", "logging.project=support"),
-    "trackio": ("logging.to=[trackio]",),
-    "no-checkpointing": ("training.gradient_checkpointing=false",),
-    "offload": ("training.gradient_checkpointing=offload",),
-    "selective": ("training.gradient_checkpointing=selective",),
-    "liger": ("training.kernels=liger",),
-    "chunked": ("training.loss=chunked",),
-    "compile": ("training.compile=true",),
-    "neftune": ("training.neftune_alpha=5.0", "training.max_grad_norm=0"),
-    "two-cards": ("hardware.count=2",),
-    "chatml": ("model.chat_template=chatml",),
-    "pad-token": ("model.tokens.pad=<|finetune_right_pad_id|>",),
-    **{
-        f"optimizer-{name}": (f"training.optimizer={name}",)
-        for name in ("adamw_8bit", "paged_adamw", "adafactor", "lion_8bit", "sgd")
-    },
-}
+    def steps(self) -> int:
+        return self.plan.training.max_steps or STEPS
 
 
 def main() -> int:
-    """The number of artifacts that a tool refuses."""
+    """1 where a tool refuses an artifact, or a field differs without a word about it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tools", nargs="*", help="only these of " + ", ".join(tool.name for tool in TOOLS))
-    parser.add_argument("--no-train", action="store_true", help="do not train the quickstart")
+    parser.add_argument("--only", help="only cases whose name has this in it")
+    parser.add_argument("--keep", type=Path, help="a folder to work in, which is kept")
     asked = parser.parse_args()
     chosen = [tool for tool in TOOLS if not asked.tools or tool.name in asked.tools]
     wrong = 0
-    losses: dict[str, list[float]] = {}
-    for tool in chosen:
-        install(tool)
-        with TemporaryDirectory(prefix="ftc-conformance-") as scratch:
-            wrong += check(tool, Path(scratch))
-            if not asked.no_train:
-                losses[tool.name] = train(tool, Path(scratch))
-    return min(1, wrong + compare(losses))
+    with TemporaryDirectory(prefix="ftc-conformance-") as scratch:
+        ground = Ground(asked.keep or Path(scratch))
+        ground.prepare()
+        for tool in chosen:
+            install(tool)
+            wrong += check(tool, ground, asked.only or "")
+    return int(wrong > 0)
 
 
-def install(tool: Tool) -> None:
-    """The tool's environment; torch with what it needs, all else exactly as listed."""
-    pins = (HERE / f"{tool.name}.txt").read_text(encoding="utf-8")
-    stamp, digest = tool.bin.parent / "installed", sha256(pins.encode()).hexdigest()
-    if stamp.is_file() and stamp.read_text() == digest:
-        return
-    print(f"{tool.name}: installing into {tool.bin.parent}", file=sys.stderr)
-    if not (tool.bin / "python").exists():
-        subprocess.run([sys.executable, "-m", "venv", tool.bin.parent], check=True)
-    pip = [tool.bin / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    subprocess.run([*pip, *re.findall(r"^torch==.*", pins, re.MULTILINE)], check=True)
-    subprocess.run([*pip, "--no-deps", "-r", HERE / f"{tool.name}.txt"], check=True)
-    stamp.write_text(digest)
-
-
-def artifacts() -> Iterator[tuple[str, str, Path, tuple[str, ...]]]:
-    """Name, text, folder and overrides of everything that is built."""
-    for recipe in sorted((ROOT / "recipes").glob("**/*.ftc.yaml")):
-        yield recipe.name.removesuffix(".ftc.yaml"), recipe.read_text(encoding="utf-8"), recipe.parent, ()
-    for name, sets in VARIANTS.items():
-        yield name, BASE, ROOT / "recipes", sets
-
-
-def build(tool: Tool, text: str, folder: Path, sets: tuple[str, ...], out: Path) -> str | None:
-    """Write the artifact; where it is refused, the codes."""
-    options = Options(target=tool.name, sets=sets, emit=True, ignore_memory=True)
-    made = compile_recipe("recipe.yaml", text, folder, options)
-    if made.artifact is None:
-        return ", ".join(f"{item.code} {item.path}" for item in made.diagnostics if item.level == "error")
-    write_artifact(made.artifact, out, {}, lambda _: None)
-    return None
-
-
-def check(tool: Tool, scratch: Path) -> int:
-    """How many artifacts the tool refuses, and whether it refuses the spoiled one."""
-    folders = []
-    for name, text, folder, sets in artifacts():
-        if refused := build(tool, text, folder, sets, scratch / name):
-            print(f"{tool.name:13} {name:32} not built: {refused}")
-        else:
-            folders.append(scratch / name)
-    spoiled = scratch / "spoiled"
-    build(tool, BASE, ROOT / "recipes", (), spoiled)
-    body = spoiled / tool.body
-    body.write_text(body.read_text(encoding="utf-8").replace(*tool.spoil), encoding="utf-8")
-    findings = dict(read(tool, [*folders, spoiled]))
-    unseen = not findings.pop(str(spoiled))
-    print(f"{tool.name:13} {'spoiled':32} {'NOT SEEN' if unseen else 'refused, as it must be'}")
-    for folder, wrong in findings.items():
-        print(f"{tool.name:13} {Path(folder).name:32} {'REJECTED' if wrong else 'ACCEPTED'}")
-        for line in wrong:
-            print(f"{'':14}{line}")
-    return unseen + sum(bool(wrong) for wrong in findings.values())
-
-
-def read(tool: Tool, folders: list[Path]) -> Iterator[tuple[str, list[str]]]:
-    """What the tool has to say about each artifact. One that ends the checker is a `RuntimeError`."""
-    command = [tool.bin / "python", HERE / f"check_{tool.name}.py", *folders]
-    done = subprocess.run(command, env=ENVIRONMENT | SIGNATURES_OF_A_GPU, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith('["/')]
-    if len(lines) != len(folders):
-        raise RuntimeError(f"{tool.name}: {len(lines)} of {len(folders)} artifacts were read\n{done.stderr[-2000:]}")
-    yield from map(json.loads, lines)
-
-
-# --- three steps for real
-
-THREE_STEPS = (
-    "training.max_steps=3",
-    "~training.epochs",
-    "logging.every=1",
-    "evaluation.every=null",
-    "checkpoint.every=null",
-)
-
-
-def train(tool: Tool, scratch: Path) -> list[float]:
-    """The losses of three steps of the quickstart; none where the tool fails, whose last lines are shown."""
-    recipe = ROOT / "recipes" / "quickstart" / "quickstart.ftc.yaml"
-    out = scratch / "quickstart-steps"
-    sets = (*THREE_STEPS, f"output.dir={scratch}/runs", "data.overlong=truncate")
-    if refused := build(tool, recipe.read_text(encoding="utf-8"), recipe.parent, sets, out):
-        print(f"{tool.name:13} {'three steps':32} not built: {refused}")
-        return []
-    name, *rest = tool.train
-    done = subprocess.run(
-        [tool.bin / name, *rest], cwd=out, env=ENVIRONMENT, capture_output=True, text=True, check=False
+def check(tool: Tool, ground: Ground, only: str) -> int:
+    """How many artifacts of this tool are not what their plans say."""
+    made, array = generated(tool.name, ground)
+    found = [case for case in (*recipes(tool.name, ground), *made) if only in case.name]
+    built = [item for case in found if (item := build(tool, case, ground))]
+    spoiled = [item for kind in SPOILS[tool.name] if (item := spoil(built, kind))]
+    read(tool, [item.folder for item in (*built, *spoiled)])
+    judged = [judge(tool, item, report_of(item.folder)) for item in built]
+    report(tool, judged)
+    print(
+        f"{tool.name}: {len(built)} artifacts, {sum(item.fields for item in judged)} fields; "
+        f"{array.covered} of {array.pairs} pairs of values stand in one, {len(array.refused_pairs)} are refused together"
     )
-    losses = [float(found) for found in re.findall(r"'loss': '?([0-9.]+)", done.stdout + done.stderr)]
-    if done.returncode:
-        print(done.stdout[-1500:], done.stderr[-1500:], file=sys.stderr)
-    print(f"{tool.name:13} {'three steps':32} {losses if losses else 'FAILED'}")
-    return losses
+    unseen = [item.case.name for item in spoiled if not judge(tool, item, report_of(item.folder)).wrong]
+    for name in unseen:
+        print(f"{tool.name}: NOT SEEN: {name}")
+    return len(unseen) + sum(item.wrong for item in judged)
 
 
-def compare(losses: dict[str, list[float]]) -> int:
-    """1 where a tool did not train, or the losses before the first update are not the same."""
-    first = [found[0] if found else None for found in losses.values()]
-    known = [loss for loss in first if loss is not None]
-    # Rows come in another order in each tool, so the first batch differs; its loss does so by less than this.
-    return int(len(known) < len(first) or (bool(known) and max(known) - min(known) > 0.1))
+def build(tool: Tool, case: Case, ground: Ground) -> Built | None:
+    """Write the artifact and what its checker is told; None where the recipe is refused, which tests look at."""
+    compiled = compile_recipe("recipe.yaml", case.text, case.folder, options(tool.name, case.sets, emit=True))
+    plan, artifact = compiled.plan, compiled.artifact
+    if plan is None or artifact is None:
+        print(f"{tool.name:13} {case.name:34} not built: {', '.join(errors(compiled))}")
+        return None
+    folder = ground.place / tool.name / case.name
+    shutil.rmtree(folder, ignore_errors=True)
+    write_artifact(artifact, folder, {}, lambda _: None)
+    lines = commands(artifact)
+    warned = tuple(item.path for item in compiled.diagnostics if item.code == "FTC405")
+    checkpoint = leave_checkpoint(Path(out_folder(tool.name, plan)))
+    made = Built(case, plan, folder, warned, str(checkpoint), launched(lines, folder))
+    tell(made, to_builtins(lines))
+    return made
+
+
+def errors(compiled: Compiled) -> list[str]:
+    return [f"{item.code} {item.path}" for item in compiled.diagnostics if item.level == "error"]
+
+
+def leave_checkpoint(out: Path) -> Path:
+    """A checkpoint of an earlier run, as the trainers know one."""
+    made = out / "checkpoint-7"
+    made.mkdir(parents=True, exist_ok=True)
+    (made / "trainer_state.json").write_text(json.dumps({"global_step": 7, "epoch": 0.1}), encoding="utf-8")
+    return made
+
+
+def tell(built: Built, lines: object) -> None:
+    """What the checker needs beside the artifact."""
+    stand_in = built.case.stand_in
+    told = {
+        "steps": built.steps,
+        "base": str(stand_in) if stand_in else None,
+        "recipe_base": built.plan.model.base,
+        "commands": lines,
+    }
+    (built.folder / "told.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def read(tool: Tool, folders: Iterable[Path]) -> None:
+    """Let the tool's own Python look at every folder; a report is left in each."""
+    command = [tool.bin / "python", HERE / f"check_{tool.name}.py", *folders]
+    told = {**ENVIRONMENT, **SIGNATURES_OF_A_GPU, "PYTHONPATH": os.pathsep.join([str(HERE), ENVIRONMENT["PYTHONPATH"]])}
+    subprocess.run(command, env=told, check=True)
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    """What the checker says; a folder without a report was not come to an end with."""
+    file = folder / "conformance.json"
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {"wrong": ["the checker gave no answer in time"]}
+
+
+def report(tool: Tool, judged: list[Judged]) -> None:
+    """A line for each artifact, and one for each field that differs."""
+    for item in judged:
+        said = "REJECTED" if item.refused else "DIFFERS" if item.wrong else "the same"
+        known = f", {len(item.known)} told of" if item.known else ""
+        print(f"{tool.name:13} {item.name:34} {said}: {item.fields} fields{known}")
+        for line in (*item.refused, *item.unknown):
+            print(f"{'':14}{line}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""Field by field: what a plan says beside what a tool will do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+MARK = re.compile(r"<[a-z_]+-\d+>")
+LAST = "-8>"
+"""How the mark of the row that is too long ends."""
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class Difference(Struct, frozen=True):
+    """`excused`: the finding that says so."""
+
+    field: str
+    planned: object
+    found: object
+    excused: str | None = None
+
+
+def compare(planned: Mapping[str, Any], found: Mapping[str, Any], unshown: Mapping[str, str]) -> Iterator[Difference]:
+    """The fields that differ; one that the tool does not show and that nobody knows why is one of them."""
+    for field, value in planned.items():
+        if field not in found:
+            if field not in unshown:
+                yield Difference(field, value, "not shown, and no reason is known")
+        elif not alike(value, found[field]):
+            yield Difference(field, value, found[field])
+
+
+def alike(left: object, right: object) -> bool:
+    """Equal, numbers to six digits."""
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        return len(left) == len(right) and all(map(alike, left, right))
+    if isinstance(left, bool) or isinstance(right, bool) or not isinstance(left, int | float):
+        return left == right and type(left) is type(right) or (left is None and right is None)
+    return isinstance(right, int | float) and abs(left - right) <= 1e-6 * max(abs(left), abs(right), 1e-9)
+
+
+# --- rows
+
+
+def compare_rows(what: str, planned: Rows, found: Rows, *, ordered: bool, masked: bool, cut: bool) -> Iterator[Difference]:
+    """Rows by their marks. `ordered`: whether their order counts; `masked`, `cut`: whether what is trained, and what
+    became of the row that is too long, are to be seen in them."""
+    ours, theirs = _short(planned), _short(found)
+    names, others = [mark(row) for row in ours], [mark(row) for row in theirs]
+    if sorted(names) != sorted(others):
+        yield Difference(what, sorted(names), sorted(others))
+        return
+    if ordered and names != others:
+        yield Difference("data.shuffle.order", names, others)
+    yield from _first(_contents(ours, theirs, masked=masked))
+    if cut:
+        yield from _long(planned, found)
+
+
+def mark(row: Mapping[str, Any]) -> str:
+    """What a row is known by, with the answer's first words where two answers share a prompt."""
+    named = MARK.search(row["text"])
+    return (named.group() if named else "") + ("/rejected" if "I do not know" in row["text"] else "")
+
+
+def _short(rows: Rows) -> list[Mapping[str, Any]]:
+    return [row for row in rows if mark(row) and LAST not in mark(row)]
+
+
+def _contents(ours: Rows, theirs: Rows, *, masked: bool) -> Iterator[Difference]:
+    left, right = sorted(ours, key=mark), sorted(theirs, key=mark)
+    for one, two in zip(left, right, strict=True):
+        if one["ids"] != two["ids"]:
+            yield Difference("model.chat_template", one["text"], two["text"])
+        elif masked and _labels(one) != _labels(two):
+            same = "".join(one["trained"].split()) == "".join(two["trained"].split())
+            field = "model.chat_template.ends" if same else "data.loss_on"
+            yield Difference(field, one["trained"], two["trained"])
+
+
+def _labels(row: Mapping[str, Any]) -> list[int]:
+    """Nothing comes before the first token from which it could be predicted: its label is never used."""
+    return [-100, *row["labels"][1:]]
+
+
+def _first(differences: Iterator[Difference]) -> Iterator[Difference]:
+    """One of each field: rows differ alike."""
+    seen: set[str] = set()
+    for item in differences:
+        if item.field not in seen:
+            seen.add(item.field)
+            yield item
+
+
+def _long(planned: Rows, found: Rows) -> Iterator[Difference]:
+    """Lengths and beginnings of what is left of the row that is too long."""
+    ours, theirs = (sorted(_rest(rows)) for rows in (planned, found))
+    if ours != theirs:
+        yield Difference("data.overlong", [len(ids) for ids in ours], [len(ids) for ids in theirs])
+
+
+def _rest(rows: Rows) -> list[list[int]]:
+    return [list(row["ids"]) for row in rows if not mark(row) or LAST in mark(row)]

@@ -1,0 +1,84 @@
+"""Whether what a tool makes of an artifact is what the plan says, but for what the artifact warns of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from comparing import Difference, compare, compare_rows
+from environments import Tool
+from expected import expected
+from expected_rows import expected_rows
+from msgspec import Struct
+from msgspec.structs import replace
+
+UNSHOWN: dict[str, dict[str, str]] = {"axolotl": {}, "llamafactory": {}, "unsloth": {}}
+"""Fields that a tool's objects do not show, with the reason."""
+
+
+class Judged(Struct, frozen=True):
+    """`refused`: why the tool does not take it. `known`, `unknown`: fields that differ, with and without a warning."""
+
+    name: str
+    fields: int
+    refused: tuple[str, ...]
+    known: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def wrong(self) -> bool:
+        return bool(self.refused or self.unknown)
+
+
+def judge(tool: Tool, built: Any, report: dict[str, Any]) -> Judged:
+    """One artifact."""
+    if report["wrong"]:
+        return Judged(built.case.name, 0, tuple(map(str, report["wrong"])), (), ())
+    seen = {**built.launch, **report["effective"]}
+    cards = seen["hardware.count"] * seen["hardware.nodes"]
+    seen["training.global_batch_size"] = seen["training.micro_batch_size"] * seen["accumulation"] * cards
+    base = str(built.case.stand_in or built.plan.model.base)
+    planned = expected(built.plan, tool.name, base, seen, built.steps, built.resume)
+    found = [*compare(planned, seen, UNSHOWN[tool.name])]
+    found += [] if built.case.stand_in else rows(built, seen)
+    excused = [excuse(item, built.warned) for item in found]
+    return Judged(
+        built.case.name,
+        len(planned),
+        (),
+        tuple(str(item) for item in excused if item.excused),
+        tuple(said(item) for item in excused if not item.excused),
+    )
+
+
+def excuse(item: Difference, warned: tuple[str, ...]) -> Difference:
+    """A warning about the leaf that the field stands for, or about a section that it lies in."""
+    about = next((path for path in warned if item.field == path or item.field.startswith(f"{path}.")), None)
+    return replace(item, excused=about)
+
+
+def rows(built: Any, seen: dict[str, Any]) -> Iterator[Difference]:
+    """Training and validation rows: which, what is in them, what of them is trained."""
+    plan = built.plan
+    train, held = expected_rows(plan)
+    compares = plan.training.preference is not None
+    for name, planned in (("train", train), ("validation", held)):
+        if name == "validation" and plan.evaluation.every is None:
+            continue
+        yield from compare_rows(
+            f"data.{name}",
+            planned,
+            seen[name]["rows"],
+            ordered=name == "train" and not plan.data.shuffle and not plan.data.packing,
+            masked=not compares,
+            cut=not compares,
+        )
+
+
+def said(item: Difference) -> str:
+    return f"{item.field}: planned {short(item.planned)}, found {short(item.found)}"
+
+
+def short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) < 300 else f"{text[:140]} … {text[-140:]}"
