@@ -23,7 +23,7 @@ RECIPES = [path.read_bytes() for path in sorted((ROOT / "recipes").glob("*.ftc.y
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "7000"))
 """Examples for each of the three laws: 21,000 in all."""
 LIMIT = 2
-FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 
 
 @contextmanager

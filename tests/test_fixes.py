@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from plans import A100_40, A100_80, CPU, a_plan, card, facts, lora
@@ -83,7 +83,6 @@ def larger(plan: Plan, factor: float) -> Plan:
     return with_memory(plan, replace(plan.gpu, memory=int(plan.gpu.memory * factor)))
 
 
-@settings(deadline=None)
 @given(any_plan(), any_stack)
 def test_a_fix_applied_weighs_what_it_promised(plan: Plan, stack: Stack) -> None:
     for fix in fixes(plan, stack):
@@ -94,7 +93,6 @@ def test_a_fix_applied_weighs_what_it_promised(plan: Plan, stack: Stack) -> None
         assert fix.costs
 
 
-@settings(deadline=None)
 @given(any_plan(), any_stack)
 def test_there_are_fixes_only_where_it_does_not_fit(plan: Plan, stack: Stack) -> None:
     if weigh(plan, stack).verdict == "fits":
@@ -102,7 +100,6 @@ def test_there_are_fixes_only_where_it_does_not_fit(plan: Plan, stack: Stack) ->
     assert fixes(with_leaves(replace(plan, gpu=None), {"hardware.memory": None}), stack) == ()
 
 
-@settings(deadline=None)
 @given(any_plan(), st.sampled_from(TARGETS))
 def test_a_fix_asks_nothing_that_the_target_refuses(plan: Plan, target: Target) -> None:
     backend, before = load(target), leaves(plan)
@@ -116,7 +113,6 @@ def test_a_fix_asks_nothing_that_the_target_refuses(plan: Plan, target: Target) 
                 assert refused(answer, value) is None, path
 
 
-@settings(deadline=None)
 @given(any_plan(), any_stack, st.sampled_from((1.1, 1.5, 3.0)))
 def test_on_a_larger_card_nothing_more_is_needed(plan: Plan, stack: Stack, factor: float) -> None:
     found, roomy = fixes(plan, stack), larger(plan, factor)
@@ -129,7 +125,6 @@ def test_on_a_larger_card_nothing_more_is_needed(plan: Plan, stack: Stack, facto
         assert any(len(fix.set) == 1 for fix in fixes(roomy, stack))
 
 
-@settings(deadline=None)
 @given(any_plan(), any_stack)
 def test_nothing_in_a_combination_can_be_left_out(plan: Plan, stack: Stack) -> None:
     for fix in fixes(plan, stack):
@@ -153,7 +148,6 @@ def taken(changed: Plan, plan: Plan, stack: Stack) -> bool:
     return after <= before
 
 
-@settings(deadline=None)
 @given(any_plan(), any_stack)
 def test_the_larger_card_is_the_smallest_that_takes_the_plan(plan: Plan, stack: Stack) -> None:
     for fix in fixes(plan, stack):
@@ -225,7 +219,6 @@ CHANGES = (
 CARDS = ("rtx-3060", "rtx-4090", "t4", "rtx-3070", "l4", "a100-40gb")
 
 
-@settings(deadline=None)
 @given(st.sampled_from(NAMES), st.sampled_from(TARGETS), st.sampled_from(CHANGES), st.sampled_from(CARDS))
 def test_a_fix_is_valid_as_a_change_of_the_recipe(
     name: str, target: Target, changes: tuple[str, ...], gpu: str
@@ -239,7 +232,6 @@ def test_a_fix_is_valid_as_a_change_of_the_recipe(
         keeps_its_promise(fix, name, target, sets, first.plan)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(NAMES), st.sampled_from(CHANGES), st.sampled_from(CARDS), st.sampled_from((1, 2, 8)))
 def test_a_plain_loop_takes_what_no_target_refuses(name: str, changes: tuple[str, ...], gpu: str, count: int) -> None:
     sets = (f"hardware.gpu={gpu}", *changes, f"hardware.count={count}", "hardware.strategy=auto")

@@ -191,7 +191,7 @@ def errors_at(result: Compiled, leaf: Leaf) -> bool:
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: f"{leaf.path}{'@' + leaf.arm if leaf.arm else ''}")
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_leaf_arrives_or_is_refused(leaf: Leaf, target: Target, data: st.DataObject) -> None:
     if leaf.path in ("version",):

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 from native_base import FOOTPRINT, chats, full, lora, make_base, make_plan, source, write_artifact, write_rows
@@ -456,7 +456,6 @@ def whole(footprint: Footprint) -> None:
         assert sum(asdict(parts).values()) == getattr(footprint.phases, phase)
 
 
-@settings(deadline=None)
 @given(any_plan(), st.floats(0.5, 2.0))
 def test_readings_of_the_same_plan_are_the_footprint(plan: Plan, times: float) -> None:
     calibration = calibration_of(plan, times)
@@ -470,7 +469,6 @@ def test_readings_of_the_same_plan_are_the_footprint(plan: Plan, times: float) -
     assert found.high - found.low <= 0.1 * found.device
 
 
-@settings(deadline=None)
 @given(any_plan(), any_plan(), st.floats(0.8, 1.25))
 def test_another_plan_of_the_model_is_corrected(plan: Plan, other: Plan, times: float) -> None:
     other = replace(other, model=replace(other.model, base=plan.model.base), facts=plan.facts)
@@ -483,7 +481,6 @@ def test_another_plan_of_the_model_is_corrected(plan: Plan, other: Plan, times: 
         assert found.because[0].startswith("corrected")
 
 
-@settings(deadline=None)
 @given(any_plan(), any_plan())
 def test_what_changes_the_formula_is_a_difference(plan: Plan, other: Plan) -> None:
     """A plan that counts as the one that was measured needs what that one needs."""

@@ -84,7 +84,7 @@ def test_published_reserved_memory_is_in_the_interval() -> None:
     assert median(abs(item.error("formula")) for item in found) <= 0.08
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(length=st.sampled_from([1024, 2048, 4096]), kind=st.sampled_from(["full", "lora", "qlora"]))
 def test_whole_logits_make_the_gap_to_the_driver_larger_than_a_loss_in_chunks(length: int, kind: str) -> None:
     whole, chunked = (weigh(a_plan(LLAMA, kind, length=length, loss=loss), "native") for loss in ("full", "chunked"))

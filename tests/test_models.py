@@ -532,7 +532,7 @@ JSON = st.recursive(
 CONFIGS = [{**entry["config"], "layer_types": [], "quantization_config": None} for entry in CATALOG.values()]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data(), config=st.sampled_from(CONFIGS))
 def test_no_config_ends_in_a_traceback(data: st.DataObject, config: dict[str, object]) -> None:
     changed = {key: data.draw(JSON) for key in data.draw(st.sets(st.sampled_from(sorted(config)), max_size=3))}
