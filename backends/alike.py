@@ -11,7 +11,7 @@ from schemas.artifact import Preparation
 from schemas.diagnostic import Finding
 from schemas.plan import Plan, SourcePlan, is_sources
 from schemas.recipe import DataFormat, Fields
-from schemas.support import Never, NotImpl, NotYet, Ours, Table
+from schemas.support import Folded, Never, NotYet, Ours, Table
 
 OTHER_KINDS: Final = ("ia3", "prefix_tuning", "prompt_tuning", "p_tuning", "adapter")
 NO_SUCH_METHOD: Final = NotYet("it trains every weight, or LoRA and its kin; the native target has this method")
@@ -36,10 +36,16 @@ OTHER_METHODS: Final[Table] = {
     "method.placement": NO_SUCH_METHOD,
 }
 
-RAW: Final[Table] = {
-    "targets.axolotl": NotImpl("raw keys under targets.axolotl are not written yet", neutral=({},)),
-    "targets.llamafactory": NotImpl("raw keys under targets.llamafactory are not written yet", neutral=({},)),
-}
+_TITLES: Final[dict[str, str]] = {"axolotl": "Axolotl", "llamafactory": "LLaMA-Factory"}
+
+
+def raw(target: str = "", into: str = "") -> Table:
+    """Raw keys: this target's own go into its config, those of others mean nothing to it."""
+    return {
+        f"targets.{tool}": Folded(into) if tool == target else Never(f"raw keys for {title} alone", neutral=({},))
+        for tool, title in _TITLES.items()
+    }
+
 
 DIFFERS: Final = "FTC405"
 """The code of warnings that say: the target does it, a little differently."""
@@ -48,11 +54,6 @@ DIFFERS: Final = "FTC405"
 def lost(path: str, why: str, hint: str | None = None) -> Finding:
     """This value cannot be had beside the others."""
     return Finding("FTC404", path, f"{path} cannot be kept beside the rest: {why}", hint)
-
-
-def later(path: str, why: str) -> Finding:
-    """The target could, and it is not written."""
-    return Finding("FTC401", path, f"{path} cannot be said here: {why}")
 
 
 def differs(path: str, how: str) -> Finding:

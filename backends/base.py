@@ -8,6 +8,7 @@ from typing import Final, Protocol, cast
 
 from msgspec import Struct
 
+from backends.release import Release, Spoken
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.footprint import Footprint
@@ -37,8 +38,15 @@ class Backend(Protocol):
         """The largest micro batch that the target can do, None where it has no limit of its own."""
         ...
 
-    def emit(self, plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> Artifact:
-        """The files and the command of this plan. `lost` is written into the header of the config or script."""
+    def said(self, plan: Plan, release: Release | None = None) -> Spoken:
+        """What is written, key by key, in the words of that version of the tool (None: the tested one)."""
+        ...
+
+    def emit(
+        self, plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...], release: Release | None = None
+    ) -> Artifact:
+        """The files and the command of this plan, for that version of the tool (None: the tested one). `lost` is
+        written into the header of the config or script."""
         ...
 
 
@@ -84,12 +92,17 @@ def refused(answer: Answer, value: object) -> Refusal | None:
     return None if any(_equal(item, value) for item in answer.neutral) else answer
 
 
+ELSEWHERE: Final = "FTC414"
+"""The code of raw keys that are for another target."""
+
+
 def finding(path: str, value: object, refusal: Refusal) -> Finding:
     """A refusal, at the leaf's line."""
+    if path.startswith("targets."):
+        hint = "--drop-raw builds without them, and says so in the artifact"
+        return Finding(ELSEWHERE, path, f"{path} has {refusal.why}", hint, at="key")
     leaf = path.rsplit(".", 1)[-1]
-    raw = path.startswith("targets.")
-    said = refusal.why if raw else f"{leaf} cannot be {spelled(value)}: {refusal.why}"
-    return Finding(CODES[type(refusal)], path, said)
+    return Finding(CODES[type(refusal)], path, f"{leaf} cannot be {spelled(value)}: {refusal.why}")
 
 
 def spelled(value: object) -> str:

@@ -11,9 +11,12 @@ from shlex import join
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backends.alike import DIFFERS, job
 from backends.beside import scripts
+from backends.raw_keys import TOOLS, raw_of
+from backends.release import Release
 from backends.yaml_text import Chapter, plain, yaml_document
 from schemas.artifact import Artifact, Preparation, Target
 from schemas.diagnostic import Finding
@@ -24,11 +27,20 @@ from schemas.version import VERSION
 
 
 class Tool(Struct, frozen=True):
-    """A target as its artifacts name it: `version` is `package==version`."""
+    """A target as its artifacts name it: `version` is `package==version`. `other`: the version alone, where it is
+    another one than the tested."""
 
     target: Target
     title: str
     version: str
+    other: str | None = None
+
+    def at(self, release: Release | None) -> Tool:
+        """The tool in that version; None: in the tested one."""
+        if release is None:
+            return self
+        package = self.version.partition("==")[0]
+        return replace(self, version=f"{package}=={release.version}", other=release.version)
 
 
 class Step(Struct, frozen=True):
@@ -63,10 +75,10 @@ def artifact(tool: Tool, plan: Plan, made: Made, footprint: Footprint | None, lo
         **made.files,
         **(_fetching(fetched) if fetched else {}),
         RUN: run_script(tool, plan, steps),
-        "requirements.txt": requirements(tool.target, made.extras),
+        "requirements.txt": requirements(tool, made.extras),
         "README.md": readme(tool, plan, footprint, lost, steps, remarks=made.remarks),
     }
-    return Artifact(tool.target, made.body, files, COMMAND, None if fetched else made.rows)
+    return Artifact(tool.target, made.body, files, COMMAND, None if fetched else made.rows, tool.other)
 
 
 def _fetching(rows: Preparation) -> dict[str, str]:
@@ -105,10 +117,19 @@ export PATH
 
 
 def config_text(
-    tool: Tool, plan: Plan, chapters: Sequence[Chapter], keys: Mapping[str, object], lost: Sequence[Finding]
+    tool: Tool,
+    plan: Plan,
+    chapters: Sequence[Chapter],
+    keys: Mapping[str, object],
+    lost: Sequence[Finding],
+    *,
+    raw: Mapping[str, object],
 ) -> str:
-    """The tool's YAML: a header, and the keys under the titles of their chapters."""
-    return yaml_document(comment(head_lines(tool, plan, lost)), chapters, keys)
+    """The tool's YAML: a header, the keys under the titles of their chapters, and `raw` keys last, as they are."""
+    title = f"Raw keys: targets.{tool.target} of the recipe, as they stand there"
+    told = {name: value for name, value in keys.items() if name not in raw}
+    head = comment(head_lines(tool, plan, lost))
+    return yaml_document(head, [*chapters, (title, tuple(raw))], {**told, **raw})
 
 
 def head_lines(tool: Tool, plan: Plan, lost: Sequence[Finding]) -> list[str]:
@@ -118,6 +139,8 @@ def head_lines(tool: Tool, plan: Plan, lost: Sequence[Finding]) -> list[str]:
         "Change the recipe rather than this file. Run it in this folder:",
         f"  {join(COMMAND)}",
     ]
+    if tool.other:
+        lines.append(f"ftc knows the keys of this version, and is tested with another one: {UNTESTED}")
     if lost:
         equivalent = all(item.level == "warning" and item.code == DIFFERS for item in lost)
         lines += ["", f"What {tool.title} does differently:" if equivalent else NOT_EQUIVALENT]
@@ -125,7 +148,8 @@ def head_lines(tool: Tool, plan: Plan, lost: Sequence[Finding]) -> list[str]:
     return lines
 
 
-NOT_EQUIVALENT: Final = "NOT EQUIVALENT to the recipe. Lost on the way, by --allow-lossy:"
+UNTESTED: Final = "compare its first steps with it."
+NOT_EQUIVALENT: Final = "NOT EQUIVALENT to the recipe. Lost on the way, by --allow-lossy or --drop-raw:"
 
 
 def comment(lines: Sequence[str]) -> str:
@@ -138,21 +162,25 @@ def _one_line(text: str) -> str:
 
 
 DECIDING: Final = ("model.", "method.", "data.", "training.", "hardware.count", "hardware.strategy")
-"""Leaves that decide what is learned: a checkpoint of other values of theirs is one of another run."""
+"""Leaves that decide what is learned: a checkpoint of other values of theirs is one of another run. Raw keys may
+decide anything."""
 
 PLACES: Final = ("base", "tokenizer", "chat_template", "path")
 """Leaves that may hold an absolute path."""
 
 
-def out_folder(target: Target, plan: Plan) -> str:
+def out_folder(target: Target, plan: Plan, version: str | None = None) -> str:
     """Where this tool puts this plan's results. The tools resume whatever checkpoint they find in their folder, so
-    each has one of its own for each plan: a changed learning rate starts anew, the same plan goes on."""
-    return f"{plan.output.dir}/{target}-{fingerprint(plan)}"
+    each has one of its own for each plan, and for each `version` but the tested one: a changed learning rate starts
+    anew, the same plan goes on."""
+    named = f"{target}-{version}" if version else target
+    return f"{plan.output.dir}/{named}-{fingerprint(plan)}"
 
 
 def fingerprint(plan: Plan) -> str:
     """Eight hexadecimal digits that stand for what is learned, wherever the project's folder lies."""
     deciding = {path: _portable(path, value, plan) for path, value in leaves(plan).items() if path.startswith(DECIDING)}
+    deciding |= {f"targets.{tool}": raw for tool in TOOLS if (raw := raw_of(tool, plan))}
     return sha256(json.dumps(plain(deciding), sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -173,14 +201,15 @@ def readme(
 ) -> str:
     """The README beside the config. `remarks`: what a reader of it should know, a paragraph each."""
     note = "".join(f"- {_one_line(item.message)}\n" for item in lost)
+    tested = f" ftc knows its keys, and is tested with another version: {UNTESTED}" if tool.other else ""
     return (
         f"# {plan.name}, for {tool.title}\n\n"
-        f"Written by ftc for {tool.version}. In this folder:\n\n"
+        f"Written by ftc for {tool.version}.{tested} In this folder:\n\n"
         f"```\n{join(COMMAND)}\n```\n\n"
         "The first time it makes an environment (`.venv`) from `requirements.txt`; then it runs:\n\n"
         f"```\n{''.join(shell_line(step) + chr(10) for step in steps)}```\n\n"
-        f"Results go to `{out_folder(tool.target, plan)}`. The name holds a checksum of the model, method, data and "
-        "training: with any of them changed, a run starts anew.\n"
+        f"Results go to `{out_folder(tool.target, plan, tool.other)}`. The name holds a checksum of the model, method, "
+        "data and training: with any of them changed, a run starts anew.\n"
         + "".join(f"\n{remark}\n" for remark in remarks)
         + (f"\nWhat differs from the recipe:\n\n{note}" if note else "")
         + (f"\nMemory: {_memory(footprint)}.\n" if footprint else "")
@@ -201,12 +230,13 @@ def _cards(plan: Plan) -> str:
     )
 
 
-def requirements(target: Target, words: Sequence[str]) -> str:
-    """The tested versions, one requirement a line, and what the plan needs beyond them: trackers, kernels."""
+def requirements(tool: Tool, words: Sequence[str]) -> str:
+    """The tool's version, one requirement a line, and what the plan needs beyond it: trackers, kernels."""
     from backends.native import EXTRAS
 
-    pinned = (Path(__file__).parent / "requirements" / f"{target}.txt").read_text(encoding="utf-8")
-    asked = {**EXTRAS, **OWN.get(target, {})}
+    name = f"{tool.target}-{tool.other}" if tool.other else tool.target
+    pinned = (Path(__file__).parent / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    asked = {**EXTRAS, **OWN.get(tool.target, {})}
     return pinned + "".join(f"{asked[word]}\n" for word in words if word in asked)
 
 

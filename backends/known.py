@@ -6,6 +6,7 @@ to check a key against it.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Final, cast
@@ -54,6 +55,44 @@ def spread(keys: dict[str, object]) -> tuple[str, ...]:
 def unknown(keys: dict[str, object], listed: dict[str, str]) -> tuple[str, ...]:
     """The keys that are not listed; inside of a section only where the list says what is in it."""
     return tuple(name for name in spread(keys) if name not in listed and _said(name, listed))
+
+
+INSIDE: Final = re.compile(r"\[[^][]*\]")
+"""What a list holds, as types are spelled."""
+
+SCALARS: Final[dict[str, tuple[type, ...]]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "null": (type(None),),
+    "section": (dict,),
+    "list": (list, tuple),
+}
+
+
+def fits(value: object, kind: str) -> bool:
+    """Whether the value is of one of the types of a key, as its list spells them: `int | null`, `"a" | "b"`.
+
+    What lists hold is not looked at.
+    """
+    return any(_fits(value, part) for part in _parts(kind))
+
+
+@cache
+def _parts(kind: str) -> tuple[str, ...]:
+    while (flat := INSIDE.sub("", kind)) != kind:
+        kind = flat
+    return tuple(kind.split(" | "))
+
+
+def _fits(value: object, part: str) -> bool:
+    if part == "any":
+        return True
+    if part not in SCALARS:
+        wanted = json.decode(part)
+        return value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
+    return isinstance(value, SCALARS[part]) and (part == "bool" or not isinstance(value, bool))
 
 
 def _said(name: str, listed: dict[str, str]) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from backends import load
-from backends.base import apply, refused
+from backends.base import refused
+from backends.release import Release, release
 from compiler.check import Checked, check
 from compiler.hardware import find_gpu
 from compiler.locate import locate
@@ -17,6 +17,7 @@ from compiler.memory import weigh
 from compiler.memory.verdict import misfit
 from compiler.models import ModelNotFound, find_model
 from compiler.overrides import override
+from compiler.refusals import refusals
 from compiler.resolve import Draft, resolve
 from compiler.resolve.ground import Ground
 from compiler.rules import Context, run_rules
@@ -29,20 +30,22 @@ from schemas.footprint import Footprint, Stack
 from schemas.plan import Plan
 from schemas.recipe import Recipe, Strategy
 
-LOSSY = ("FTC401", "FTC402", "FTC403", "FTC404")
-"""What a target cannot say: an error, or with `allow_lossy` a warning that the artifact repeats."""
-
 STRATEGIES: tuple[Strategy, ...] = ("ddp", "fsdp")
 """What an `auto` strategy may become on several cards, the faster first."""
 
 
 class Options(Struct, frozen=True):
-    """What the command line adds to a recipe. Without a target nothing is refused, and the native stack is weighed."""
+    """What the command line adds to a recipe. Without a target nothing is refused, and the native stack is weighed.
+
+    `version`: of the target's tool, where it is another one than the tested.
+    """
 
     target: Target | None = None
+    version: str | None = None
     gpu: str | None = None
     sets: tuple[str, ...] = ()
     allow_lossy: bool = False
+    drop_raw: bool = False
     ignore_memory: bool = False
     stack: Stack | None = None
     emit: bool = False
@@ -97,8 +100,7 @@ def _compile_known(
     wrong = _errors((*source.diagnostics, *findings))
     stack = options.stack or ground.target
     plan = draft.plan if wrong else _solved(draft, stack, options)
-    said = _lost(plan, checked, options) if options.target else _raw(plan)
-    lost = tuple(item for item in said if item.path not in wrong)
+    lost = tuple(item for item in _lost(plan, checked, options) if item.path not in wrong)
     findings += lost
     clean = not wrong and not _errors(lost)
     footprint = weigh(plan, stack) if clean else None
@@ -118,42 +120,34 @@ def _emit(plan: Plan, footprint: Footprint, lost: tuple[Finding, ...], options: 
     blocked = footprint.verdict == "does_not_fit" and not options.ignore_memory
     if not options.emit or not options.target or blocked:
         return None
-    return load(options.target).emit(plan, footprint, lost)
+    return load(options.target).emit(plan, footprint, lost, _release(options))
 
 
 def _lost(plan: Plan, checked: Checked, options: Options) -> tuple[Finding, ...]:
-    backend = load(_target(options))
-    found = (*apply(backend.TABLE, plan).findings, *backend.losses(plan))
-    level = "warning" if options.allow_lossy else "error"
-    said = (replace(item, level=level) if item.code in LOSSY else item for item in found)
-    named = (_as_written(item, backend.TITLE, checked.written) for item in said)
-    return tuple(_untouched(named, checked))
+    """What the target cannot say, and raw keys that no target may be given."""
+    asked, found = _release(options), list[Finding]()
+    if plan.targets.axolotl or plan.targets.llamafactory:
+        from compiler.raw_keys import wrong_raw_keys
+
+        found += wrong_raw_keys(plan, asked)
+    if options.target:
+        lossy, drop = options.allow_lossy, options.drop_raw
+        found += refusals(plan, options.target, asked, checked.written, allow_lossy=lossy, drop_raw=drop)
+    return tuple(_untouched(found, checked))
 
 
-def _raw(plan: Plan) -> tuple[Finding, ...]:
-    """Raw keys are refused whatever the target: no target takes them yet."""
-    raw = {"targets.axolotl": plan.targets.axolotl, "targets.llamafactory": plan.targets.llamafactory}
-    return tuple(
-        Finding("FTC401", path, f"raw keys under {path} are not written yet", at="key")
-        for path, keys in raw.items()
-        if keys
-    )
-
-
-def _as_written(item: Finding, title: str, written: frozenset[str]) -> Finding:
-    """A plan always has lists of sources; a recipe with one source may have it without a list."""
-    path = item.path
-    for sources in ("data.train", "data.validation"):
-        if f"{sources}[0]" not in written:
-            path = path.replace(f"{sources}[0]", sources)
-    return replace(item, path=path, message=f"{title}: {item.message}")
+def _release(options: Options) -> Release | None:
+    return release(options.target, options.version) if options.target and options.version else None
 
 
 def _strategies(options: Options) -> tuple[Strategy, ...]:
     """What an `auto` strategy may become: an `auto` leaf is never solved into something that the target refuses."""
     table = load(_target(options)).TABLE
+    asked, leaf = _release(options), "hardware.strategy"
     said: list[Strategy] = [
-        item for item in STRATEGIES if not (options.target and refused(table["hardware.strategy"], item))
+        item
+        for item in STRATEGIES
+        if not (options.target and refused(table[leaf], item)) and not (asked and asked.refuses(leaf, item))
     ]
     return tuple(said) or STRATEGIES[:1]
 

@@ -20,7 +20,7 @@ def lock(compiled: Compiled, artifact: Artifact, text: str, sets: tuple[str, ...
         "format_version": FORMAT_VERSION,
         "ftc": VERSION,
         "target": artifact.target,
-        "tool": backend.VERSION,
+        "tool": f"{backend.VERSION.partition('==')[0]}=={artifact.version}" if artifact.version else backend.VERSION,
         "recipe": {"file": Path(compiled.file).name, "sha256": sha256(text.encode()).hexdigest(), "set": list(sets)},
         "lost": [item.message for item in compiled.diagnostics if item.code.startswith("FTC4")],
         "verdict": compiled.footprint.verdict if compiled.footprint else None,

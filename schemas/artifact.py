@@ -46,7 +46,8 @@ class Artifact(Struct, frozen=True):
     """`files`: path inside the artifact's folder → text; `body` names the one that holds the config or script.
 
     `command` is run in the artifact's folder. `preparation`: rows that are written beside the files; None where there
-    are none, or where they are on the hub and the artifact fetches them itself.
+    are none, or where they are on the hub and the artifact fetches them itself. `version`: the tool's, where it is
+    another one than the tested.
     """
 
     target: Target
@@ -54,3 +55,4 @@ class Artifact(Struct, frozen=True):
     files: dict[str, str]
     command: tuple[str, ...]
     preparation: Preparation | None = None
+    version: str | None = None

@@ -91,7 +91,9 @@ def test_artifact_names_its_command_and_pins_its_tool(target: Target) -> None:
     backend = load(target)
     artifact = backend.emit(plan(), None, ())
     assert backend.VERSION in artifact.files["requirements.txt"].splitlines()
-    assert all(re.fullmatch(r"[\w-]+==[\w.]+", line) for line in artifact.files["requirements.txt"].splitlines())
+    head, *pins = artifact.files["requirements.txt"].splitlines()
+    assert head.startswith("# Resolved together by pip")
+    assert all(re.fullmatch(r"[\w-]+==[\w.]+", line) for line in pins)
     assert " ".join(artifact.command) in artifact.files["README.md"]
     assert artifact.body in artifact.files
 

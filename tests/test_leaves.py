@@ -67,6 +67,8 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "hardware.count": st.sampled_from([2, 4, 8]),
     "hardware.nodes": st.sampled_from([2, 4]),
     "hardware.memory": st.sampled_from(["70GiB", "60GB"]),
+    "targets.axolotl": st.sampled_from([{"embedding_lr": 1e-4}, {"qat": {"weight_dtype": "int4"}}]),
+    "targets.llamafactory": st.sampled_from([{"use_galore": True}, {"rope_scaling": "yarn"}]),
 }
 
 

@@ -8,7 +8,7 @@ from leaf_patterns import leaf_patterns
 from backends import TARGETS, load
 from backends.base import OURS
 from schemas.artifact import Target
-from schemas.support import Folded, Key, NotImpl, NotYet, Ours
+from schemas.support import Folded, Key, Never, NotImpl, Ours
 
 
 def test_patterns_hold_what_is_easily_forgotten() -> None:
@@ -41,8 +41,18 @@ def test_refusals_say_why(target: Target) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_raw_keys_are_refused_for_now(target: Target) -> None:
-    for path in ("targets.axolotl", "targets.llamafactory"):
-        answer = load(target).TABLE[path]
-        assert isinstance(answer, NotImpl | NotYet) or type(answer).__name__ == "Never"
-        assert answer.neutral == ({},)
+def test_raw_keys_go_into_their_own_target_s_config_only(target: Target) -> None:
+    for tool in ("axolotl", "llamafactory"):
+        answer = load(target).TABLE[f"targets.{tool}"]
+        if tool == target:
+            assert answer == Folded("config.yaml")
+        else:
+            assert isinstance(answer, Never)
+            assert answer.neutral == ({},)
+
+
+@pytest.mark.parametrize("target", ["axolotl", "llamafactory", "unsloth"])
+def test_nothing_that_a_tool_can_is_left_unwritten(target: Target) -> None:
+    for path, answer in load(target).TABLE.items():
+        given = answer.refused.values() if isinstance(answer, Key | Folded) else (answer,)
+        assert not [item for item in given if isinstance(item, NotImpl)], path

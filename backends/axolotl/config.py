@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from backends.axolotl.data import data, reading
 from backends.axolotl.method import method, model
+from backends.axolotl.raw_keys import FIXED, OWNERS
 from backends.axolotl.table import CHAPTERS, TABLE, TRACKERS
 from backends.base import apply
 from backends.cadence import Cadence, cadence, evaluation, scheduler, warmup_steps
 from backends.emission import Made, Step, Tool, artifact, config_text, out_folder
+from backends.release import Release, Spoken, renamed, spoken
 from backends.sharding import DEEPSPEED, deepspeed_files, fsdp, zero
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
@@ -28,18 +30,37 @@ def keys(plan: Plan) -> dict[str, object]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> Artifact:
+def said(plan: Plan, release: Release | None = None) -> Spoken:
+    """Those keys in that version's words."""
+    told = {**keys(plan), "output_dir": out_folder("axolotl", plan, release.version if release else None)}
+    return spoken(told, release, plan, {**OWNERS, **dict.fromkeys(FIXED, "name")})
+
+
+def emit(
+    plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...], release: Release | None = None
+) -> Artifact:
     """`config.yaml` and what stands beside it."""
-    files = {CONFIG: config_text(TOOL, plan, CHAPTERS, keys(plan), lost), **deepspeed_files(plan)}
+    tool, told = TOOL.at(release), said(plan, release).keys
+    config = config_text(tool, plan, renamed(CHAPTERS, release), told, lost, raw=_raw(plan, told))
+    files = {CONFIG: config, **deepspeed_files(plan)}
     merge = (Step(("axolotl", "merge-lora", CONFIG)),) if plan.output.merge and plan.lora else ()
     steps = (_train(plan), *merge)
     return artifact(
-        TOOL,
+        tool,
         plan,
         Made(CONFIG, files, steps, reading(plan).preparation, _extras(plan), _remarks(plan)),
         footprint,
         lost,
     )
+
+
+def _raw(plan: Plan, told: dict[str, object]) -> dict[str, object]:
+    """Raw keys; plugins among them come after ours."""
+    raw = plan.targets.axolotl
+    if "plugins" not in raw:
+        return raw
+    ours = cast("list[object]", told.get("plugins", []))
+    return {**raw, "plugins": [*ours, *(item for item in cast("list[object]", raw["plugins"]) if item not in ours)]}
 
 
 def _extras(plan: Plan) -> tuple[str, ...]:
@@ -127,7 +148,6 @@ def _run(plan: Plan) -> dict[str, object]:
     seen, saved = evaluation(plan), cadence(plan.checkpoint.every, plan)
     resume = plan.checkpoint.resume
     return {
-        "output_dir": out_folder("axolotl", plan),
         **_cadence("eval", seen),
         **_cadence("save", saved),
         "load_best_model_at_end": plan.checkpoint.best and seen.strategy != "no",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import NO_SUCH_METHOD, ONCE, OTHER_KINDS, OTHER_METHODS, OURS, RAW
-from schemas.support import Folded, Key, NotImpl, Table
+from backends.alike import NO_SUCH_METHOD, ONCE, OTHER_KINDS, OTHER_METHODS, OURS, raw
+from schemas.support import Folded, Key, NotYet, Table
 
 OPTIMIZERS: Final = {
     "adamw": "adamw_torch_fused",
@@ -16,7 +16,7 @@ OPTIMIZERS: Final = {
     "lion_8bit": "lion_8bit",
     "sgd": "sgd",
     "muon": "muon",
-    "adamw_4bit": "ao_adamw_4bit",
+    "adamw_4bit": "adamw_torch_4bit",
 }
 
 OVERLONG: Final = {"drop": "drop", "truncate": "truncate", "error": "raise", "split": "drop"}
@@ -67,7 +67,7 @@ def _source_rows(prefix: str, into: str) -> Table:
 TABLE: Final[Table] = {
     **OURS,
     **OTHER_METHODS,
-    **RAW,
+    **raw("axolotl", "config.yaml"),
     "name": Folded("output_dir"),
     # The base
     "model.base": Key("base_model"),
@@ -89,7 +89,10 @@ TABLE: Final[Table] = {
     "method.target_modules": Folded("lora_target_modules"),
     "method.modules_to_save": Folded("lora_modules_to_save"),
     "method.rslora": Key("peft_use_rslora"),
-    "method.init": Key("peft_init_lora_weights", refused={"loftq": NotImpl("LoftQ is not written for this target")}),
+    "method.init": Key(
+        "peft_init_lora_weights",
+        refused={"loftq": NotYet("LoftQ there rounds a base that stays in 16 bit; one in 4 bit it cannot read")},
+    ),
     "method.lora_plus_ratio": Key("loraplus_lr_ratio"),
     "method.adapter_dtype": Key("peft_autocast_adapter_dtype", lambda value: value == "float32"),
     "method.quantization": Folded("adapter"),

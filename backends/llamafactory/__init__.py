@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.llamafactory.config import TOOL, emit
+from backends.llamafactory.config import TOOL, emit, said
 from backends.llamafactory.losses import largest_micro, losses
 from backends.llamafactory.table import TABLE
 
 TITLE: Final = TOOL.title
 VERSION: Final = TOOL.version
 
-__all__ = ["TABLE", "TITLE", "VERSION", "emit", "largest_micro", "losses"]
+__all__ = ["TABLE", "TITLE", "VERSION", "emit", "largest_micro", "losses", "said"]

@@ -9,8 +9,10 @@ from backends.base import apply
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
 from backends.emission import Made, Step, Tool, artifact, comment, config_text, head_lines, out_folder
 from backends.llamafactory.data import data, dataset_info, raw_text, reading
+from backends.llamafactory.raw_keys import FIXED, OWNERS
 from backends.llamafactory.table import CHAPTERS, DATASETS, EXPORT, TABLE
 from backends.llamafactory.templates import template
+from backends.release import Release, Spoken, renamed, spoken
 from backends.sharding import ACCELERATE, DEEPSPEED, accelerate, deepspeed_files, zero
 from backends.yaml_text import yaml_document
 from schemas.artifact import Artifact
@@ -38,19 +40,27 @@ def keys(plan: Plan) -> dict[str, object]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> Artifact:
+def said(plan: Plan, release: Release | None = None) -> Spoken:
+    """Those keys in that version's words."""
+    told = {**keys(plan), "output_dir": out_folder("llamafactory", plan, release.version if release else None)}
+    return spoken(told, release, plan, {**OWNERS, **dict.fromkeys(FIXED, "name")})
+
+
+def emit(
+    plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...], release: Release | None = None
+) -> Artifact:
     """`config.yaml`, `dataset_info.json` and what stands beside them."""
-    read = reading(plan)
+    read, tool, told = reading(plan), TOOL.at(release), said(plan, release).keys
     files = {
-        CONFIG: config_text(TOOL, plan, CHAPTERS, keys(plan), lost),
+        CONFIG: config_text(tool, plan, renamed(CHAPTERS, release), told, lost, raw=plan.targets.llamafactory),
         DATASETS: json.dumps(dataset_info(read), indent=2, ensure_ascii=False) + "\n",
-        **_merge_file(plan, lost),
+        **_merge_file(plan, tool, lost),
         **deepspeed_files(plan),
         **({ACCELERATE: accelerate(plan)} if _by_accelerate(plan) else {}),
     }
     merge = (Step(("llamafactory-cli", "export", MERGE)),) if MERGE in files else ()
     made = Made(CONFIG, files, (_train(plan), *merge), read.preparation, _extras(plan), _remarks(plan))
-    return artifact(TOOL, plan, made, footprint, lost)
+    return artifact(tool, plan, made, footprint, lost)
 
 
 def _extras(plan: Plan) -> tuple[str, ...]:
@@ -83,11 +93,11 @@ def _train(plan: Plan) -> Step:
     return Step(("llamafactory-cli", "train", CONFIG), told)
 
 
-def _merge_file(plan: Plan, lost: tuple[Finding, ...]) -> dict[str, str]:
+def _merge_file(plan: Plan, tool: Tool, lost: tuple[Finding, ...]) -> dict[str, str]:
     """The YAML of its export: the adapter on a 16-bit reload of the base."""
     if not plan.output.merge or plan.lora is None:
         return {}
-    found, out = template(plan), out_folder("llamafactory", plan)
+    found, out = template(plan), out_folder("llamafactory", plan, tool.other)
     told = {
         "model_name_or_path": plan.model.base,
         "trust_remote_code": plan.model.trust_remote_code,
@@ -98,7 +108,7 @@ def _merge_file(plan: Plan, lost: tuple[Finding, ...]) -> dict[str, str]:
         "export_device": "cpu",
         "export_legacy_format": False,
     }
-    head = comment(head_lines(TOOL, plan, lost))
+    head = comment(head_lines(tool, plan, lost))
     return {MERGE: yaml_document(head, EXPORT, {name: value for name, value in told.items() if value is not None})}
 
 
@@ -171,7 +181,6 @@ def _run(plan: Plan) -> dict[str, object]:
     best = plan.checkpoint.best and seen.strategy != "no"
     resume = plan.checkpoint.resume
     return {
-        "output_dir": out_folder("llamafactory", plan),
         "resume_from_checkpoint": None if resume in ("auto", "never") else resume,
         "eval_strategy": seen.strategy,
         "eval_steps": seen.steps,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, cast
 
-from backends.alike import NO_SUCH_METHOD, ONCE, OTHER_KINDS, OTHER_METHODS, OURS, RAW
+from backends.alike import NO_SUCH_METHOD, ONCE, OTHER_KINDS, OTHER_METHODS, OURS, raw
 from schemas.support import Folded, Key, NotYet, Table
 
 ATTENTION: Final = {"eager": "disabled", "sdpa": "sdpa", "flash_attention_2": "fa2"}
@@ -57,7 +57,7 @@ _SOURCE_ROWS: Final[Table] = {**_SOURCE, **{f"fields.{name}": answer for name, a
 TABLE: Final[Table] = {
     **OURS,
     **OTHER_METHODS,
-    **RAW,
+    **raw("llamafactory", "config.yaml"),
     "name": Key("run_name"),
     # The base
     "model.base": Key("model_name_or_path"),

@@ -9,6 +9,7 @@ from typing import Any, Final
 from backends.base import pattern
 from backends.beside import scripts
 from backends.native.table import TABLE, template_file
+from backends.release import Release, Spoken
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.facts import GIB
@@ -17,7 +18,7 @@ from schemas.plan import Plan, SourcePlan, is_sources, leaves
 from schemas.recipe import Fields
 from schemas.support import Key
 
-__all__ = ["TABLE", "TITLE", "VERSION", "chat_templates", "emit", "largest_micro", "losses"]
+__all__ = ["TABLE", "TITLE", "VERSION", "chat_templates", "emit", "largest_micro", "losses", "said"]
 
 TITLE: Final = "TRL"
 VERSION: Final = "trl==1.16.0"
@@ -122,8 +123,17 @@ def _eight_bit_losses(plan: Plan) -> tuple[Finding, ...]:
     return (Finding("FTC404", "method.quantization.compute_dtype", message),)
 
 
-def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> Artifact:
+def said(plan: Plan, release: Release | None = None) -> Spoken:
+    """Nothing: the script is ftc's own, and has one version."""
+    del plan, release
+    return Spoken({})
+
+
+def emit(
+    plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...], release: Release | None = None
+) -> Artifact:
     """The scripts, the plan they read, and what to install."""
+    del release
     command = _command(plan)
     files = {
         "plan.json": json.dumps(_config(plan, footprint), indent=2, sort_keys=True) + "\n",

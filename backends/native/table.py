@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from schemas.support import Folded, Key, NotImpl, Ours, Table
+from schemas.support import Folded, Key, Never, NotImpl, Ours, Table
 
 OWN_METHODS = NotImpl("the native run trains lora, qlora, dora, qdora and full so far")
 OTHER_METHODS = ("ia3", "prefix_tuning", "prompt_tuning", "p_tuning", "adapter")
@@ -170,8 +170,8 @@ AROUND: Table = _same(
     "hardware.nodes": NotImpl(NODES.why, (1,)),
     "hardware.strategy": Key("hardware.strategy", refused=dict.fromkeys(("fsdp", "zero2", "zero3"), SHARDED)),
     "hardware.offload": NotImpl(SHARDED.why, ("none",)),
-    "targets.axolotl": NotImpl("raw keys under targets.axolotl are for Axolotl alone", ({},)),
-    "targets.llamafactory": NotImpl("raw keys under targets.llamafactory are for LLaMA-Factory alone", ({},)),
+    "targets.axolotl": Never("raw keys for Axolotl alone", ({},)),
+    "targets.llamafactory": Never("raw keys for LLaMA-Factory alone", ({},)),
 }
 
 CONSUMED: Table = {

@@ -14,7 +14,9 @@ from backends.base import apply
 from backends.beside import scripts
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
 from backends.emission import Made, Step, Tool, artifact, comment, head_lines, out_folder
-from backends.unsloth.table import ARGUMENTS, LOAD, PEFT, TABLE
+from backends.release import Release, Spoken, renamed, spoken
+from backends.unsloth.table import ARGUMENTS, LOAD, OWNERS, PEFT, QUANTIZED, TABLE
+from backends.yaml_text import Chapter
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.footprint import Footprint
@@ -48,14 +50,33 @@ TRAINERS: Final[dict[Objective, Trainer]] = {
 }
 
 
-def emit(plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...]) -> Artifact:
+def keys(plan: Plan) -> dict[str, object]:
+    """The keywords of its calls, as `call.keyword`, but those that the template writes itself."""
+    told = {**apply(TABLE, plan).keys, **_model(plan), **_training(plan), **_preference(plan), **_run(plan)}
+    arguments = {TRAINERS[plan.training.objective].config: tuple(name for _, names in ARGUMENTS for name in names)}
+    calls = {"from_pretrained": LOAD, **({"get_peft_model": PEFT} if plan.lora else {}), **arguments}
+    found = {
+        f"{call}.{name}": told[name] for call, names in calls.items() for name in names if told.get(name) is not None
+    }
+    return {**found, **{f"BitsAndBytesConfig.{name}": value for name, value in (_quantization(plan) or {}).items()}}
+
+
+def said(plan: Plan, release: Release | None = None) -> Spoken:
+    """Those keywords in that version's words."""
+    return spoken(keys(plan), release, plan, OWNERS)
+
+
+def emit(
+    plan: Plan, footprint: Footprint | None, lost: tuple[Finding, ...], release: Release | None = None
+) -> Artifact:
     """`train.py` and what stands beside it. The script must parse; one that does not is a `SyntaxError`."""
-    script = _render(plan, lost)
+    tool = TOOL.at(release)
+    script = _render(plan, tool, lost, release)
     ast.parse(script)
     files = {SCRIPT: script, **scripts(BESIDE), **template_files(plan)}
     extras = (*plan.logging.to, plan.training.optimizer)
     made = Made(SCRIPT, files, (_run_step(plan),), extras=extras, remarks=_remarks(plan))
-    return artifact(TOOL, plan, made, footprint, lost)
+    return artifact(tool, plan, made, footprint, lost)
 
 
 def _run_step(plan: Plan) -> Step:
@@ -90,7 +111,7 @@ def literal(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no literal")
 
 
-def _render(plan: Plan, lost: tuple[Finding, ...]) -> str:
+def _render(plan: Plan, tool: Tool, lost: tuple[Finding, ...], release: Release | None) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -103,20 +124,32 @@ def _render(plan: Plan, lost: tuple[Finding, ...]) -> str:
     )
     environment.filters["literal"] = literal
     template = environment.get_template("unsloth.py.jinja")
-    return template.render(head=comment(head_lines(TOOL, plan, lost)), **_values(plan))
+    told = _calls(said(plan, release).keys, plan, release)
+    folder = out_folder("unsloth", plan, tool.other)
+    return template.render(head=comment(head_lines(tool, plan, lost)), out=folder, **told, **_values(plan))
+
+
+def _calls(told: dict[str, object], plan: Plan, release: Release | None) -> dict[str, object]:
+    """The keywords of each call, under the titles of their chapters where it has any."""
+
+    def of(call: str, chapter: Chapter) -> dict[str, object]:
+        ((_, names),) = renamed([(chapter[0], tuple(f"{call}.{name}" for name in chapter[1]))], release)
+        return {name.removeprefix(f"{call}."): told[name] for name in names if name in told}
+
+    config = TRAINERS[plan.training.objective].config
+    return {
+        "load": of("from_pretrained", ("", LOAD)),
+        "peft": of("get_peft_model", ("", PEFT)),
+        "arguments": [(chapter[0], of(config, chapter)) for chapter in ARGUMENTS],
+        "quantization": of("BitsAndBytesConfig", ("", QUANTIZED)),
+    }
 
 
 def _values(plan: Plan) -> dict[str, object]:
-    keys = {**apply(TABLE, plan).keys, **_model(plan), **_training(plan), **_preference(plan), **_run(plan)}
     return {
         "plan": plan,
-        "out": out_folder("unsloth", plan),
         "full": isinstance(plan.method, FullPlan),
-        "load": _picked(keys, LOAD),
-        "peft": _picked(keys, PEFT),
-        "arguments": [(title, _picked(keys, names)) for title, names in ARGUMENTS],
         "checkpointing": _checkpointing(plan),
-        "quantization": _quantization(plan),
         "chat_template": TEMPLATE_FILE if own_template(plan) else None,
         "tokens": _tokens(plan),
         "train": [_source(source) for source in plan.data.train],
@@ -130,10 +163,6 @@ def _values(plan: Plan) -> dict[str, object]:
         "frozen": isinstance(plan.method, FullPlan) and bool(plan.method.freeze or plan.method.train_only),
         "lora_plus": plan.lora.lora_plus_ratio if plan.lora else None,
     }
-
-
-def _picked(keys: dict[str, object], names: Iterable[str]) -> dict[str, object]:
-    return {name: keys[name] for name in names if keys.get(name) is not None}
 
 
 def _model(plan: Plan) -> dict[str, object]:

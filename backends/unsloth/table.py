@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import NO_SUCH_METHOD, ONCE, OTHER_KINDS, OTHER_METHODS, OURS, RAW
-from schemas.support import Folded, Key, NotImpl, NotYet, Table
+from backends.alike import NO_SUCH_METHOD, ONCE, OTHER_KINDS, OTHER_METHODS, OURS, raw
+from backends.raw_keys import owners
+from schemas.support import Folded, Key, NotYet, Table
 
 OPTIMIZERS: Final = {
     "adamw": "adamw_torch_fused",
@@ -47,7 +48,7 @@ def _sources(prefix: str, into: str) -> Table:
 TABLE: Final[Table] = {
     **OURS,
     **OTHER_METHODS,
-    **RAW,
+    **raw(),
     "name": Key("run_name"),
     # The base
     "model.base": Key("model_name"),
@@ -74,7 +75,7 @@ TABLE: Final[Table] = {
     "method.init": Key(
         "init_lora_weights",
         lambda value: True if value == "default" else value,
-        {"loftq": NotImpl("LoftQ is not written for this target")},
+        {"loftq": NotYet("LoftQ there rounds a base that stays in 16 bit; a quantised one it refuses")},
     ),
     "method.lora_plus_ratio": Folded("loraplus_lr_ratio"),
     "method.adapter_dtype": NotYet("adapters are float32 under mixed precision", neutral=("float32",)),
@@ -223,3 +224,34 @@ ARGUMENTS: Final = (
     ),
 )
 """Keywords of the script's calls: `from_pretrained`, `get_peft_model`, `SFTConfig` in its parts."""
+
+QUANTIZED: Final = ("load_in_4bit", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_compute_dtype")
+CONFIGS: Final = ("SFTConfig", "DPOConfig", "ORPOConfig", "KTOConfig")
+CALLS: Final[dict[str, tuple[str, ...]]] = {
+    "from_pretrained": LOAD,
+    "get_peft_model": PEFT,
+    "BitsAndBytesConfig": QUANTIZED,
+    **dict.fromkeys(CONFIGS, tuple(name for _, names in ARGUMENTS for name in names)),
+}
+"""The calls of the script, and the keywords that the plan decides."""
+
+_MORE: Final = {
+    "load_in_8bit": "method.quantization.bits",
+    "load_in_16bit": "method.quantization.bits",
+    "full_finetuning": "method.kind",
+    "bnb_4bit_quant_type": "method.quantization.type",
+    "bnb_4bit_use_double_quant": "method.quantization.double_quant",
+    "bnb_4bit_compute_dtype": "method.quantization.compute_dtype",
+    "bf16": "model.dtype",
+    "fp16": "model.dtype",
+    "dataloader_num_workers": "data.shuffle",
+    "adam_beta2": "training.betas",
+    "gradient_checkpointing": "training.gradient_checkpointing",
+    "eval_strategy": "evaluation.every",
+    "save_strategy": "checkpoint.every",
+    "metric_for_best_model": "checkpoint.best",
+    "greater_is_better": "checkpoint.best",
+}
+_LEAVES: Final = owners(TABLE, _MORE)
+OWNERS: Final = {f"{call}.{name}": _LEAVES[name] for call, names in CALLS.items() for name in names}
+"""Keyword, as `call.keyword` → the leaf that it comes from."""

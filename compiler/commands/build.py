@@ -14,7 +14,6 @@ from typing import Final, NoReturn
 import click
 from msgspec import Struct
 
-from backends import TARGETS
 from backends.native.rows import Advance
 from compiler.build import Compiled, Options
 from compiler.commands import options
@@ -26,7 +25,7 @@ from compiler.prepare import total_bytes
 from compiler.report.memory_text import card, fixes_text, memory_text
 from compiler.report.paint import painter
 from compiler.write import write_artifact
-from schemas.artifact import Artifact, Target
+from schemas.artifact import Artifact
 from schemas.plan import Plan
 
 LONG: Final = 64 << 20
@@ -45,7 +44,8 @@ class Built(Struct, frozen=True):
     @property
     def folder(self) -> Path:
         """Where it is written when nothing else is said."""
-        return Path("build", self.plan.name, self.artifact.target)
+        version = f"@{self.artifact.version}" if self.artifact.version else ""
+        return Path("build", self.plan.name, f"{self.artifact.target}{version}")
 
     def write(self, folder: Path, *, force: bool) -> None:
         """Write the artifact into the folder."""
@@ -58,20 +58,28 @@ class Built(Struct, frozen=True):
 
 @click.command()
 @options.recipe
-@click.option("--target", type=click.Choice(TARGETS), required=True, help="The tool that will train.")
+@click.option(
+    "--target",
+    metavar=options.TARGET,
+    callback=options.known_target,
+    required=True,
+    help="The tool that will train; axolotl@0.17 for that version of it.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The folder; build/NAME/TARGET if not given.")
 @click.option("--stdout", is_flag=True, help="Print the config or script, write nothing.")
 @options.allow_lossy
+@options.drop_raw
 @options.ignore_memory
 @click.option("--force", is_flag=True, help="Replace files that were changed after ftc wrote them.")
 @options.sets
 def command(
     *,
     recipe: str,
-    target: Target,
+    target: options.Asked,
     out: Path | None,
     stdout: bool,
     allow_lossy: bool,
+    drop_raw: bool,
     ignore_memory: bool,
     force: bool,
     sets: tuple[str, ...],
@@ -82,7 +90,15 @@ def command(
     """
     if stdout and out:
         raise click.UsageError("--stdout writes nothing: leave out --out")
-    asked = Options(target=target, sets=sets, allow_lossy=allow_lossy, ignore_memory=ignore_memory, emit=True)
+    asked = Options(
+        target=target.target,
+        version=target.version,
+        sets=sets,
+        allow_lossy=allow_lossy,
+        drop_raw=drop_raw,
+        ignore_memory=ignore_memory,
+        emit=True,
+    )
     built = build(open_file(recipe), asked, err=stdout)
     if stdout:
         click.echo(built.artifact.files[built.artifact.body], nl=False)

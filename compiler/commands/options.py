@@ -6,16 +6,64 @@ from pathlib import Path
 from typing import Final, get_args
 
 import click
+from msgspec import Struct
 
-from backends import TARGETS
+from backends import TARGETS, load
+from backends.release import matching, others
+from compiler.errors import FtcError
+from compiler.exit import MISSING
 from compiler.hardware import GpuProblem, find_gpu
+from schemas.artifact import Target
 from schemas.footprint import Stack
 
-TARGET_OR_ALL: Final = click.Choice([*TARGETS, "all"])
 STACK_OR_ALL: Final = click.Choice([*get_args(Stack), "all"])
 
 recipe = click.argument("recipe")
 recipes = click.argument("recipes", metavar="RECIPE...", nargs=-1, required=True)
+
+
+class Asked(Struct, frozen=True):
+    """A target, and the version of its tool where it is another one than the tested."""
+
+    target: Target
+    version: str | None = None
+
+
+BY_NAME: Final[dict[str, Target]] = {target: target for target in TARGETS}
+TARGET: Final = f"[{'|'.join(TARGETS)}][@VERSION]"
+"""How a target is written."""
+
+
+def known_target(ctx: click.Context, param: click.Parameter, value: str | None) -> Asked | None:
+    """The target that is named, in its tested version or another one that ftc knows."""
+    del ctx
+    if value is None:
+        return None
+    name, at, wanted = value.partition("@")
+    target = BY_NAME.get(name)
+    if target is None:
+        raise click.BadParameter(f"{name!r} is not one of {', '.join(map(repr, TARGETS))}.", param=param)
+    return _in_version(target, wanted) if at else Asked(target)
+
+
+def _in_version(target: Target, wanted: str) -> Asked:
+    """The newest version that begins so; a version that ftc does not know is missing, not wrong."""
+    tested = load(target).VERSION.partition("==")[2]
+    listed = (*others(target), tested)
+    found = matching(wanted, listed)
+    if found is None:
+        message = f"ftc does not know {target} {wanted or 'without a version after @'}"
+        hint = f"it knows {', '.join(listed)}; {target} alone means {tested}, which it is tested with"
+        raise FtcError(message, hint, MISSING)
+    return Asked(target, None if found == tested else found)
+
+
+def target_or_all(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[Asked, ...] | None:
+    """One target, or all of them in their tested versions."""
+    if value == "all":
+        return tuple(map(Asked, TARGETS))
+    asked = known_target(ctx, param, value)
+    return (asked,) if asked else None
 
 
 def known_gpu(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -41,6 +89,9 @@ sets = click.option(
 )
 allow_lossy = click.option(
     "--allow-lossy", is_flag=True, help="Go on without what the target cannot do; the artifact says what is lost."
+)
+drop_raw = click.option(
+    "--drop-raw", is_flag=True, help="Go on without raw keys that are for another target; the artifact says so."
 )
 calibration = click.option(
     "--calibration",

@@ -9,7 +9,6 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backends import TARGETS
 from compiler.build import Compiled, Options
 from compiler.commands import options
 from compiler.commands.compiling import File, open_file, require_valid
@@ -20,7 +19,6 @@ from compiler.report.machine import as_json
 from compiler.report.paint import painter
 from compiler.report.plan_data import plan_report
 from compiler.report.plan_text import plan_text
-from schemas.artifact import Target
 from schemas.footprint import Stack
 
 
@@ -37,7 +35,12 @@ def _known_or_all(ctx: click.Context, param: click.Parameter, value: str | None)
 
 @click.command()
 @options.recipe
-@click.option("--target", type=click.Choice(TARGETS), help="Plan for this target; native if not given.")
+@click.option(
+    "--target",
+    metavar=options.TARGET,
+    callback=options.known_target,
+    help="Plan for this target; native if not given.",
+)
 @click.option(
     "--gpu",
     metavar="GPU|all",
@@ -49,16 +52,18 @@ def _known_or_all(ctx: click.Context, param: click.Parameter, value: str | None)
 @options.exact
 @options.calibration
 @options.sets
+@options.drop_raw
 def command(
     *,
     recipe: str,
-    target: Target | None,
+    target: options.Asked | None,
     gpu: str | None,
     stack: str | None,
     form: str,
     exact: bool,
     calibration: Path | None,
     sets: tuple[str, ...],
+    drop_raw: bool,
 ) -> int:
     """Show every setting, the memory, the time.
 
@@ -66,23 +71,26 @@ def command(
     """
     file = open_file(recipe)
     own = Options(
-        target=target,
+        target=target.target if target else None,
+        version=target.version if target else None,
+        drop_raw=drop_raw,
         gpu=None if gpu == "all" else gpu,
         sets=sets,
         stack=None if stack == "all" else cast(Stack | None, stack),
     )
+    named = target.target if target else "native"
     asked = _asked(stack, gpu)
     compiled = _weighed(file.compile(own), calibration)
     others = _others(file, own, asked) if compiled.valid else []
     if exact:
         compiled, others = _exactly(compiled, others, calibration)
     if form == "json":
-        click.echo(as_json(plan_report(compiled, target or "native", others)), nl=False)
+        click.echo(as_json(plan_report(compiled, named, others)), nl=False)
     elif form == "html":
         from compiler.report.html_plan import plan_html
 
         require_valid(file, compiled, sets, err=True)
-        click.echo(plan_html(compiled, target or "native", others), nl=False)
+        click.echo(plan_html(compiled, named, others), nl=False)
     else:
         require_valid(file, compiled, sets)
         paint = painter()

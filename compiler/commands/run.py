@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
-from backends import TARGETS
 from compiler.build import Options
 from compiler.commands import options
 from compiler.commands.build import Built, build
@@ -25,23 +24,32 @@ from schemas.facts import Gpu
 
 @click.command()
 @options.recipe
-@click.option("--target", type=click.Choice(TARGETS), default="native", show_default=True, help="The tool that trains.")
+@click.option(
+    "--target",
+    metavar=options.TARGET,
+    callback=options.known_target,
+    default="native",
+    show_default=True,
+    help="The tool that trains; axolotl@0.17 for that version of it.",
+)
 @click.option("--fresh", is_flag=True, help="Train anew in a folder of its own, NAME-2, where one is there already.")
 @click.option("--dry-run", is_flag=True, help="Build, and show the command instead of running it.")
 @click.option("--measure", is_flag=True, help="Take two steps at the largest shape and write what memory they need.")
 @click.option("--random-weights", is_flag=True, help="With --measure: make weights up instead of downloading them.")
 @options.allow_lossy
+@options.drop_raw
 @options.ignore_memory
 @options.sets
 def command(
     *,
     recipe: str,
-    target: Target,
+    target: options.Asked,
     fresh: bool,
     dry_run: bool,
     measure: bool,
     random_weights: bool,
     allow_lossy: bool,
+    drop_raw: bool,
     ignore_memory: bool,
     sets: tuple[str, ...],
 ) -> int:
@@ -50,9 +58,17 @@ def command(
     A run that was stopped goes on where it stopped; --fresh starts anew. --measure trains nothing: it writes
     calibration.json into the run's folder, for ftc plan --calibration.
     """
-    flags = _measuring(target, measure=measure, random_weights=random_weights, fresh=fresh)
+    flags = _measuring(target.target, measure=measure, random_weights=random_weights, fresh=fresh)
     file = open_file(recipe)
-    asked = Options(target=target, sets=sets, allow_lossy=allow_lossy, ignore_memory=ignore_memory, emit=True)
+    asked = Options(
+        target=target.target,
+        version=target.version,
+        sets=sets,
+        allow_lossy=allow_lossy,
+        drop_raw=drop_raw,
+        ignore_memory=ignore_memory,
+        emit=True,
+    )
     built = build(file, replace(asked, sets=(*sets, *_this_machine(file, asked))))
     if fresh:
         built = _afresh(built, replace(asked, sets=built.sets))

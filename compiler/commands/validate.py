@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backends import TARGETS
 from compiler.build import Compiled, Options
 from compiler.commands import options
 from compiler.commands.compiling import File, open_file
 from compiler.errors import FtcError
 from compiler.exit import first, of_recipe
 from compiler.report.paint import Paint, painter
-from schemas.artifact import Target
 from schemas.diagnostic import Diagnostic
 from schemas.footprint import Footprint
 from schemas.plan import Plan
@@ -42,27 +40,31 @@ class Judged(Struct, frozen=True):
 
 @click.command()
 @options.recipes
-@click.option("--target", type=options.TARGET_OR_ALL, help="Also say what this target cannot do.")
+@click.option(
+    "--target", metavar=f"{options.TARGET}|all", callback=options.target_or_all, help="Also say what it cannot do."
+)
 @options.gpu
 @click.option("--format", "form", type=click.Choice(["text", "json", "sarif", "github"]), default="text")
 @options.sets
 @options.allow_lossy
+@options.drop_raw
 def command(
     *,
     recipes: tuple[str, ...],
-    target: str | None,
+    target: tuple[options.Asked, ...] | None,
     gpu: str | None,
     form: Format,
     sets: tuple[str, ...],
     allow_lossy: bool,
+    drop_raw: bool,
 ) -> int:
     """Find everything wrong with recipes.
 
     All of it in one pass, with file, line and column; then whether the run fits into memory.
     """
-    targets = TARGETS if target == "all" else (cast(Target | None, target),)
-    asked = Options(gpu=gpu, sets=sets, allow_lossy=allow_lossy)
-    found = [_judge(name, targets, asked) for name in recipes]
+    asked = Options(gpu=gpu, sets=sets, allow_lossy=allow_lossy, drop_raw=drop_raw)
+    each = [replace(asked, target=item.target, version=item.version) for item in target or ()]
+    found = [_judge(name, each or [asked]) for name in recipes]
     for error in found:
         if isinstance(error, FtcError):
             click.echo(f"{click.style('error', fg='red', bold=True)}: {error.message}", err=True)
@@ -73,16 +75,16 @@ def command(
     return first(item.code if isinstance(item, Judged) else item.exit_code for item in found)
 
 
-def _judge(name: str, targets: Sequence[Target | None], asked: Options) -> Judged | FtcError:
+def _judge(name: str, asked: Sequence[Options]) -> Judged | FtcError:
     """One recipe; an unreadable file is said, and the next one looked at."""
     try:
         file = open_file(name)
     except FtcError as error:
         return error
-    compiled = [file.compile(replace(asked, target=target)) for target in targets]
+    compiled = [file.compile(item) for item in asked]
     footprints = tuple(item.footprint for item in compiled if item.footprint)
     misfits = tuple(dict.fromkeys(item.misfit for item in compiled if item.misfit))
-    return Judged(file, asked.sets, _merged(compiled), footprints, misfits, compiled[0].plan)
+    return Judged(file, asked[0].sets, _merged(compiled), footprints, misfits, compiled[0].plan)
 
 
 def _merged(compiled: Sequence[Compiled]) -> tuple[Diagnostic, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from backends.raw_keys import raw_changes_memory
 from compiler.memory.loss import computed_loss
 from compiler.memory.stacks import Profile
 from schemas.diagnostic import Finding
@@ -45,8 +46,7 @@ def misfit(footprint: Footprint, plan: Plan) -> Finding | None:
 
 def capacity(plan: Plan, stack: Profile) -> int | None:
     """Bytes of one card that the run may use; None where it is not known, or raw keys may change anything."""
-    raw = {"axolotl": plan.targets.axolotl, "llamafactory": plan.targets.llamafactory}.get(stack.stack)
-    if plan.hardware.memory is None or raw:
+    if plan.hardware.memory is None or raw_changes_memory(stack.stack, plan):
         return None
     return max(plan.hardware.memory - plan.hardware.reserve, 0)
 
