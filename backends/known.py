@@ -53,8 +53,15 @@ def spread(keys: dict[str, object]) -> tuple[str, ...]:
 
 
 def unknown(keys: dict[str, object], listed: dict[str, str]) -> tuple[str, ...]:
-    """The keys that are not listed; inside of a section only where the list says what is in it."""
-    return tuple(name for name in spread(keys) if name not in listed and _said(name, listed))
+    """The keys that are not listed, nor sections of listed ones; inside of a section only where the list says what is
+    in it."""
+    return tuple(
+        name for name in spread(keys) if name not in listed and not _above(name, listed) and _said(name, listed)
+    )
+
+
+def _above(name: str, listed: dict[str, str]) -> bool:
+    return any(other.startswith(f"{name}.") for other in listed)
 
 
 INSIDE: Final = re.compile(r"\[[^][]*\]")
@@ -98,7 +105,7 @@ def _fits(value: object, part: str) -> bool:
 def _said(name: str, listed: dict[str, str]) -> bool:
     """Whether the list says what stands beside this key: sections without fields of their own are free."""
     above = name.rpartition(".")[0]
-    return not above or any(other.startswith(f"{above}.") for other in listed)
+    return not above or _above(above, listed)
 
 
 def _inner(key: str, value: object) -> tuple[str, ...]:

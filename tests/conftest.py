@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
+
+from backends import known
 
 settings.register_profile("untimed")  # how long an example takes depends on what else the machine does
 settings.load_profile("untimed")
@@ -12,3 +16,11 @@ settings.load_profile("untimed")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--write-golden` makes the golden files anew; look at the difference before it is committed."""
     parser.addoption("--write-golden", action="store_true", help="write tests/golden/ anew")
+    parser.addoption("--known-keys", metavar="FOLDER", help="read the lists of known keys from this folder")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lists of known keys from elsewhere: tests/test_known_keys.py proves with them that it sees a key that is gone."""
+    folder = config.getoption("--known-keys")
+    if folder:
+        known.FOLDER = Path(folder)

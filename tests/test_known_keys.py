@@ -1,50 +1,92 @@
-"""Every key that a target can write is one that the tested version of its tool knows."""
+"""Every key that a target can write is one that the version of its tool knows: by the tables, and by what is built.
+
+Lists of known keys are read from `--known-keys FOLDER` where it is given: a key taken from a copy of a list must make
+exactly its cases fail.
+"""
 
 from __future__ import annotations
 
-import pytest
-from msgspec import json
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import pytest
+import yaml
+
+from backends import load
 from backends.axolotl.table import CHAPTERS as AXOLOTL
-from backends.known import FOLDER, Known, known, spread, unknown, versions
+from backends.known import FOLDER, fits, known, spread, unknown, versions
 from backends.llamafactory.table import CHAPTERS as LLAMAFACTORY
 from backends.llamafactory.table import EXPORT
-from backends.unsloth.table import ARGUMENTS, LOAD, PEFT
-from schemas.artifact import Target
+from backends.raw_keys import TOOLS, raw_keys
+from backends.release import others, release
+from backends.unsloth.table import ARGUMENTS, CONFIGS, LOAD, PEFT, QUANTIZED
+from compiler.build import Compiled, Options, compile_recipe
+from schemas.artifact import Artifact, Target
 
-CONFIGS = ("SFTConfig", "DPOConfig", "ORPOConfig", "KTOConfig")
-TESTED: dict[Target, str] = {"axolotl": "0.19.0", "llamafactory": "0.9.5", "unsloth": "2026.10.9"}
+ROOT = Path(__file__).parents[1]
+RECIPES = {path.name.removesuffix(".ftc.yaml"): path for path in sorted((ROOT / "recipes").glob("**/[!.]*.ftc.yaml"))}
+TARGETS: tuple[Target, ...] = ("axolotl", "llamafactory", "unsloth")
+
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "plain": (),
+    "unpacked": ("data.packing=false", "training.warmup=7", "training.kernels=liger", "logging.to=[wandb, mlflow]"),
+    "offloaded": ("data.packing=false", "training.gradient_checkpointing=offload", "evaluation.every=50"),
+    "selective": ("data.packing=false", "training.gradient_checkpointing=selective", "checkpoint.weights_only=true"),
+    "sharded": ("data.packing=false", "hardware.count=8", "hardware.strategy=zero3", "output.merge=true"),
+}
+"""Settings on top of recipes: those that reach keys which no recipe asks for."""
+EVERYWHERE = ("plain", "unpacked")
+SOME = ("llama3.1-8b-dora-l40s", "llama3.1-8b-full-8xa100")
+BUILT = [(name, variant) for name in RECIPES for variant in VARIANTS if variant in EVERYWHERE or name in SOME]
+
+
+def pinned(target: Target) -> str:
+    return load(target).VERSION.partition("==")[2]
+
+
+def every_version() -> Iterator[tuple[Target, str]]:
+    for target in TARGETS:
+        yield from ((target, version) for version in (*others(target), pinned(target)))
+
+
+# --- by the tables
 
 
 def emitted(target: Target) -> list[str]:
     """The keys, as their list has them."""
     if target == "unsloth":
-        calls = {"from_pretrained": LOAD, "get_peft_model": PEFT}
+        calls = {"from_pretrained": LOAD, "get_peft_model": PEFT, "BitsAndBytesConfig": QUANTIZED}
         return [f"{call}.{name}" for call, names in calls.items() for name in names]
     chapters = AXOLOTL if target == "axolotl" else LLAMAFACTORY
     return [name for _, names in chapters for name in names]
 
 
-CASES = [(target, name) for target in TESTED for name in emitted(target)]
+CASES = [(target, name) for target in TARGETS for name in emitted(target)]
 
 
 @pytest.mark.parametrize(("target", "name"), CASES, ids=[f"{target}-{name}" for target, name in CASES])
 def test_an_emitted_key_is_known(target: Target, name: str) -> None:
-    assert name in known(target, TESTED[target]).keys
+    assert name in known(target, pinned(target)).keys
 
 
 @pytest.mark.parametrize("name", [name for _, names in ARGUMENTS for name in names])
 def test_an_argument_is_one_of_a_config_of_trl(name: str) -> None:
-    listed = known("unsloth", TESTED["unsloth"]).keys
+    listed = known("unsloth", pinned("unsloth")).keys
     assert any(f"{config}.{name}" in listed for config in CONFIGS)
 
 
 @pytest.mark.parametrize("name", [name for _, names in EXPORT for name in names])
 def test_a_key_of_the_export_is_known_there(name: str) -> None:
-    assert name in known("llamafactory", TESTED["llamafactory"]).export
+    assert name in known("llamafactory", pinned("llamafactory")).export
 
 
-@pytest.mark.parametrize("target", TESTED)
+@pytest.mark.parametrize("target", TARGETS)
 def test_every_list_says_what_it_is(target: Target) -> None:
     for version in versions(target):
         found = known(target, version)
@@ -52,10 +94,168 @@ def test_every_list_says_what_it_is(target: Target) -> None:
         assert found.keys
 
 
-def test_a_key_taken_from_a_copy_of_the_list_makes_exactly_its_case_fail() -> None:
-    found = json.decode((FOLDER / "axolotl-0.19.0.json").read_bytes(), type=Known)
-    left = {name: kind for name, kind in found.keys.items() if name != "lora_r"}
-    assert [name for name in emitted("axolotl") if name not in left] == ["lora_r"]
+@pytest.mark.parametrize("target", TARGETS)
+def test_two_versions_are_known(target: Target) -> None:
+    assert {*others(target), pinned(target)} == set(versions(target))
+    assert others(target)
+    for version in others(target):
+        found = release(target, version)
+        assert (found.target, found.version) == (target, version)
+        assert (ROOT / "backends" / "requirements" / f"{target}-{version}.txt").exists()
+
+
+@pytest.mark.parametrize("target", TOOLS)
+def test_every_key_that_is_written_has_an_owner(target: Any) -> None:
+    rules = raw_keys(target)
+    assert set(emitted(target)) <= rules.owners.keys() | rules.fixed.keys()
+
+
+@pytest.mark.parametrize("target", TOOLS)
+def test_what_is_said_of_raw_keys_is_said_of_known_ones(target: Any) -> None:
+    listed = {name for version in versions(target) for name in known(target, version).keys}
+    rules = raw_keys(target)
+    assert not {*rules.refused, *rules.harmless, *rules.fixed} - listed
+    assert not (rules.harmless & {*rules.refused, *rules.fixed, *rules.owners})
+
+
+# --- by what is built
+
+
+def built(recipe: Path, target: Target, version: str, sets: tuple[str, ...]) -> Compiled:
+    asked = None if version == pinned(target) else version
+    options = Options(target=target, version=asked, sets=sets, emit=True, ignore_memory=True)
+    return compile_recipe(recipe.name, recipe.read_text(), recipe.parent, options)
+
+
+def written(artifact: Artifact) -> dict[str, tuple[dict[str, object], str]]:
+    """File → its keys, and which part of the list they are in."""
+    if artifact.target == "unsloth":
+        return {artifact.body: (keywords(artifact.files[artifact.body]), "keys")}
+    found = {artifact.body: (yaml.safe_load(artifact.files[artifact.body]), "keys")}
+    if "merge.yaml" in artifact.files:
+        found["merge.yaml"] = (yaml.safe_load(artifact.files["merge.yaml"]), "export")
+    if "dataset_info.json" in artifact.files:
+        for name, entry in json.loads(artifact.files["dataset_info.json"]).items():
+            found[name] = ({"dataset_info": entry}, "keys")
+    return found
+
+
+def keywords(script: str) -> dict[str, object]:
+    """`call.keyword` → value (None where it is no literal), of the calls that key lists have."""
+    calls = ("FastLanguageModel.from_pretrained", "FastLanguageModel.get_peft_model", "BitsAndBytesConfig")
+    found: dict[str, object] = {}
+    for node in ast.walk(ast.parse(script)):
+        called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        if isinstance(node, ast.Call) and (called in calls or re.fullmatch(r"[A-Z]{3,4}(Config|Trainer)", called)):
+            name = called.removeprefix("FastLanguageModel.")
+            found |= {f"{name}.{item.arg}": literal(item.value) for item in node.keywords}
+    return found
+
+
+def literal(node: ast.expr) -> object:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return ...
+
+
+def strangers(artifact: Artifact, version: str) -> list[str]:
+    """Keys that this version's list does not have, or whose value is none of the listed types."""
+    lists = known(artifact.target, version)
+    found: list[str] = []
+    for keys, part in written(artifact).values():
+        listed = lists.export if part == "export" else lists.keys
+        found += unknown(keys, listed)
+        found += [
+            f"{name}={value}"
+            for name, value in keys.items()
+            if name in listed and value is not ... and not fits(value, listed[name])
+        ]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "version", "variant"),
+    [
+        pytest.param(name, target, version, variant, id=f"{target}@{version}-{name}-{variant}")
+        for target, version in every_version()
+        for name, variant in BUILT
+    ],
+)
+def test_a_built_config_has_known_keys_only(name: str, target: Target, version: str, variant: str) -> None:
+    result = built(RECIPES[name], target, version, VARIANTS[variant])
+    refusals = [item.message for item in result.diagnostics if item.code == "FTC406"]
+    unsaid = [text for text in refusals if re.search("does not know|takes no", text)]
+    assert all((target, version) == ("axolotl", "0.17.0") and "selective_checkpointing" in text for text in unsaid)
+    if result.artifact:
+        assert strangers(result.artifact, version) == []
+        assert f"{target}=={version}" in result.artifact.files["requirements.txt"].splitlines()
+
+
+def test_enough_is_built_in_every_version() -> None:
+    for target, version in every_version():
+        sets = VARIANTS["unpacked"][:2]
+        assert sum(built(path, target, version, sets).artifact is not None for path in RECIPES.values()) >= 8
+
+
+# --- the check itself
+
+
+def failing(folder: Path) -> set[str]:
+    """The names of the tests in this file that fail with these lists."""
+    command = [sys.executable, "-m", "pytest", "-q", "-rf", "--tb=no", "-p", "no:cacheprovider"]
+    only = ["--known-keys", str(folder), "-k", "not copy_of_a_list", str(Path(__file__))]
+    done = subprocess.run([*command, *only], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return set(re.findall(r"^FAILED \S+::(\w+\[.*?\]|\w+)(?= |$)", done.stdout, re.MULTILINE))
+
+
+def affected(target: Target, version: str, key: str) -> set[str]:
+    """The tests of built configs that write this key."""
+    return {
+        f"test_a_built_config_has_known_keys_only[{target}@{version}-{name}-{variant}]"
+        for name, variant in BUILT
+        if key in keys_of(built(RECIPES[name], target, version, VARIANTS[variant]), target, version)
+    }
+
+
+def keys_of(result: Compiled, target: Target, version: str) -> set[str]:
+    """What is written; of another version also what would be, as it is looked at where something else is refused."""
+    if result.artifact:
+        return {name for keys, part in written(result.artifact).values() if part == "keys" for name in spread(keys)}
+    if result.plan is None or version == pinned(target):
+        return set()
+    return set(spread(load(target).said(result.plan, release(target, version)).keys))
+
+
+@pytest.mark.parametrize(
+    ("target", "version", "key", "renamed", "by_table"),
+    [
+        ("axolotl", "0.19.0", "lora_r", None, {"test_an_emitted_key_is_known[axolotl-lora_r]"}),
+        ("axolotl", "0.17.0", "peft_use_rslora", "use_rslora", {"test_enough_is_built_in_every_version"}),
+        ("axolotl", "0.19.0", "datasets[].field_messages", "datasets[].field_turns", set[str]()),
+        ("llamafactory", "0.9.5", "cutoff_len", "max_len", {"test_an_emitted_key_is_known[llamafactory-cutoff_len]"}),
+        ("unsloth", "2026.10.9", "SFTConfig.packing", None, {"test_an_argument_is_one_of_a_config_of_trl[packing]"}),
+    ],
+)
+def test_a_key_taken_from_a_copy_of_a_list_makes_exactly_its_cases_fail(
+    target: Target, version: str, key: str, renamed: str | None, *, by_table: set[str], tmp_path: Path
+) -> None:
+    for path in FOLDER.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    spoiled = tmp_path / f"{target}-{version}.json"
+    data = json.loads(spoiled.read_text())
+    kind = data["keys"].pop(key)
+    data["keys"] |= {renamed: kind} if renamed else {}
+    spoiled.write_text(json.dumps(data))
+    assert failing(tmp_path) == by_table | affected(target, version, key)
+    assert affected(target, version, key)
+
+
+def test_an_untouched_copy_of_a_list_makes_nothing_fail(tmp_path: Path) -> None:
+    for path in FOLDER.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert failing(tmp_path) == set()
 
 
 def test_keys_within_sections_are_named_with_dots() -> None:
@@ -67,3 +267,26 @@ def test_an_unknown_key_is_found_at_any_depth_but_not_in_a_free_section() -> Non
     listed = {"datasets": "list[section]", "datasets[].path": "str", "lr_scheduler_kwargs": "section"}
     keys: dict[str, object] = {"datasets": [{"pth": "x"}], "lr_scheduler_kwargs": {"min_lr": 1}, "sed": 1}
     assert unknown(keys, listed) == ("datasets[].pth", "sed")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "fit"),
+    [
+        (1, "int | null", True),
+        (1, "float", True),
+        (1.5, "int", False),
+        (True, "int", False),
+        (True, '"a" | bool', True),
+        ("a", '"a" | "b" | null', True),
+        ("c", '"a" | "b" | null', False),
+        (None, "str | null", True),
+        ([1], "list[int | null] | str", True),
+        (None, "list[int | null] | str", False),
+        ({}, "section", True),
+        (False, "false | section", True),
+        (0, "false | section", False),
+        (object(), "any", True),
+    ],
+)
+def test_a_value_is_of_one_of_the_listed_types(value: object, kind: str, *, fit: bool) -> None:
+    assert fits(value, kind) is fit
