@@ -127,9 +127,8 @@ def config_text(
 ) -> str:
     """The tool's YAML: a header, the keys under the titles of their chapters, and `raw` keys last, as they are."""
     title = f"Raw keys: targets.{tool.target} of the recipe, as they stand there"
-    told = {name: value for name, value in keys.items() if name not in raw}
-    head = comment(head_lines(tool, plan, lost))
-    return yaml_document(head, [*chapters, (title, tuple(raw))], {**told, **raw})
+    ours = [(named, [name for name in names if name not in raw]) for named, names in chapters]
+    return yaml_document(comment(head_lines(tool, plan, lost)), [*ours, (title, list(raw))], {**keys, **raw})
 
 
 def head_lines(tool: Tool, plan: Plan, lost: Sequence[Finding]) -> list[str]:

@@ -6,13 +6,16 @@ import re
 from pathlib import Path
 
 import pytest
+from click import Command, Context, Option
 
 from compiler.build import Options, compile_recipe
 from compiler.codes import Page, explain, pages
+from compiler.commands.options import known_target
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "tests" / "bad"
 SHOWN = [page for page in pages().values() if page.bad and page.code[:4] in ("FTC0", "FTC1", "FTC2", "FTC5")]
+OF_TARGETS = [page for page in pages().values() if page.bad and page.code.startswith("FTC4")]
 
 BASE = {
     "version": "version: 1\n",
@@ -38,7 +41,11 @@ def whole(example: str) -> str:
 
 
 def codes_of(example: str) -> list[tuple[str, str]]:
-    said = compile_recipe("example", whole(example), FOLDER, Options()).diagnostics
+    """What is said of it; a first line may name the target that it is for."""
+    named = re.match(r"# --target (\S+)\n", example)
+    asked = known_target(Context(Command("")), Option(["--target"]), named[1]) if named else None
+    options = Options(target=asked.target, version=asked.version) if asked else Options()
+    said = compile_recipe("example", whole(example), FOLDER, options).diagnostics
     return [(item.code, item.level) for item in said]
 
 
@@ -59,6 +66,14 @@ def test_the_bad_example_causes_the_code_and_no_other(page: Page) -> None:
 def test_the_good_example_causes_nothing(page: Page) -> None:
     assert page.good
     assert codes_of(page.good) == []
+
+
+@pytest.mark.parametrize("page", OF_TARGETS, ids=lambda page: page.code)
+def test_the_bad_example_is_the_only_error_for_its_target(page: Page) -> None:
+    assert page.bad
+    assert page.good
+    assert [code for code, level in codes_of(page.bad) if level == "error"] == [page.code]
+    assert [code for code, level in codes_of(page.good) if level == "error"] == []
 
 
 def test_a_page_reads_as_text() -> None:

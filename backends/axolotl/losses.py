@@ -118,6 +118,10 @@ def _lost_of_run(plan: Plan) -> list[Finding]:
         )
     if warmup_steps(plan) == 1:
         found.append(differs("training.warmup", "a warm-up of one step is made one of two"))
+    if plan.accumulation > 1 and plan.training.preference is None:
+        # `self.model_accepts_loss_kwargs = False` in axolotl/core/trainers/base.py: no trained tokens are counted.
+        how = f"each of a step's {plan.accumulation} micro batches weighs the same, however many trained tokens it has"
+        found.append(differs("training.global_batch_size", how))
     if plan.devices > 1:
         found.append(differs("hardware.count", "each card averages over its own trained tokens, not over all cards'"))
     if plan.logging.project != plan.name and not set(plan.logging.to) & TRACKERS.keys():
