@@ -306,13 +306,15 @@ def test_combinations_that_would_be_dropped_in_silence(changes: dict[str, Any], 
     ],
 )
 def test_what_changes_no_result_or_little_is_only_warned_about(changes: dict[str, Any], path: str) -> None:
-    found = [(item.code, item.path, item.level) for item in axolotl.losses(plan(method=FULL, **changes))]
+    at_once = {"training__micro_batch_size": plan().training.global_batch_size}
+    found = [(item.code, item.path, item.level) for item in axolotl.losses(plan(method=FULL, **at_once, **changes))]
     assert found == [("FTC405", path, "warning")]
     assert not apply(axolotl.TABLE, plan(**changes)).findings
 
 
 def test_a_project_that_a_tracker_uses_is_not_warned_about() -> None:
-    assert refused(method=FULL, logging__project="chats", logging__to=("wandb",)) == set()
+    found = refused(method=FULL, logging__project="chats", logging__to=("wandb",))
+    assert ("FTC405", "logging.project") not in found
 
 
 @pytest.mark.parametrize(
@@ -337,5 +339,12 @@ def test_the_readme_says_how_axolotl_rounds_a_share() -> None:
     assert "warm-up" not in in_steps
 
 
+@pytest.mark.parametrize(("micro", "warned"), [(4, True), (8, True), (16, False)])
+def test_micro_batches_that_weigh_the_same_are_warned_about(micro: int, warned: bool) -> None:
+    """Axolotl counts no trained tokens over the micro batches of a step, so it is told where there are several."""
+    found = refused(training__global_batch_size=16, training__micro_batch_size=micro)
+    assert (("FTC405", "training.global_batch_size") in found) is warned
+
+
 def test_nothing_is_lost_of_an_ordinary_plan() -> None:
-    assert refused() == {("FTC405", "training.seed")}
+    assert refused(training__micro_batch_size=plan().training.global_batch_size) == {("FTC405", "training.seed")}
