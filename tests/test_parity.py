@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from parity.compare import IGNORED, Run, compare, out_of_order
-from parity.exceptions import EXCUSES
+from parity.exceptions import EXCUSES, Excuse
 from parity.page import Found, verdict
 from parity.plot import picture
 from parity.spoiling import SPOILS, Spoil, Spoiled
@@ -30,7 +30,7 @@ BATCH = {
 }
 STEP = [[100.0, 0.003, 0.0, 0.9, 0.999, 1e-8]]
 WEIGHT = (100, [0.1, 0.2, 0.3])
-NATIVE = Run("native", [4.0, 2.0, 1.0], [BATCH] * 3, [WEIGHT], [STEP] * 3)
+NATIVE = Run("native", [4.0, 2.0, 1.0], [BATCH] * 3, [WEIGHT], [STEP] * 3, [1.5, 2.5])
 SAME = replace(NATIVE, target="llamafactory")
 
 
@@ -72,6 +72,8 @@ def test_padding_on_the_other_side_is_the_same() -> None:
         (replace(SAME, weights=[WEIGHT, WEIGHT]), "weights"),
         (replace(SAME, steps=[STEP, STEP, [[*STEP[0][:1], 0.006, *STEP[0][2:]]]]), "steps"),
         (replace(SAME, steps=[STEP, STEP]), "steps"),
+        (replace(SAME, shares=[2.0, 2.0]), "shares"),
+        (replace(SAME, shares=[4.0]), "shares"),
         (replace(SAME, losses=[4.05, 2.0, 1.0]), "first loss"),
         (replace(SAME, losses=[4.0, 2.0, 0.96]), "last loss"),
         (replace(SAME, losses=[4.0, 2.0, float("nan")]), "last loss"),
@@ -86,6 +88,8 @@ def test_padding_on_the_other_side_is_the_same() -> None:
         "more is trained",
         "another learning rate",
         "a step less",
+        "micro batches that weigh the same",
+        "a micro batch less",
         "first loss",
         "last loss",
         "no number",
@@ -117,28 +121,31 @@ def test_rows_in_another_order_than_the_file_are_reported() -> None:
 # --- known differences
 
 
-@pytest.mark.parametrize("excuse", EXCUSES, ids=lambda excuse: excuse.target)
-def test_a_known_difference_is_one_only_where_the_artifact_says_so(excuse: Any) -> None:
-    other = replace(SAME, target=excuse.target, weights=[(100, [9.0])], losses=[4.0, 2.0, 2.0])
-    assert what(other) == ["weights", "last loss"]
+@pytest.mark.parametrize("excuse", EXCUSES, ids=lambda excuse: excuse.leaf)
+def test_a_known_difference_is_one_only_where_the_artifact_says_so(excuse: Excuse) -> None:
+    changed = {"weights": [(100, [9.0])], "shares": [2.0, 2.0], "losses": [4.0, 2.0, 2.0]}
+    found = {name: value for name, value in changed.items() if name in excuse.covers or name == "losses"}
+    other = replace(SAME, target=excuse.target, **found)
+    assert what(other) == [*excuse.covers]
     assert what(replace(other, warned=(excuse.leaf,))) == []
-    assert what(replace(other, warned=(excuse.leaf,), seeded=True)) == ["weights", "last loss"]
+    assert what(replace(other, warned=(excuse.leaf,), seeded=True)) == ([*excuse.covers] if excuse.drawn else [])
     assert what(replace(other, warned=(excuse.leaf,), batches=[BATCH])) == ["batches"]
 
 
 def test_there_are_at_most_two_known_differences_and_their_artifacts_warn() -> None:
     assert len(EXCUSES) <= 2
     for excuse in EXCUSES:
-        warned = {item.path for item in built(excuse.target).diagnostics if item.code == "FTC405"}
+        several = ("training.micro_batch_size=8",)
+        warned = {item.path for item in built(excuse.target, several).diagnostics if item.code == "FTC405"}
         assert excuse.leaf in warned
 
 
 # --- spoiled artifacts
 
 
-def built(target: Target) -> Any:
+def built(target: Target, sets: tuple[str, ...] = ()) -> Any:
     """The first variant, as it is trained."""
-    options = Options(target=target, sets=(*COMMON, *LORA), emit=True, ignore_memory=True)
+    options = Options(target=target, sets=(*COMMON, *LORA, *sets), emit=True, ignore_memory=True)
     return compile_recipe(RECIPE.name, RECIPE.read_text(encoding="utf-8"), RECIPE.parent, options)
 
 
@@ -171,13 +178,14 @@ def test_conversations_of_several_turns_end_within_a_step(tmp_path: Path) -> Non
 
 
 def test_a_run_is_written_down_as_the_trainer_sees_it(tmp_path: Path) -> None:
-    """By torch itself: a batch of a data loader, the weights before the first step, the settings of each."""
+    """By torch itself: a batch of a data loader, loss and weights before the first step, the settings of each."""
     record = tmp_path / "record.jsonl"
     environment = {**os.environ, "PYTHONPATH": str(WATCH), "FTC_PARITY_RECORD": str(record), "FTC_PARITY_SEED": "42"}
     subprocess.run([sys.executable, "-c", TRAINS], env=environment, check=True)
     found = recorded(record)
     assert found["batch"] == [{"input_ids": [[1, 2]], "labels": [[IGNORED, 2]]}]
     assert found["weights"] == [[[2, [0.5, 0.5]]]]
+    assert found["shares"] == [1.0]
     assert found["step"] == [[[2, 0.01, 0.1, 0.9, 0.999, 1e-08]], [[2, 0.02, 0.1, 0.9, 0.999, 1e-08]]]
 
 

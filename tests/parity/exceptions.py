@@ -11,7 +11,8 @@ from schemas.artifact import Target
 
 class Excuse(Struct, frozen=True):
     """`covers`: the comparisons that it excuses. `file`, `line`: in the tool's packages. `leaf`: of the warning that
-    the artifact must carry. The run is repeated with torch seeded first, and then nothing is excused."""
+    the artifact must carry. `drawn`: it comes from random values alone, so the run is repeated with torch seeded first,
+    and then nothing is excused by it."""
 
     target: Target
     covers: tuple[str, ...]
@@ -19,6 +20,7 @@ class Excuse(Struct, frozen=True):
     line: str
     leaf: str
     why: str
+    drawn: bool = False
 
 
 EXCUSES: Final = (
@@ -31,6 +33,16 @@ EXCUSES: Final = (
         "The adapters' first values are drawn here, while the model is loaded. The seed is set only when the trainer "
         "is made (`set_seed` in `Trainer.__init__`), so it does not reach them, and no key of the config sets it "
         "before.",
+        drawn=True,
+    ),
+    Excuse(
+        "axolotl",
+        ("shares", "last loss"),
+        "axolotl/core/trainers/base.py",
+        "self.model_accepts_loss_kwargs = False",
+        "training.global_batch_size",
+        "The trained tokens of a step's micro batches are not counted: the loss is the mean over micro batches of "
+        "their means, not the mean over all trained tokens of the step. No key of the config changes it.",
     ),
 )
 """At most two."""

@@ -31,6 +31,7 @@ data loaders hand out and what the optimizer is told. Compared with the native r
   The native run's trained tokens are also decoded and compared with the answers in the file, row by row;
 - the first values of every trained tensor before the first step;
 - learning rate, weight decay, betas and epsilon of each group of weights, at every step;
+- what each micro batch of the first step adds to its loss, as it is sent backwards;
 - the loss, from the tool's own log: within {FIRST:.0%} at the first step, {LAST:.0%} at the last.
 
 Anything else ends the command with 1, except the known differences at the end of this page.
@@ -135,9 +136,16 @@ def _exceptions() -> str:
 def _exception(excuse: Excuse) -> str:
     return (
         f"- {load(excuse.target).TITLE}, {' and '.join(excuse.covers)} (`{excuse.leaf}`). {excuse.why}\n"
-        f"  The line: `{place(excuse)}`, `{excuse.line}`. The artifact warns of it. The column "
-        f"“{excuse.target}, seeded” is the same artifact with torch seeded before the tool starts: nothing may differ "
-        "there, so this is the only reason.\n"
+        f"  The line: `{place(excuse)}`, `{excuse.line}`. The artifact warns of it.{_proof(excuse)}\n"
+    )
+
+
+def _proof(excuse: Excuse) -> str:
+    if not excuse.drawn:
+        return ""
+    return (
+        f" The column “{excuse.target}, seeded” is the same artifact with torch seeded before the tool starts: none of "
+        "this may differ there."
     )
 
 

@@ -52,7 +52,7 @@ def measure(variant: Variant, scratch: Path) -> Found:
     runs = [shown(Asked(target, sets), scratch) for target in TARGETS]
     ours, *others = runs
     differences = [*in_order(ours, data), *(item for other in others for item in compare(ours, other))]
-    for target in {item.excuse.target: None for item in differences if item.excuse}:
+    for target in {item.excuse.target: None for item in differences if item.excuse and item.excuse.drawn}:
         runs.append(shown(Asked(target, sets, seeded=True), scratch))
         differences += compare(ours, runs[-1])
     spoiled = [spoil(item, ours, sets, scratch) for item in SPOILS] if variant is VARIANTS[0] else []

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,7 +63,9 @@ def train(asked: Asked, scratch: Path) -> Run:
         raise RunError(f"{asked.target}: {len(found)} losses in its log for {STEPS} steps\n{log[-3000:]}")
     warned = tuple(item.path for item in made.diagnostics if item.code == "FTC405")
     noted = recorded(record)
-    return Run(asked.target, found, noted["batch"], noted["weights"][0], noted["step"], warned, asked.seeded)
+    return Run(
+        asked.target, found, noted["batch"], noted["weights"][0], noted["step"], noted["shares"], warned, asked.seeded
+    )
 
 
 def _options(target: Target, sets: tuple[str, ...]) -> Options:
@@ -70,9 +73,12 @@ def _options(target: Target, sets: tuple[str, ...]) -> Options:
 
 
 def recorded(file: Path) -> dict[str, list[Any]]:
-    """What was written down, by kind."""
+    """What was written down, by kind; `shares` are the losses sent backwards before the first step."""
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    return {kind: [what for name, what in lines if name == kind] for kind in ("batch", "weights", "step")}
+    before = [what for name, what in takewhile(lambda line: line[0] != "step", lines) if name == "loss"]
+    return {"shares": before} | {
+        kind: [what for name, what in lines if name == kind] for kind in ("batch", "weights", "step")
+    }
 
 
 def execute(artifact: Artifact, out: Path, told: dict[str, str]) -> str:

@@ -1,5 +1,5 @@
-"""Writes down what a training run does, a JSON line each: the batches that it takes from its data loader, where the
-trained weights begin, and the settings of every step of the optimizer.
+"""Writes down what a training run does, a JSON line each: the batches that it takes from its data loader, the loss that
+each of them sends backwards, where the trained weights begin, and the settings of every step of the optimizer.
 
 Python imports a module of this name by itself when its folder is on PYTHONPATH, so that the artifact and the tool stay
 as they are. FTC_PARITY_RECORD names the file to write. FTC_PARITY_SEED seeds torch before anything else does.
@@ -39,6 +39,19 @@ def watch_batches() -> None:
     _BaseDataLoaderIter.__next__ = next_batch
 
 
+def watch_losses() -> None:
+    """Wrap the call that gradients start from: what a micro batch weighs in its step shows in the value."""
+    from torch import Tensor
+
+    original = Tensor.backward
+
+    def backward(self: Any, *arguments: Any, **named: Any) -> Any:
+        note("loss", float(self.detach()))
+        return original(self, *arguments, **named)
+
+    Tensor.backward = backward
+
+
 def watch_optimizer() -> None:
     """Look at every optimizer just before its steps."""
     from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -68,4 +81,5 @@ if SEED:
     torch.manual_seed(int(SEED))
 if RECORD:
     watch_batches()
+    watch_losses()
     watch_optimizer()
