@@ -30,7 +30,8 @@ class Run(Struct, frozen=True):
     """`batches`: as the data loader handed them out, padded. `weights`: size and first values of each trained tensor
     before the first step. `steps`: settings of each group of weights. `shares`: what each micro batch of the first step
     adds to its loss, as it is sent backwards. `warned`: the leaves of which the artifact says
-    that they are done otherwise. `seeded`: whether torch was seeded before the tool could."""
+    that they are done otherwise. `corrected`: whether
+    the known differences were taken away."""
 
     target: Target
     losses: list[float]
@@ -39,12 +40,12 @@ class Run(Struct, frozen=True):
     steps: list[list[list[float]]]
     shares: list[float]
     warned: tuple[str, ...] = ()
-    seeded: bool = False
+    corrected: bool = False
 
     @property
     def name(self) -> str:
         """As tables name it."""
-        return f"{self.target}, seeded" if self.seeded else self.target
+        return f"{self.target}, corrected" if self.corrected else self.target
 
     def rows(self, batch: int) -> list[Row]:
         """Token ids and labels of each row of a batch, padding left out."""
@@ -100,9 +101,8 @@ def gap(ours: Run, other: Run, step: int) -> float:
 
 
 def _excuse(other: Run, what: What) -> Excuse | None:
-    """A known difference, if the artifact warns of it. In the seeded run nothing is left to chance."""
-    known = (item for item in EXCUSES if item.target == other.target and what in item.covers)
-    known = (item for item in known if not (item.drawn and other.seeded))
+    """A known difference, if the artifact warns of it. The corrected run has none."""
+    known = (item for item in EXCUSES if item.target == other.target and what in item.covers and not other.corrected)
     return next((item for item in known if item.leaf in other.warned), None)
 
 

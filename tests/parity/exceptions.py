@@ -11,8 +11,8 @@ from schemas.artifact import Target
 
 class Excuse(Struct, frozen=True):
     """`covers`: the comparisons that it excuses. `file`, `line`: in the tool's packages. `leaf`: of the warning that
-    the artifact must carry. `drawn`: it comes from random values alone, so the run is repeated with torch seeded first,
-    and then nothing is excused by it."""
+    the artifact must carry. The run is repeated with all of it taken away (watch/sitecustomize.py), and then nothing is
+    excused."""
 
     target: Target
     covers: tuple[str, ...]
@@ -20,7 +20,6 @@ class Excuse(Struct, frozen=True):
     line: str
     leaf: str
     why: str
-    drawn: bool = False
 
 
 EXCUSES: Final = (
@@ -33,7 +32,6 @@ EXCUSES: Final = (
         "The adapters' first values are drawn here, while the model is loaded. The seed is set only when the trainer "
         "is made (`set_seed` in `Trainer.__init__`), so it does not reach them, and no key of the config sets it "
         "before.",
-        drawn=True,
     ),
     Excuse(
         "axolotl",

@@ -30,18 +30,18 @@ class RunError(Exception):
 
 
 class Asked(Struct, frozen=True):
-    """`sets`: overrides of the recipe. `seeded`: torch seeded before the tool starts. `spoil`: done to the artifact."""
+    """`sets`: overrides of the recipe. `corrected`: known differences taken away. `spoil`: done to the artifact."""
 
     target: Target
     sets: tuple[str, ...]
-    seeded: bool = False
+    corrected: bool = False
     spoil: Spoil | None = None
 
     @property
     def folder(self) -> str:
         """A name of its own, for the artifact and its results."""
         spoiled = re.sub(r"\W+", "-", self.spoil.about) if self.spoil else None
-        return "-".join(filter(None, (self.target, "seeded" if self.seeded else None, spoiled)))
+        return "-".join(filter(None, (self.target, "corrected" if self.corrected else None, spoiled)))
 
 
 def train(asked: Asked, scratch: Path) -> Run:
@@ -56,7 +56,7 @@ def train(asked: Asked, scratch: Path) -> Run:
     if asked.spoil:
         asked.spoil.apply(out)
     record = out / "record.jsonl"
-    told = {"FTC_PARITY_RECORD": str(record), "FTC_PARITY_SEED": str(SEED) if asked.seeded else ""}
+    told = {"FTC_PARITY_RECORD": str(record), "FTC_PARITY_CORRECT": str(SEED) if asked.corrected else ""}
     log = execute(made.artifact, out, told)
     found = list(losses(asked.target, log, results))
     if len(found) != STEPS:
@@ -64,7 +64,14 @@ def train(asked: Asked, scratch: Path) -> Run:
     warned = tuple(item.path for item in made.diagnostics if item.code == "FTC405")
     noted = recorded(record)
     return Run(
-        asked.target, found, noted["batch"], noted["weights"][0], noted["step"], noted["shares"], warned, asked.seeded
+        asked.target,
+        found,
+        noted["batch"],
+        noted["weights"][0],
+        noted["step"],
+        noted["shares"],
+        warned,
+        asked.corrected,
     )
 
 

@@ -2,7 +2,8 @@
 each of them sends backwards, where the trained weights begin, and the settings of every step of the optimizer.
 
 Python imports a module of this name by itself when its folder is on PYTHONPATH, so that the artifact and the tool stay
-as they are. FTC_PARITY_RECORD names the file to write. FTC_PARITY_SEED seeds torch before anything else does.
+as they are. FTC_PARITY_RECORD names the file to write. FTC_PARITY_CORRECT holds a seed and takes the known differences
+away: torch is seeded before the tool starts, and the trainer counts the trained tokens of a step.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-RECORD, SEED = os.environ.get("FTC_PARITY_RECORD"), os.environ.get("FTC_PARITY_SEED")
+RECORD, CORRECT = os.environ.get("FTC_PARITY_RECORD"), os.environ.get("FTC_PARITY_CORRECT")
 COLUMNS = ("input_ids", "labels", "attention_mask")
 SHOWN = 3
 """The values of a weight that are written down."""
@@ -75,10 +76,23 @@ def settings(group: dict[str, Any]) -> list[float]:
     return [values, float(group["lr"]), group["weight_decay"], *group["betas"], group["eps"]]
 
 
-if SEED:
+def correct(seed: int) -> None:
+    """Take away what exceptions.py names, and nothing else."""
     import torch
+    from transformers import Trainer
 
-    torch.manual_seed(int(SEED))
+    original = Trainer.train
+
+    def train(self: Any, *arguments: Any, **named: Any) -> Any:
+        self.model_accepts_loss_kwargs = True
+        return original(self, *arguments, **named)
+
+    Trainer.train = train
+    torch.manual_seed(seed)
+
+
+if CORRECT:
+    correct(int(CORRECT))
 if RECORD:
     watch_batches()
     watch_losses()
