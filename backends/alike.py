@@ -194,6 +194,23 @@ def shortened_by_trl(plan: Plan) -> list[Finding]:
     return [differs("data.overlong", how)]
 
 
+def bounded_by_trl(plan: Plan) -> list[Finding]:
+    """TRL's ORPO trainer (`add_bos_token_if_needed`, `add_eos_token_if_needed` in trl/experimental/orpo)."""
+    if plan.training.objective != "orpo":
+        return []
+    how = (
+        "ORPO's trainer begins and ends each text with the tokenizer's own tokens for that, where the template does not"
+    )
+    return [differs("model.chat_template", how)]
+
+
+def drawn_once(plan: Plan) -> list[Finding]:
+    """TRL's KTO trainer pairs each row with its neighbour beforehand, and takes rows as they lie."""
+    if plan.training.objective != "kto" or not plan.data.shuffle:
+        return []
+    return [differs("data.shuffle", "rows are drawn at random once, in the same order each epoch")]
+
+
 def untrained_tokens(plan: Plan) -> list[Finding]:
     """New tokens whose embeddings would stay as they began."""
     if not plan.model.tokens.add or plan.lora is None:

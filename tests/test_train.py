@@ -125,6 +125,18 @@ def test_methods_learn_and_what_is_saved_is_what_was_trained(
     assert math.isclose(found, summary["loss"]["last_validation"], abs_tol=2e-3)
 
 
+def test_lora_plus_decays_weights_too(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    """PEFT's optimizer takes the decay under a name of its own, and no other."""
+    made = plan(
+        method=lora(lora_plus_ratio=4.0), training={"max_steps": 2, "weight_decay": 0.25}, checkpoint={"every": 1}
+    )
+    assert train_here(made, tmp_path / "artifact") == 0
+    import torch
+
+    state = torch.load(Path(made.output.dir) / "checkpoints" / "checkpoint-2" / "optimizer.pt", weights_only=True)
+    assert {group["weight_decay"] for group in state["param_groups"] if group["params"]} == {0.25}
+
+
 def test_qlora_trains_on_a_cpu(plan: Callable[..., Plan], tmp_path: Path) -> None:
     made = plan(method=lora("qlora", lora_plus_ratio=None), training={"max_steps": 6}, output={"merge": True})
     assert train_here(made, tmp_path / "artifact") == 0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from backends.alike import (
     all_sources,
+    bounded_by_trl,
     differs,
+    drawn_once,
     lost,
     read_directly,
+    shape,
     shortened_by_trl,
     unmixable,
     unoffloadable,
@@ -57,6 +60,8 @@ def _lost_of_method(plan: Plan) -> list[Finding]:
             found.append(
                 lost("method.quantization.compute_dtype", f"8-bit weights compute in the model's type, {dtype}")
             )
+        if method.lora_plus_ratio and plan.training.weight_decay:
+            found.append(lost("training.weight_decay", "with LoRA+ nothing is decayed", "write 0.0"))
         if method.dropout and targets(plan, method)[1]:
             found.append(lost("method.dropout", "adapters of fused experts have none"))
     return found
@@ -66,8 +71,8 @@ def _lost_of_preference(plan: Plan) -> list[Finding]:
     """Compared answers go to TRL's trainers, which know less than Axolotl's own."""
     if plan.training.preference is None:
         return []
-    found = shortened_by_trl(plan)
-    if not plan.data.shuffle:
+    found = [*shortened_by_trl(plan), *bounded_by_trl(plan), *drawn_once(plan)]
+    if not plan.data.shuffle and plan.training.objective != "kto":
         found.append(lost("data.shuffle", "rows with compared answers are always drawn at random"))
     if plan.training.neftune_alpha is not None:
         found.append(lost("training.neftune_alpha", "it is not handed on with compared answers"))
@@ -83,6 +88,10 @@ def _lost_of_data(plan: Plan) -> list[Finding]:
     for path, source in read_directly(plan, reading(plan)):
         if source.local and source.split != "train":
             found.append(lost(f"{path}.split", "a local file has no splits"))
+    if plan.data.loss_on == "all" and any(shape(source, plan) == "messages" for source in plan.data.train):
+        found.append(
+            differs("data.loss_on", "the words of all turns are trained, but not what the template writes around them")
+        )
     return found
 
 

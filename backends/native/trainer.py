@@ -136,5 +136,5 @@ def _lora_plus(plan: Plan, model: Any, config: SFTConfig) -> torch.optim.Optimiz
     if plan["method"]["kind"] not in LORA_KINDS or plan["method"]["lora_plus_ratio"] is None:
         return None
     kind, options = Trainer.get_optimizer_cls_and_kwargs(config, model)
-    ratio = plan["method"]["lora_plus_ratio"]
-    return create_loraplus_optimizer(model, kind, loraplus_lr_ratio=ratio, weight_decay=config.weight_decay, **options)
+    told = {"loraplus_lr_ratio": plan["method"]["lora_plus_ratio"], "loraplus_weight_decay": config.weight_decay}
+    return create_loraplus_optimizer(model, kind, **told, **options)

@@ -190,6 +190,8 @@ def sharding(written: dict[str, Any], trainer: Any) -> Values:
 if __name__ == "__main__":
     a_card(config)
     cli_config.gpu_capabilities = lambda *_, **__: (CARD, TORCH)
+    # Activations would go from a card to memory; here they are there.
+    torch.accelerator.current_accelerator = lambda *_, **__: torch.device("cpu")
     stop_at_training()
     transformers.utils.logging.set_verbosity_error()
     serve(check)

@@ -138,11 +138,17 @@ def method(plan: Plan, seen: Values) -> Values:
         "method.dropout": lora.dropout,
         "method.target_modules": _targets(lora.target_modules, seen["parameters"]),
         "method.modules_to_save": sorted(lora.modules_to_save),
+        "method.modules_to_save.dtype": _learning_type(plan.model.dtype) if lora.modules_to_save else None,
         "method.rslora": lora.rslora,
         "method.init": lora.init,
         "method.bias": "none",
         "method.adapter_dtype": lora.adapter_dtype,
     }
+
+
+def _learning_type(dtype: str) -> str:
+    """float16 is too coarse to learn in."""
+    return "float32" if dtype == "float16" else dtype
 
 
 def _trained(how: FullPlan, name: str) -> bool:

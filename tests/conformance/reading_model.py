@@ -31,7 +31,8 @@ def types(trainer: Trainer) -> Values:
     """What is computed in, and kept in. Norms are left out: some tools keep them in float32."""
     args, model = trainer.args, trainer.model
     parameters = [(name, item) for name, item in model.named_parameters() if item.is_floating_point() and item.ndim > 1]
-    trained = [item.dtype for _, item in parameters if item.requires_grad]
+    trained = [item.dtype for name, item in parameters if item.requires_grad and ".modules_to_save." not in name]
+    saved = [item.dtype for name, item in parameters if item.requires_grad and ".modules_to_save." in name]
     frozen = [item.dtype for name, item in parameters if not item.requires_grad and "embed" not in name]
     stored = unique(map(named, trained))
     computed = "bfloat16" if args.bf16 else "float16" if args.fp16 else named(model.dtype)
@@ -41,6 +42,7 @@ def types(trainer: Trainer) -> Values:
         "model.dtype.frozen": unique(map(named, frozen)) if frozen else None,
         "method.weights_dtype": stored if whole else None,
         "method.adapter_dtype": None if whole else stored,
+        "method.modules_to_save.dtype": unique(map(named, saved)),
     }
 
 
