@@ -239,5 +239,8 @@ def requirements(tool: Tool, words: Sequence[str]) -> str:
     return pinned + "".join(f"{asked[word]}\n" for word in words if word in asked)
 
 
-OWN: Final[dict[Target, dict[str, str]]] = {"llamafactory": {"deepspeed": "deepspeed==0.16.9"}}
-"""Versions that only this tool wants (llamafactory/requirements/deepspeed.txt)."""
+OWN: Final[dict[Target, dict[str, str]]] = {
+    "llamafactory": {"deepspeed": "deepspeed==0.16.9", "adamw_4bit": "torchao==0.17.0"}
+}
+"""Versions that only this tool wants: llamafactory/requirements/deepspeed.txt; and its peft looks for a class that
+torchao 0.18 has not (peft/tuners/lora/torchao.py, `LinearActivationQuantizedTensor`), so no adapter could be made."""

@@ -111,6 +111,12 @@ def test_kernels_are_required_where_the_tool_does_not_bring_them() -> None:
     assert "liger" not in load("axolotl").emit(wanted, None, ()).files["requirements.txt"]
 
 
+def test_torchao_is_one_that_the_tools_own_peft_can_read() -> None:
+    """With 0.18, the native target's, LLaMA-Factory's peft stops at the first adapter."""
+    wanted = plan(training__optimizer="adamw_4bit")
+    assert "torchao==0.17.0" in load("llamafactory").emit(wanted, None, ()).files["requirements.txt"]
+
+
 def test_a_share_of_the_rows_is_parted_by_ftc() -> None:
     wanted = plan(data__train=(source(limit=10), source("/data/more.jsonl")), data__validation=0.1)
     made = rows(wanted).preparation
