@@ -239,8 +239,12 @@ def requirements(tool: Tool, words: Sequence[str]) -> str:
     return pinned + "".join(f"{asked[word]}\n" for word in words if word in asked)
 
 
+_TRACKERS: Final = {"tensorboard": "tensorboard==2.21.0", "wandb": "wandb==0.31.0", "mlflow": "mlflow==3.17.2"}
 OWN: Final[dict[Target, dict[str, str]]] = {
-    "llamafactory": {"deepspeed": "deepspeed==0.16.9", "adamw_4bit": "torchao==0.17.0"}
+    "axolotl": {**_TRACKERS, "trackio": "trackio==0.19.0"},
+    "llamafactory": {**_TRACKERS, "deepspeed": "deepspeed==0.16.9", "adamw_4bit": "torchao==0.17.0"},
+    "unsloth": {**_TRACKERS, "trackio": "trackio==0.43.0"},
 }
-"""Versions that only this tool wants: llamafactory/requirements/deepspeed.txt; and its peft looks for a class that
-torchao 0.18 has not (peft/tuners/lora/torchao.py, `LinearActivationQuantizedTensor`), so no adapter could be made."""
+"""Versions that resolve beside the tool's pins, and those that only it wants: llamafactory/requirements/deepspeed.txt;
+and its peft looks for a class that torchao 0.18 has not (peft/tuners/lora/torchao.py,
+`LinearActivationQuantizedTensor`), so no adapter could be made."""

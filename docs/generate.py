@@ -6,6 +6,7 @@ python docs/generate.py --check   # fail where something is not up to date
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -13,8 +14,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from backends.base import spelled
+from backends.release import release
 from compiler.codes import Page, pages
 from compiler.report.matrix import Column, columns, markdown_leaves, markdown_values, words_text
+from schemas.artifact import Target
 
 ROOT = Path(__file__).resolve().parents[1]
 FTC = (sys.executable, "-m", "compiler.cli")
@@ -30,17 +34,54 @@ COMMANDS = {
 NOTE = "<!-- Written by docs/generate.py. -->\n"
 
 
+VERSIONS = """\
+`ftc build --target axolotl@0.17` builds for another version of a tool that ftc knows: keys are checked against a list
+that was read out of that version, renames are followed, and what it cannot do is refused. Its pins resolve; training is
+tested with the tested versions, which the tables below are of.
+"""
+RAW_KEYS = """
+What the language leaves out can be said under `targets.axolotl` and `targets.llamafactory`: these keys are checked
+against the same lists and written last, as they stand. `ftc explain FTC410` and the four codes after it say which are
+refused.
+
+"""
+
+
 def targets_page(across: tuple[Column, ...]) -> str:
     """docs/targets.md."""
-    tools = "".join(f"- {column.target}: {column.title}, tested with `{column.version}`\n" for column in across)
+    tools = "".join(_tool(column) for column in across)
     return (
-        f"{NOTE}# What each target can do\n\n{tools}\n"
+        f"{NOTE}# What each target can do\n\n{tools}\n{VERSIONS}{RAW_KEYS}"
         "A recipe that asks for something a target does not do is refused at that line; with `--allow-lossy` it is "
         "built without, and the artifact says so. Some combinations are refused although each part alone can be "
         "done.\n\n"
         f"{markdown_values(across)}\n{words_text()}\n"
         f"## Every leaf of the plan, and what the target calls it\n\n{markdown_leaves(across)}"
     )
+
+
+def _tool(column: Column) -> str:
+    also = ", ".join(f"`{column.target}@{version}`" for version in column.others)
+    known = f"; also known: {also}" if also else ""
+    return f"- {column.target}: {column.title}, tested with `{column.version}`{known}\n" + "".join(
+        f"  - {version}: {line}\n" for version in column.others for line in _limits(column.target, version)
+    )
+
+
+def _limits(target: Target, version: str) -> list[str]:
+    """What a version cannot do, or does otherwise, and what it calls by another name."""
+    found = release(target, version)
+    refused = [f"refused, `{item.leaf}`: {item.why}" for item in found.refused]
+    differs = [f"different, `{item.leaf}`: {item.why}" for item in found.differs]
+    renames = [
+        f"renamed, `{key}`: `{new.to}`" + (f" for a {new.of}" if new.of else "") for key, new in found.renames.items()
+    ]
+    values = [
+        f"renamed, `{key}: {json.loads(ours)}`: `{key}: {spelled(theirs)}`"
+        for key, changed in found.values.items()
+        for ours, theirs in changed.items()
+    ]
+    return [*refused, *differs, *renames, *values]
 
 
 def codes_page() -> str:

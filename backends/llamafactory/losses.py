@@ -28,6 +28,7 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
         *_lost_of_data(plan),
         *_lost_of_preference(plan),
         *_lost_of_sharding(plan),
+        *_lost_of_trackers(plan),
     )
 
 
@@ -134,3 +135,12 @@ def _lost_of_sharding(plan: Plan) -> list[Finding]:
     if plan.hardware.strategy == "zero3" and plan.lora and plan.lora.init == "pissa":
         found.append(lost("method.init", "PiSSA reads whole weights, which ZeRO-3 has parted"))
     return found
+
+
+def _lost_of_trackers(plan: Plan) -> list[Finding]:
+    """It pins gradio below 6, and its transformers huggingface_hub above 1; no trackio wants both."""
+    if "trackio" not in plan.logging.to:
+        return []
+    return [
+        lost("logging.to", "no version of trackio can be installed beside it", "write tensorboard, wandb or mlflow")
+    ]

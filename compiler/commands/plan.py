@@ -85,7 +85,7 @@ def command(
     if exact:
         compiled, others = _exactly(compiled, others, calibration)
     if form == "json":
-        click.echo(as_json(plan_report(compiled, named, others)), nl=False)
+        click.echo(as_json(plan_report(compiled, named, others, own.version)), nl=False)
     elif form == "html":
         from compiler.report.html_plan import plan_html
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from backends import TARGETS, load
 from backends.base import refused
+from backends.release import others
 from compiler.report.machine import FORMAT_VERSION, as_data
 from schemas.artifact import Target
 from schemas.recipe import DataFormat, Objective, Optimizer, Strategy
@@ -45,12 +46,19 @@ VALUES: Final[tuple[tuple[str, str, Sequence[object]], ...]] = (
 
 
 class Column(Struct, frozen=True):
-    """A target: its name, its tool, its table."""
+    """A target: its name, its tool, its table. `others`: versions that can be asked for beside the tested one."""
 
     target: Target
     title: str
     version: str
     table: Table
+    others: tuple[str, ...] = ()
+
+    @property
+    def versions(self) -> str:
+        """The tested version, and how to ask for the others."""
+        also = ", ".join(f"{self.target}@{version}" for version in self.others)
+        return f"{self.version}; also {also}" if also else self.version
 
 
 def columns() -> tuple[Column, ...]:
@@ -60,7 +68,7 @@ def columns() -> tuple[Column, ...]:
 
 def _column(target: Target) -> Column:
     backend = load(target)
-    return Column(target, backend.TITLE, backend.VERSION, backend.TABLE)
+    return Column(target, backend.TITLE, backend.VERSION, backend.TABLE, others(target))
 
 
 def value_rows(across: Sequence[Column]) -> list[list[str]]:
@@ -82,7 +90,7 @@ def as_text(across: Sequence[Column]) -> str:
     rows = [["", "", *(column.target for column in across)], *value_rows(across)]
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    tools = "".join(f"{column.target}: {column.title} ({column.version})\n" for column in across)
+    tools = "".join(f"{column.target}: {column.title} ({column.versions})\n" for column in across)
     legend = "".join(f"{word}: {meaning}\n" for word, meaning in WORDS.items())
     return "\n".join(lines) + f"\n\n{tools}\n{legend}"
 
@@ -111,7 +119,10 @@ def as_matrix_data(across: Sequence[Column]) -> dict[str, object]:
     """Everything that the tables say, for programs."""
     return {
         "format_version": FORMAT_VERSION,
-        "targets": [{"name": one.target, "title": one.title, "version": one.version} for one in across],
+        "targets": [
+            {"name": one.target, "title": one.title, "version": one.version, "others": list(one.others)}
+            for one in across
+        ],
         "leaves": [
             {"path": path, "answers": {one.target: _answer_data(one.table[path]) for one in across}}
             for path in _paths(across)

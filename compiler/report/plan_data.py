@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compiler.build import Compiled
-from compiler.lock import plan_data
+from compiler.lock import plan_data, tool
 from compiler.memory.differences import Difference
 from compiler.memory.fixes import Fix, fixes
 from compiler.memory.saved import trained
@@ -16,13 +16,16 @@ from schemas.artifact import Target
 from schemas.plan import Decision
 
 
-def plan_report(compiled: Compiled, target: Target, others: Sequence[Option]) -> dict[str, object]:
-    """Everything that `ftc plan` shows. Keys may be added, never renamed."""
+def plan_report(
+    compiled: Compiled, target: Target, others: Sequence[Option], version: str | None = None
+) -> dict[str, object]:
+    """Everything that `ftc plan` shows. Keys may be added, never renamed. `version`: of the tool, if not the tested."""
     plan, footprint = compiled.plan, compiled.footprint
     report: dict[str, object] = {
         "format_version": FORMAT_VERSION,
         "recipe": compiled.recipe.name if compiled.recipe else None,
         "target": target,
+        "tool": tool(target, version),
         "stack": footprint.stack if footprint else None,
         "plan": plan_data(plan) if plan and compiled.valid else None,
         "decisions": [_decision(item) for item in plan.decisions] if plan and compiled.valid else [],
