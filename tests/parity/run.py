@@ -86,7 +86,7 @@ def report(found: Found) -> None:
     print(f"\n{found.name}: {found.about}")
     for run in found.runs:
         line = " ".join(f"{loss:.4g}" for loss in run.losses)
-        print(f"  {run.name:16} {len(run.batches)} batches; losses {line}")
+        print(f"  {run.name:20} {len(run.batches)} batches; losses {line}")
     for item in found.differences:
         print(f"  {'BROKEN' if item.broken else 'known '} {item.run}: {item.text}")
     if not found.differences:
