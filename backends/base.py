@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from msgspec import Struct
 
-from backends.release import Release, Spoken
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.footprint import Footprint
 from schemas.plan import Plan, leaves
 from schemas.support import Answer, Folded, Key, Never, NotImpl, NotYet, Ours, Refusal, Table
+
+if TYPE_CHECKING:  # read only where another version is asked for
+    from backends.release import Release, Spoken
 
 OURS: Final = ("version", "hardware.gpu", "hardware.memory", "hardware.reserve")
 """The leaves that the compiler uses up: every other leaf reaches the target or is refused."""
@@ -94,6 +96,8 @@ def refused(answer: Answer, value: object) -> Refusal | None:
 
 ELSEWHERE: Final = "FTC414"
 """The code of raw keys that are for another target."""
+CANNOT: Final = "FTC406"
+"""The code of what the tested version can and the one that is asked for cannot."""
 
 
 def finding(path: str, value: object, refusal: Refusal) -> Finding:

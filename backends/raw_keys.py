@@ -19,13 +19,14 @@ TOOLS: Final[tuple[Tool, ...]] = get_args(Tool)
 
 class RawKeys(Struct, frozen=True):
     """`owners`: key → the leaf that says it. `fixed`: keys of no leaf that ftc sets by itself → why. `refused`: key →
-    why no recipe may set it. `harmless`: keys that change no memory of a card. `plugins`: whether there are any."""
+    why no recipe may set it. `harmless`: keys that change no memory of a card. `plugins`: modules of plugins that are
+    refused → why; None where the tool has no plugins."""
 
     owners: Mapping[str, str]
     fixed: Mapping[str, str]
     refused: Mapping[str, str]
     harmless: frozenset[str]
-    plugins: bool = False
+    plugins: Mapping[str, str] | None = None
 
 
 SECRET: Final = "secrets do not belong in a recipe: tools read them from the environment"  # noqa: S105 - a sentence

@@ -13,6 +13,7 @@ from typing import Final, cast
 
 from msgspec import Struct, json
 
+from backends.base import CANNOT
 from backends.known import fits, known, unknown, versions
 from backends.yaml_text import Chapter
 from schemas.artifact import Target
@@ -20,9 +21,6 @@ from schemas.diagnostic import Finding
 from schemas.plan import Plan, leaves
 
 FOLDER: Final = Path(__file__).parent / "releases"
-
-CANNOT: Final = "FTC406"
-"""The code of what the tested version can and the one that is asked for cannot."""
 
 
 class Rename(Struct, frozen=True):

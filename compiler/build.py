@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from backends import load
 from backends.base import refused
-from backends.release import Release, release
 from compiler.check import Checked, check
 from compiler.hardware import find_gpu
 from compiler.locate import locate
@@ -17,7 +17,6 @@ from compiler.memory import weigh
 from compiler.memory.verdict import misfit
 from compiler.models import ModelNotFound, find_model
 from compiler.overrides import override
-from compiler.refusals import refusals
 from compiler.resolve import Draft, resolve
 from compiler.resolve.ground import Ground
 from compiler.rules import Context, run_rules
@@ -29,6 +28,9 @@ from schemas.facts import Gpu, ModelFacts
 from schemas.footprint import Footprint, Stack
 from schemas.plan import Plan
 from schemas.recipe import Recipe, Strategy
+
+if TYPE_CHECKING:  # read only where another version is asked for
+    from backends.release import Release
 
 STRATEGIES: tuple[Strategy, ...] = ("ddp", "fsdp")
 """What an `auto` strategy may become on several cards, the faster first."""
@@ -131,13 +133,19 @@ def _lost(plan: Plan, checked: Checked, options: Options) -> tuple[Finding, ...]
 
         found += wrong_raw_keys(plan, asked)
     if options.target:
+        from compiler.refusals import refusals
+
         lossy, drop = options.allow_lossy, options.drop_raw
         found += refusals(plan, options.target, asked, checked.written, allow_lossy=lossy, drop_raw=drop)
     return tuple(_untouched(found, checked))
 
 
 def _release(options: Options) -> Release | None:
-    return release(options.target, options.version) if options.target and options.version else None
+    if not options.target or not options.version:
+        return None
+    from backends.release import release
+
+    return release(options.target, options.version)
 
 
 def _strategies(options: Options) -> tuple[Strategy, ...]:

@@ -22,6 +22,7 @@ REFUSED: Final = "FTC412"
 UNPLUGGED: Final = "FTC413"
 
 PLUGIN: Final = re.compile(r"axolotl\.integrations(\.[a-z]\w*)+\.[A-Z]\w*")
+NOT_OWN: Final = "it is none of Axolotl's own"
 
 
 class _Inner(Struct, frozen=True):
@@ -66,8 +67,8 @@ def _checking(tool: Tool, version: str | None, raw: Mapping[str, object], plan: 
 
 def _wrong(key: str, value: object, about: _Checking) -> Iterator[Finding]:
     path = f"targets.{about.tool}.{key}"
-    if key == "plugins" and about.rules.plugins:
-        yield from _wrong_plugins(value, path)
+    if key == "plugins" and about.rules.plugins is not None:
+        yield from _wrong_plugins(value, path, about.rules.plugins)
         return
     found = _wrong_key(key, path, about)
     if found:
@@ -116,15 +117,17 @@ def _unknown(path: str, listed: str, about: _Checking) -> Finding:
     return Finding(UNKNOWN, path, f'{about.called} knows no key "{name}"{where}', hint, at="key")
 
 
-def _wrong_plugins(value: object, path: str) -> Iterator[Finding]:
+def _wrong_plugins(value: object, path: str, refused: Mapping[str, str]) -> Iterator[Finding]:
     """Only Axolotl's own, as a list: others are code that the recipe does not show."""
     hint = "write a list of axolotl.integrations.…, each a class"
     if not isinstance(value, list):
         yield Finding(REFUSED, path, "plugins are a list of names", hint, at="key")
         return
     for index, item in enumerate(cast("list[object]", value)):
-        if not isinstance(item, str) or not PLUGIN.fullmatch(item):
-            message = f'"{item}" is refused as a plugin: it is none of Axolotl\'s own'
+        own = isinstance(item, str) and PLUGIN.fullmatch(item)
+        why = next((why for module, why in refused.items() if str(item).startswith(f"{module}.")), None)
+        if not own or why:
+            message = f'"{item}" is refused as a plugin: {why or NOT_OWN}'
             yield Finding(REFUSED, f"{path}[{index}]", message, hint)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from backends import load
-from backends.base import ELSEWHERE, Backend, apply
-from backends.release import CANNOT, Release
+from backends.base import CANNOT, ELSEWHERE, Backend, apply
+from backends.release import Release
 from schemas.artifact import Target
 from schemas.diagnostic import Finding
 from schemas.plan import Plan

@@ -206,7 +206,19 @@ def test_validation_as_sarif(recipe: Path) -> None:
 def test_plan_as_json() -> None:
     report = json.loads(ftc("plan", GOOD, "--format", "json").stdout)
     assert set(report) == {
-        *("format_version", "recipe", "target", "stack", "plan", "decisions", "memory", "fixes", "time", "cost"),
+        *(
+            "format_version",
+            "recipe",
+            "target",
+            "tool",
+            "stack",
+            "plan",
+            "decisions",
+            "memory",
+            "fixes",
+            "time",
+            "cost",
+        ),
         "diagnostics",
         "trained",
     }

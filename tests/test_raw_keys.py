@@ -102,6 +102,8 @@ def test_a_plugin_of_ours_brings_its_keys_too() -> None:
 
 # --- refused, each at its own line and column
 
+GYM = "axolotl.integrations.nemo_gym.NemoGymPlugin"
+
 
 @pytest.mark.parametrize(
     ("tool", "key", "value", "code", "path", "hint"),
@@ -119,6 +121,7 @@ def test_a_plugin_of_ours_brings_its_keys_too() -> None:
         ("axolotl", "model_config", {"a": [{"hf_token": 1}]}, "FTC412", "model_config.a[0].hf_token", "leave it out"),
         ("axolotl", "overrides_of_model_kwargs", {}, "FTC412", "overrides_of_model_kwargs", "leave it out"),
         ("axolotl", "plugins", ["os.system"], "FTC412", "plugins[0]", "write a list of axolotl.integrations.…"),
+        ("axolotl", "plugins", [GYM], "FTC412", "plugins[0]", "write a list of axolotl.integrations.…"),
         ("axolotl", "plugins", "x", "FTC412", "plugins", "write a list of axolotl.integrations.…"),
         ("axolotl", "kd_alpha", 0.5, "FTC413", "kd_alpha", "name a plugin of axolotl.integrations.kd under plugins"),
         ("llamafactory", "lora_rank", 8, "FTC410", "lora_rank", "write method.rank instead"),
@@ -141,7 +144,7 @@ def test_a_wrong_key_is_refused_where_it_stands(  # noqa: PLR0917 - a row of the
         assert result.artifact is None
         text = json.dumps({**RECIPE, "targets": {tool: {key: value}}}, indent=1).splitlines()
         named = path.rpartition(".")[2]
-        wanted = "os.system" if named == "plugins[0]" else named
+        wanted = value[0] if named == "plugins[0]" else named
         assert text[found.span.line - 1][found.span.column - 1 :].startswith(f'"{wanted}"')
 
 

@@ -103,11 +103,6 @@ REFUSED: Final = {
     "overrides_of_model_kwargs": RUNS_CODE,
     "model_kwargs": RUNS_CODE,
     "trainer_cls": RUNS_CODE,
-    "nemo_gym_auto_clone": RUNS_CODE,
-    "nemo_gym_auto_start": RUNS_CODE,
-    "nemo_gym_config_paths": RUNS_CODE,
-    "nemo_gym_dir": PLACES,
-    "hatchery": UPLOADS,
     "dataset_prepared_path": PLACES,
     "lora_model_dir": PLACES,
     "axolotl_config_path": PLACES,
@@ -123,6 +118,12 @@ REFUSED: Final = {
     "swanlab_log_model": UPLOADS,
     "gradio_share": UPLOADS,
 }
+
+PLUGINS: Final = {
+    "axolotl.integrations.nemo_gym": RUNS_CODE,  # clones repositories and starts their servers, by default
+    "axolotl.integrations.hatchery": UPLOADS,  # trains on somebody else's machines
+}
+"""Plugins of Axolotl's own that are refused like others."""
 
 HARMLESS: Final = frozenset(
     {
@@ -151,4 +152,4 @@ HARMLESS: Final = frozenset(
 OWNERS: Final = owners(TABLE, _WRITTEN)
 """Key → the leaf that it comes from: every key that ftc writes, but those that it sets by itself."""
 
-RAW_KEYS: Final = RawKeys({**OWNERS, **_ALIKE}, FIXED, REFUSED, HARMLESS, plugins=True)
+RAW_KEYS: Final = RawKeys({**OWNERS, **_ALIKE}, FIXED, REFUSED, HARMLESS, PLUGINS)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from backends.base import pattern
 from backends.beside import scripts
 from backends.native.table import TABLE, template_file
-from backends.release import Release, Spoken
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.facts import GIB
@@ -17,6 +16,9 @@ from schemas.footprint import Footprint
 from schemas.plan import Plan, SourcePlan, is_sources, leaves
 from schemas.recipe import Fields
 from schemas.support import Key
+
+if TYPE_CHECKING:  # read only where another version of a tool is asked for
+    from backends.release import Release, Spoken
 
 __all__ = ["TABLE", "TITLE", "VERSION", "chat_templates", "emit", "largest_micro", "losses", "said"]
 
@@ -125,6 +127,8 @@ def _eight_bit_losses(plan: Plan) -> tuple[Finding, ...]:
 
 def said(plan: Plan, release: Release | None = None) -> Spoken:
     """Nothing: the script is ftc's own, and has one version."""
+    from backends.release import Spoken
+
     del plan, release
     return Spoken({})
 

@@ -9,7 +9,6 @@ import click
 from msgspec import Struct
 
 from backends import TARGETS, load
-from backends.release import matching, others
 from compiler.errors import FtcError
 from compiler.exit import MISSING
 from compiler.hardware import GpuProblem, find_gpu
@@ -48,6 +47,8 @@ def known_target(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 def _in_version(target: Target, wanted: str) -> Asked:
     """The newest version that begins so; a version that ftc does not know is missing, not wrong."""
+    from backends.release import matching, others
+
     tested = load(target).VERSION.partition("==")[2]
     listed = (*others(target), tested)
     found = matching(wanted, listed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.raw_keys import raw_changes_memory
 from compiler.memory.loss import computed_loss
 from compiler.memory.stacks import Profile
 from schemas.diagnostic import Finding
@@ -46,9 +45,17 @@ def misfit(footprint: Footprint, plan: Plan) -> Finding | None:
 
 def capacity(plan: Plan, stack: Profile) -> int | None:
     """Bytes of one card that the run may use; None where it is not known, or raw keys may change anything."""
-    if plan.hardware.memory is None or raw_changes_memory(stack.stack, plan):
+    if plan.hardware.memory is None or _raw_changes_memory(plan, stack):
         return None
     return max(plan.hardware.memory - plan.hardware.reserve, 0)
+
+
+def _raw_changes_memory(plan: Plan, stack: Profile) -> bool:
+    if not plan.targets.axolotl and not plan.targets.llamafactory:
+        return False
+    from backends.raw_keys import raw_changes_memory
+
+    return raw_changes_memory(stack.stack, plan)
 
 
 def assumed_layout(plan: Plan) -> bool:
