@@ -59,7 +59,7 @@ fuzz: .venv/installed  ## random bytes, YAML and mutated recipes: EXAMPLES of ea
 conformance: .venv/installed  ## the real parsers of the other targets read what is built (installs them: about 7 GB)
 	$(BIN)/python tests/conformance/run.py
 
-parity: .venv/installed  ## one recipe trained by all four targets, compared step by step: docs/parity.md (and their tools)
+parity: .venv/installed  ## one recipe trained by all four targets, compared: docs/parity.md (a quarter of an hour)
 	PYTHONPATH=tests $(BIN)/python -m parity.run
 
 clean:  ## remove what was built; .venv stays

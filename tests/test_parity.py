@@ -13,11 +13,11 @@ import pytest
 from msgspec.structs import replace
 from parity.compare import IGNORED, Run, compare, out_of_order
 from parity.exceptions import EXCUSES, Excuse
-from parity.page import Found, verdict
+from parity.page import HEAD, Found, verdict
 from parity.plot import picture
 from parity.spoiling import SPOILS, Spoil, Spoiled
 from parity.training import WATCH, recorded
-from parity.variants import COMMON, LORA, QUICKSTART_ROWS, RECIPE, VARIANTS, rows_of
+from parity.variants import COMMON, LORA, QUICKSTART_ROWS, RECIPE, ROOT, VARIANTS, rows_of
 
 from compiler.build import Options, compile_recipe
 from schemas.artifact import Target
@@ -207,3 +207,11 @@ def test_the_picture_has_a_line_for_each_run() -> None:
     drawn = picture([("one", [NATIVE, SAME]), ("two", [NATIVE])])
     assert drawn.count("<polyline") == 3
     assert "llamafactory" in drawn
+
+
+def test_the_page_is_of_a_run_in_which_nothing_was_broken() -> None:
+    page = (ROOT / "docs" / "parity.md").read_text(encoding="utf-8")
+    assert page.startswith(HEAD)
+    assert all(f"\n## {variant.name}\n" in page for variant in VARIANTS)
+    assert "broken" not in page
+    assert "not noticed" not in page

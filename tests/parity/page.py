@@ -27,12 +27,12 @@ each: on a CPU, in float32, without dropout, unpacked, rows in the order of the 
 same seed. Each artifact is run by its own command and stays as it is; a module on Python's path writes down what the
 data loaders hand out and what the optimizer is told. Compared with the native run are
 
-- token ids and labels of every row of every batch that both runs read, padding left out; at least {BATCHES} batches.
-  The native run's trained tokens are also decoded and compared with the answers in the file, row by row;
-- the first values of every trained tensor before the first step;
-- learning rate, weight decay, betas and epsilon of each group of weights, at every step;
-- what each micro batch of the first step adds to its loss, as it is sent backwards;
-- the loss, from the tool's own log: within {FIRST:.0%} at the first step, {LAST:.0%} at the last.
+- batches: token ids and labels of every row that both runs read, padding left out; at least {BATCHES} batches. The
+  native run's trained tokens are also decoded and compared with the answers in the file, row by row;
+- weights: the first values of every trained tensor before the first step;
+- steps: learning rate, weight decay, betas and epsilon of each group of weights, at every step;
+- shares: what each micro batch of the first step adds to its loss, as it is sent backwards;
+- losses, from the tool's own log: within {FIRST:.0%} at the first step, {LAST:.0%} at the last.
 
 Anything else ends the command with 1, except the known differences at the end of this page.
 

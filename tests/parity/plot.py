@@ -39,7 +39,7 @@ def _panel(index: int, name: str, runs: Sequence[Run]) -> str:
         for value in range(0, int(top) + 1, 2)
     )
     return (
-        f'<text x="{left}" y="14" font-weight="bold">{name}</text>{ticks}'
+        f'<text x="{left}" y="14" font-weight="bold">{name}: loss</text>{ticks}'
         f'<text x="{left}" y="{floor + 14}">step 1</text>'
         f'<text x="{right}" y="{floor + 14}" text-anchor="end">{last}</text>\n'
         f'<path d="M{left} {TOP}V{floor}H{right}" stroke="#999" fill="none"/>\n{lines}'
