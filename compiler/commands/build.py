@@ -44,8 +44,13 @@ class Built(Struct, frozen=True):
     @property
     def folder(self) -> Path:
         """Where it is written when nothing else is said."""
+        return Path("build", self.plan.name, self.target)
+
+    @property
+    def target(self) -> str:
+        """The target as it may be asked for, with its version where that is another one than the tested."""
         version = f"@{self.artifact.version}" if self.artifact.version else ""
-        return Path("build", self.plan.name, f"{self.artifact.target}{version}")
+        return f"{self.artifact.target}{version}"
 
     def write(self, folder: Path, *, force: bool) -> None:
         """Write the artifact into the folder."""
@@ -128,7 +133,7 @@ def _written(built: Built, folder: Path) -> str:
     rows = built.artifact.preparation.files if built.artifact.preparation else ()
     names = sorted([*built.artifact.files, *rows])
     return (
-        f"built {built.file.name} for {built.artifact.target}: {folder}\n"
+        f"built {built.file.name} for {built.target}: {folder}\n"
         f"  {', '.join(names)}\n"
         f"train with:\n  cd {shlex.quote(str(folder))} && {shlex.join(built.artifact.command)}\n"
     )
