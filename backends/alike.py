@@ -204,11 +204,17 @@ def bounded_by_trl(plan: Plan) -> list[Finding]:
     return [differs("model.chat_template", how)]
 
 
-def drawn_once(plan: Plan) -> list[Finding]:
-    """TRL's KTO trainer pairs each row with its neighbour beforehand, and takes rows as they lie."""
-    if plan.training.objective != "kto" or not plan.data.shuffle:
+def of_kto(plan: Plan) -> list[Finding]:
+    """TRL's KTO trainer pairs each row with its neighbour beforehand, and takes rows as they lie (trl/trainer)."""
+    if plan.training.objective != "kto":
         return []
-    return [differs("data.shuffle", "rows are drawn at random once, in the same order each epoch")]
+    found: list[Finding] = []
+    if plan.data.shuffle:
+        found.append(differs("data.shuffle", "rows are drawn at random once, in the same order each epoch"))
+    if plan.training.micro_batch_size == 1:
+        why = "KTO weighs a row against the others of its micro batch, and there are none"
+        found.append(lost("training.micro_batch_size", why, "write 2 or more"))
+    return found
 
 
 def untrained_tokens(plan: Plan) -> list[Finding]:

@@ -6,8 +6,8 @@ from backends.alike import (
     all_sources,
     bounded_by_trl,
     differs,
-    drawn_once,
     lost,
+    of_kto,
     read_directly,
     shape,
     shortened_by_trl,
@@ -60,6 +60,8 @@ def _lost_of_method(plan: Plan) -> list[Finding]:
             found.append(
                 lost("method.quantization.compute_dtype", f"8-bit weights compute in the model's type, {dtype}")
             )
+        if quantization and quantization.bits == 8 and dtype == "float32":
+            found.append(lost("model.dtype", "an 8-bit base computes in bfloat16 or float16"))
         if method.lora_plus_ratio and plan.training.weight_decay:
             found.append(lost("training.weight_decay", "with LoRA+ nothing is decayed", "write 0.0"))
         if method.dropout and targets(plan, method)[1]:
@@ -71,9 +73,11 @@ def _lost_of_preference(plan: Plan) -> list[Finding]:
     """Compared answers go to TRL's trainers, which know less than Axolotl's own."""
     if plan.training.preference is None:
         return []
-    found = [*shortened_by_trl(plan), *bounded_by_trl(plan), *drawn_once(plan)]
+    found = [*shortened_by_trl(plan), *bounded_by_trl(plan), *of_kto(plan)]
     if not plan.data.shuffle and plan.training.objective != "kto":
         found.append(lost("data.shuffle", "rows with compared answers are always drawn at random"))
+    if plan.checkpoint.best and evaluation(plan).strategy != "no":
+        found.append(lost("checkpoint.best", "with compared answers the last checkpoint is the one that is kept"))
     if plan.training.neftune_alpha is not None:
         found.append(lost("training.neftune_alpha", "it is not handed on with compared answers"))
     if plan.hardware.strategy == "fsdp" and plan.quantization:

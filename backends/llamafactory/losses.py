@@ -7,7 +7,7 @@ from typing import Final
 from backends.alike import all_sources, chosen, differs, lost, read_directly, unmixable, unoffloadable, untrained_tokens
 from backends.cadence import unsayable
 from backends.llamafactory.data import raw_text, reading
-from backends.llamafactory.templates import TEMPLATES, chat_format, template
+from backends.llamafactory.templates import MARKS, TEMPLATES, chat_format, has_marks, template
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan
@@ -54,10 +54,16 @@ def _lost_of_method(plan: Plan) -> list[Finding]:
     if isinstance(method, FullPlan) and method.weights_dtype != "float32" and dtype != "bfloat16":
         found.append(lost("method.weights_dtype", "trained weights are float32, or all is bfloat16"))
     if isinstance(method, LoraPlan):
+        if method.modules_to_save and dtype == "bfloat16":
+            found.append(differs("method.modules_to_save", "they are trained in float32, as all else that is trained"))
         if method.quantization and method.quantization.compute_dtype != dtype:
             found.append(lost("method.quantization.compute_dtype", f"it computes in the model's type, {dtype}"))
         if method.quantization and method.init == "pissa":
             found.append(lost("method.init", "PiSSA starts from weights that are not quantised"))
+        elif method.init == "pissa" and plan.training.objective in ("dpo", "kto"):
+            found.append(lost("method.init", f"it has no PiSSA for {plan.training.objective}"))
+        if method.quantization and plan.model.tokens.add:
+            found.append(lost("model.tokens.add", "a quantised base gets no new rows for them"))
         if isinstance(method.target_modules, str):
             found.append(lost("method.target_modules", "modules are named one by one, not by a regular expression"))
         elif fused := [item.name for item in plan.facts.linears if item.fused and item.name in method.target_modules]:
@@ -76,9 +82,19 @@ def _lost_of_template(plan: Plan) -> list[Finding]:
     if found is None:
         known = ", ".join(sorted(TEMPLATES))
         return [lost("model.chat_template", f'no template of its own writes "{chat_format(plan)}"; it writes {known}')]
-    if found.differs:
-        return [differs("model.chat_template", f'its template "{found.name}": {found.differs}')]
-    return []
+    told = [differs("model.chat_template", f'its template "{found.name}": {found.differs}')] if found.differs else []
+    return [*told, *_unmarked(plan)]
+
+
+def _unmarked(plan: Plan) -> list[Finding]:
+    """It adds the tokens of its templates where they are missing, and makes no room for them in the model."""
+    known, named = has_marks(plan), plan.model.chat_template or ""
+    if known:
+        return []
+    tokens = MARKS[named][0]
+    if known is None:
+        return [differs("model.chat_template", f"it adds {tokens} where the tokenizer lacks them, and then fails")]
+    return [lost("model.chat_template", f"this tokenizer has no {tokens}, and no room is made for them in the model")]
 
 
 def _lost_of_data(plan: Plan) -> list[Finding]:

@@ -54,6 +54,9 @@ _SOURCE: Final[Table] = {
 
 _SOURCE_ROWS: Final[Table] = {**_SOURCE, **{f"fields.{name}": answer for name, answer in _FIELDS.items()}}
 
+NO_QDORA: Final = NotYet("it stops at DoRA on any quantised base: it looks for bitsandbytes by another name")
+"""`_setup_lora_tuning` in llamafactory/model/adapter.py, of 0.9.4 and 0.9.5 alike."""
+
 TABLE: Final[Table] = {
     **OURS,
     **OTHER_METHODS,
@@ -79,7 +82,7 @@ TABLE: Final[Table] = {
     "model.tokens.bos": NotYet("special tokens come from the template", neutral=(None,)),
     "model.tokens.add": Key("add_tokens", lambda value: ",".join(cast(tuple[str, ...], value)) or None),
     # The method
-    "method.kind": Key("finetuning_type", refused=dict.fromkeys(OTHER_KINDS, NO_SUCH_METHOD)),
+    "method.kind": Key("finetuning_type", refused={**dict.fromkeys(OTHER_KINDS, NO_SUCH_METHOD), "qdora": NO_QDORA}),
     "method.rank": Key("lora_rank"),
     "method.alpha": Key("lora_alpha"),
     "method.dropout": Key("lora_dropout"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import bounded_by_trl, drawn_once, lost, shortened_by_trl, unreadable_template, untrained_tokens
+from backends.alike import bounded_by_trl, lost, of_kto, shortened_by_trl, unreadable_template, untrained_tokens
 from backends.cadence import unsayable
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, LoraPlan
@@ -38,7 +38,7 @@ def _lost_of_loss(plan: Plan) -> list[Finding]:
         found = shortened_by_trl(plan)
         if plan.training.loss != "full":
             found.append(lost("training.loss", "compared answers are scored from whole logits", "write full or auto"))
-        return [*found, *bounded_by_trl(plan), *drawn_once(plan)]
+        return [*found, *bounded_by_trl(plan), *of_kto(plan)]
     if plan.training.loss != "chunked":
         return [lost("training.loss", "it never makes the logits whole", "write chunked or auto")]
     return []

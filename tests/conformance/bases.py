@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from samples import KINDS
+from samples import KINDS, ROWS
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM
 
 TEMPLATES: Final = Path(__file__).resolve().parents[2] / "schemas" / "catalog" / "chat_templates"
 BOATS: Final = """\
 {{- bos_token }}{%- for message in messages %}
-{{- '~' + message['role'] + '~ ' }}
+{{- '~' + message['role'] + '~\\n' }}
 {%- if message['role'] == 'assistant' %}
 {%- generation %}{{- message['content'] + eos_token }}{%- endgeneration %}
 {%- else %}{{- message['content'] }}{%- endif %}
-{%- endfor %}{%- if add_generation_prompt %}{{- '~assistant~ ' }}{%- endif %}
+{%- endfor %}{%- if add_generation_prompt %}{{- '~assistant~\\n' }}{%- endif %}
 """
 """A chat template that no tool knows, for recipes that name a file."""
 
@@ -76,7 +76,13 @@ def write_base(folder: Path, family: str, dtype: str, *, tied: bool = False) -> 
         torch.manual_seed(0)
         # Room for tokens that a tool adds by itself, and for the new ones of a recipe none.
         config = AutoConfig.for_model(
-            family, **SMALL, tie_word_embeddings=tied, vocab_size=tokenizer.get_vocab_size(), bos_token_id=0, eos_token_id=1, pad_token_id=2
+            family,
+            **SMALL,
+            tie_word_embeddings=tied,
+            vocab_size=tokenizer.get_vocab_size(),
+            bos_token_id=0,
+            eos_token_id=1,
+            pad_token_id=2,
         )
         model = AutoModelForCausalLM.from_config(config)
         model.to(getattr(torch, dtype)).save_pretrained(folder)
@@ -90,11 +96,9 @@ def _tokenizer(special: Iterable[str]) -> Tokenizer:
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
     names = list(special)
-    texts = [json.dumps(make(number)) for make in KINDS.values() for number in range(1, 9)]
+    texts = [json.dumps(make(number)) for make in KINDS.values() for number in range(1, ROWS + 1)]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=900, special_tokens=names, initial_alphabet=alphabet, show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=names, initial_alphabet=alphabet, show_progress=False)
     made.train_from_iterator(texts, trainer)
     begin = names[0]
     made.post_processor = processors.TemplateProcessing(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import samples
 from bases import FAMILIES, write_base, write_bases
 from msgspec import Struct
 from pairwise import Array, Cover, Row
@@ -13,8 +14,6 @@ from parameters import NEEDS, PARAMETERS, base, sets
 
 from compiler.build import Options, compile_recipe
 from schemas.artifact import Target
-
-import samples
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SEED: Final = 1
@@ -86,9 +85,7 @@ def generated(target: Target, ground: Ground) -> tuple[list[Case], Array]:
 
     domains = {name: list(values) for name, values in PARAMETERS.items()}
     array = Cover(domains, NEEDS, refused, SEED).rows()
-    cases = [
-        Case(f"pair-{number:03}", ground.recipe, ground.place, said(row)) for number, row in enumerate(array.rows)
-    ]
+    cases = [Case(f"pair-{number:03}", ground.recipe, ground.place, said(row)) for number, row in enumerate(array.rows)]
     return cases, array
 
 

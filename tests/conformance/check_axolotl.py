@@ -7,6 +7,7 @@ they are looked up in the models that it reads the config with.
 from __future__ import annotations
 
 import typing
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from reading_model import read_model
 from reading_rows import read_rows
 from sharding import fully_sharded, zero
 from shared_config import RUN, copy_to_run
+from trl.trainer import dpo_trainer, kto_trainer
 from worker import Report, serve
 
 CARD = {"bf16": True, "fp8": True, "tf32": True, "n_gpu": 1, "compute_capability": "sm_90"}
@@ -162,7 +164,9 @@ def recomputation(trainer: Any) -> bool | str:
     """Its two other kinds are a context around recomputation, and arguments of its own."""
     model, args = trainer.model, trainer.args
     on = any(getattr(part, "gradient_checkpointing", False) for part in model.modules())
-    selective = any(hasattr(part.__dict__.get("gradient_checkpointing_enable"), "_axolotl_sac") for part in model.modules())
+    selective = any(
+        hasattr(part.__dict__.get("gradient_checkpointing_enable"), "_axolotl_sac") for part in model.modules()
+    )
     if on and selective:
         return "selective"
     return "offload" if on and getattr(args, "activation_offloading", None) == "hidden_states" else on
@@ -190,8 +194,9 @@ def sharding(written: dict[str, Any], trainer: Any) -> Values:
 if __name__ == "__main__":
     a_card(config)
     cli_config.gpu_capabilities = lambda *_, **__: (CARD, TORCH)
-    # Activations would go from a card to memory; here they are there.
-    torch.accelerator.current_accelerator = lambda *_, **__: torch.device("cpu")
+    for module in (dpo_trainer, kto_trainer):
+        # Activations would go from a card to memory; here they are there.
+        module.get_act_offloading_ctx_manager = lambda **_: nullcontext()
     stop_at_training()
     transformers.utils.logging.set_verbosity_error()
     serve(check)

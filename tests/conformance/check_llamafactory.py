@@ -10,24 +10,28 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import transformers
+from accelerate.state import AcceleratorState
 from llamafactory.data.parser import get_dataset_list
 from llamafactory.data.template import TEMPLATES
 from llamafactory.hparams import parser
-from llamafactory.model.model_utils import attention
 from llamafactory.train import tuner
 from omegaconf import OmegaConf
 from pretend import a_card, reached, stop_at_training
-from reading import Values, read
+from reading import Values, projects, read
 from reading_model import read_model
 from reading_rows import read_rows
 from sharding import launched, zero
 from shared_config import RUN, copy_to_run
-from transformers import HfArgumentParser
+from transformers import HfArgumentParser, TrainingArguments
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+from transformers.training_args import ParallelMode
 from worker import Report, serve
 
 ENTRY = {"file_name", "hf_hub_url", "subset", "split", "formatting", "columns", "tags", "ranking"}
@@ -37,11 +41,33 @@ TAGS = {"role_tag", "content_tag", "user_tag", "assistant_tag", "observation_tag
 
 def check(told: dict[str, Any]) -> Report:
     """What is wrong with the artifact; where nothing is, what the tool makes of it."""
-    wrong = parsed("config.yaml")
+    os.environ.update(training(told)["environment"])
+    with on_its_cards():
+        wrong = parsed("config.yaml")
     return {"wrong": wrong} if wrong else {"wrong": [], "effective": effective(told)}
 
 
+def training(told: dict[str, Any]) -> dict[str, Any]:
+    """The command that trains."""
+    return next(item for item in told["commands"] if item["words"][:2] != ["python", "prepare.py"])
+
+
 # --- whether it is taken
+
+
+@contextlib.contextmanager
+def on_its_cards() -> Iterator[None]:
+    """As one of several processes: the parser asks whether it is one, where DeepSpeed or FSDP is used."""
+    mode, before = TrainingArguments.parallel_mode, dict(os.environ)
+    TrainingArguments.parallel_mode = property(lambda _: ParallelMode.DISTRIBUTED)
+    try:
+        yield
+    finally:
+        TrainingArguments.parallel_mode = mode
+        os.environ.clear()
+        os.environ.update(before)
+        unset_hf_deepspeed_config()
+        AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def parsed(path: str) -> list[str]:
@@ -81,7 +107,9 @@ def changed(written: dict[str, object], arrived: tuple[object, ...]) -> list[str
     """Values that do not arrive as they are written."""
     seen = {field.name: getattr(part, field.name) for part in arrived for field in dataclasses.fields(part)}
     pairs = ((key, value, seen.get(key)) for key, value in written.items() if key not in COMPUTED)
-    return [f"{key}: {value!r} arrives as {item!r}" for key, value, item in pairs if getattr(item, "value", item) != value]
+    return [
+        f"{key}: {value!r} arrives as {item!r}" for key, value, item in pairs if getattr(item, "value", item) != value
+    ]
 
 
 def datasets(written: dict[str, object]) -> list[str]:
@@ -126,7 +154,7 @@ def effective(told: dict[str, Any]) -> Values:
         "training.loss": "full",
         "model.revision": model_args.model_revision,
         "model.trust_remote_code": model_args.trust_remote_code,
-        "logging.project": trainer.args.project,
+        "logging.project": projects(trainer.args),
         **sharding(written, told, trainer),
     }
 
@@ -159,7 +187,7 @@ def sharding(written: dict[str, object], told: dict[str, Any], trainer: Any) -> 
 
 if __name__ == "__main__":
     a_card(parser)
-    attention.is_flash_attn_2_available = lambda: True
+    transformers.utils.is_flash_attn_2_available = lambda: True
     stop_at_training()
     transformers.utils.logging.set_verbosity_error()
     serve(check)

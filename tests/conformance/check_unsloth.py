@@ -31,13 +31,12 @@ from unsloth.models.rl_config_compat import classify_config_kwarg  # noqa: E402
 
 # isort: split
 # Unsloth comes first: it changes the libraries after it.
-import peft.optimizers  # noqa: E402
 import transformers  # noqa: E402
 import trl  # noqa: E402
 import trl.experimental.orpo  # noqa: E402
 from peft import LoraConfig  # noqa: E402
 from pretend import Reached, a_card, stop_at_training  # noqa: E402
-from reading import Values, read  # noqa: E402
+from reading import Values, projects, read  # noqa: E402
 from reading_model import read_model  # noqa: E402
 from reading_rows import read_rows  # noqa: E402
 from worker import Report, serve  # noqa: E402
@@ -94,7 +93,9 @@ def unknown(call: ast.Call) -> list[str]:
     given = [item.arg for item in call.keywords if item.arg]
     if name in CONFIGS:
         verdicts = {word: classify_config_kwarg(CONFIGS[name], word)[0] for word in given}
-        return [f"line {call.lineno}: {name}: {word} is {said}" for word, said in verdicts.items() if said != "accepted"]
+        return [
+            f"line {call.lineno}: {name}: {word} is {said}" for word, said in verdicts.items() if said != "accepted"
+        ]
     return [f"line {call.lineno}: {name} knows no {word}" for word in given if word not in KNOWN.get(name, given)]
 
 
@@ -118,7 +119,7 @@ def effective(told: dict[str, Any]) -> Values:
         "data.packing": bool(getattr(args, "packing", False)) and "apart",
         **objective(trainer),
         "training.gradient_checkpointing": recomputation(trainer),
-        "logging.project": args.project,
+        "logging.project": projects(args),
         "output.merge": after,
         **CALLED,
     }
@@ -167,7 +168,9 @@ def objective(trainer: Any) -> Values:
 def recomputation(trainer: Any) -> bool | str:
     """Its own kind stands for torch's function while it is on."""
     on = any(getattr(part, "gradient_checkpointing", False) for part in trainer.model.modules())
-    own = "unsloth" in torch.utils.checkpoint.checkpoint.__module__ or "unsloth" in repr(torch.utils.checkpoint.checkpoint)
+    own = "unsloth" in torch.utils.checkpoint.checkpoint.__module__ or "unsloth" in repr(
+        torch.utils.checkpoint.checkpoint
+    )
     return "offload" if on and own else on
 
 

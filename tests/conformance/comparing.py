@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from samples import ROWS
 
 MARK = re.compile(r"<[a-z_]+-\d+>")
-LAST = "-8>"
+LAST = f"-{ROWS}>"
 """How the mark of the row that is too long ends."""
 
 Rows = Sequence[Mapping[str, Any]]
@@ -39,14 +40,16 @@ def alike(left: object, right: object) -> bool:
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
         return len(left) == len(right) and all(map(alike, left, right))
     if isinstance(left, bool) or isinstance(right, bool) or not isinstance(left, int | float):
-        return left == right and type(left) is type(right) or (left is None and right is None)
+        return (left == right and type(left) is type(right)) or (left is None and right is None)
     return isinstance(right, int | float) and abs(left - right) <= 1e-6 * max(abs(left), abs(right), 1e-9)
 
 
 # --- rows
 
 
-def compare_rows(what: str, planned: Rows, found: Rows, *, ordered: bool, masked: bool, cut: bool) -> Iterator[Difference]:
+def compare_rows(
+    what: str, planned: Rows, found: Rows, *, ordered: bool, masked: bool, cut: bool
+) -> Iterator[Difference]:
     """Rows by their marks. `ordered`: whether their order counts; `masked`, `cut`: whether what is trained, and what
     became of the row that is too long, are to be seen in them."""
     ours, theirs = _short(planned), _short(found)

@@ -14,7 +14,7 @@ version: 1
 name: conformance
 model: {{base: {bases}/bfloat16}}
 method: {{kind: lora}}
-data: {{train: [{{path: {data}/messages.jsonl, format: messages}}], max_length: 256}}
+data: {{train: [{{path: {data}/messages.jsonl, format: messages}}], max_length: 256, validation: 0.3}}
 training: {{global_batch_size: 16, micro_batch_size: 2}}
 hardware: {{gpu: h100}}
 output: {{dir: {runs}}}
@@ -201,6 +201,7 @@ NEEDS: dict[tuple[str, str], tuple[dict[str, str], ...]] = {
     ("preference", "hinge"): ({"data": "dpo"},),
     ("overlong", "split"): ({"data": "text"},),
     ("checkpoint", "best"): ({"evaluation": "steps"},),
+    ("data", "kto"): ({}, {"batch": "8/8"}),
     ("data", "text"): ({}, {"overlong": "truncate", "packing": "off"}),
     ("data", "prompt_completion"): ({}, {"template": "chatml"}),
     ("attention", "flash_attention_2"): ({}, {"batch": "single"}),

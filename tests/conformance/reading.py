@@ -6,6 +6,7 @@ Fields are paths of the plan, where they stand for a leaf of it, or lie below on
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -71,6 +72,16 @@ def arguments(args: Any, steps: int) -> Values:
     }
 
 
+PROJECTS = {"wandb": "WANDB_PROJECT", "mlflow": "MLFLOW_EXPERIMENT_NAME"}
+"""Trackers that are told their project by the environment."""
+
+
+def projects(args: Any) -> dict[str, str]:
+    """The project of each tracker that has one."""
+    found = {name: os.environ.get(word, "") for name, word in PROJECTS.items() if name in args.report_to}
+    return {**found, "trackio": args.project} if "trackio" in args.report_to else found
+
+
 def every(strategy: Any, when: float | None, steps: int) -> int | str | None:
     """Steps between two, "epoch", or None: never. The trainer makes steps of a share of the run."""
     kind = getattr(strategy, "value", strategy)
@@ -94,18 +105,23 @@ def optimizer(trainer: Trainer) -> Values:
     made = trainer.optimizer
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
     found = [
-        (names.get(id(parameter), "?"), parameter, group) for group in made.param_groups for parameter in group["params"]
+        (names.get(id(parameter), "?"), parameter, group)
+        for group in made.param_groups
+        for parameter in group["params"]
     ]
-    second = [group["lr"] for name, _, group in found if ".lora_B." in name]
-    first = [group["lr"] for name, _, group in found if ".lora_B." not in name]
+    # LoRA+ counts vectors, DoRA's magnitudes among them, with the second matrices.
+    fast = [".lora_B." in name or parameter.ndim < 2 for name, parameter, _ in found]
+    second = [float(group["lr"]) for (*_, group), other in zip(found, fast, strict=True) if other]
+    first = [float(group["lr"]) for (*_, group), other in zip(found, fast, strict=True) if not other]
+    norms = [group for name, parameter, group in found if parameter.ndim < 2 and "magnitude" not in name]
     rate, other = unique(first or second), unique(second)
-    plus = other / rate if second and isinstance(rate, float) and isinstance(other, float) and other != rate else None
+    plus = other / rate if isinstance(rate, float) and isinstance(other, float) and other != rate else None
     return {
         "training.optimizer": kind(made),
         "training.learning_rate": rate,
         "method.lora_plus_ratio": plus,
         "training.weight_decay": unique(decay(group) for _, parameter, group in found if parameter.ndim > 1),
-        "training.weight_decay.vectors": unique(decay(group) for _, parameter, group in found if parameter.ndim < 2) or 0.0,
+        "training.weight_decay.vectors": unique(map(decay, norms)) or 0.0,
         "training.betas": unique(tuple(group["betas"]) for _, _, group in found if "betas" in group),
         "training.epsilon": unique(group["eps"] for _, _, group in found if "eps" in group),
     }

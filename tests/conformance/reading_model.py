@@ -55,7 +55,7 @@ def method(model: nn.Module) -> Values:
     trained = sorted(plain(name) for name, item in model.named_parameters() if item.requires_grad)
     everything = sorted({plain(name) for name, _ in model.named_parameters()})
     if not hasattr(model, "peft_config"):
-        return {"method.kind": "full", "trained": trained, "parameters": everything}
+        return {"method.kind": "full", "method.freeze": trained, "parameters": everything}
     config = model.peft_config["default"]
     modules = {name for name, part in model.named_modules() if "default" in getattr(part, "lora_A", ())}
     return {
@@ -68,7 +68,6 @@ def method(model: nn.Module) -> Values:
         "method.rslora": config.use_rslora,
         "method.init": "default" if config.init_lora_weights is True else config.init_lora_weights,
         "method.bias": config.bias,
-        "trained": sorted({name for name in trained if ".lora_" not in name}),
         "parameters": everything,
     }
 
@@ -110,7 +109,11 @@ def recomputation(trainer: Trainer) -> Values:
     layers = [part for part in model.modules() if getattr(part, "gradient_checkpointing", False)]
     functions = [found for part in layers if (found := getattr(part, "_gradient_checkpointing_func", None))]
     told = settings(functions[0]) if functions else {}
-    return {"training.gradient_checkpointing": bool(layers), "reentrant": told.get("use_reentrant"), "told": sorted(told)}
+    return {
+        "training.gradient_checkpointing": bool(layers),
+        "reentrant": told.get("use_reentrant"),
+        "told": sorted(told),
+    }
 
 
 def settings(function: Any) -> Values:

@@ -36,8 +36,8 @@ def shown(ids: list[int], labels: list[int], tokenizer: Any) -> dict[str, Any]:
 
 def pieces(row: dict[str, Any]) -> Iterator[Piece]:
     """The parts of a packed row; one part of any other; padding left out. A pair of answers is two rows, a judged one is one."""
-    if "input_ids" in row and "labels" in row:
-        yield from _parts(row["input_ids"], row["labels"], row)
+    if "input_ids" in row:
+        yield from _parts(row["input_ids"], row.get("labels") or row["input_ids"], row)
         return
     for answer in ("chosen", "rejected", "completion"):
         if f"{answer}_input_ids" in row:

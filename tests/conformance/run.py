@@ -13,14 +13,10 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
-
-HERE: Final = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE)]
 
 from cases import Case, Ground, generated, options, recipes
 from environments import ENVIRONMENT, TOOLS, Tool, install
@@ -34,6 +30,7 @@ from compiler.build import Compiled, compile_recipe
 from compiler.write import write_artifact
 from schemas.plan import Plan
 
+HERE: Final = Path(__file__).resolve().parent
 STEPS: Final = 1000
 """Optimizer steps that a run is said to have where the recipe has only epochs: the sample rows are few."""
 SIGNATURES_OF_A_GPU: Final = {"UNSLOTH_ALLOW_CPU": "1"}
@@ -129,6 +126,7 @@ def tell(built: Built, lines: object) -> None:
         "base": str(stand_in) if stand_in else None,
         "recipe_base": built.plan.model.base,
         "commands": lines,
+        "sets": built.case.sets,
     }
     (built.folder / "told.json").write_text(json.dumps(told), encoding="utf-8")
 

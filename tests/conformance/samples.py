@@ -7,7 +7,7 @@ from pathlib import Path
 
 Record = dict[str, object]
 
-ROWS = 8
+ROWS = 16
 LONG = "and so on, from one end of the harbour to the other, " * 24
 """More than the base recipe's `max_length` in tokens."""
 
