@@ -90,7 +90,7 @@ def spoken(keys: Mapping[str, object], version: Release | None, plan: Plan, owne
     told = dict(_there(name, value, version) for name, value in keys.items())
     lost = {name: f"it does not know {name}" for name in unknown(told, listed)}
     lost |= {name: f"it takes no {name}: {json.encode(value).decode()}" for name, value in _unfit(told, listed).items()}
-    back = {renamed.to: name for name, renamed in version.renames.items()}
+    back = {new.to: name for name, new in version.renames.items()}
     found = [
         Finding(CANNOT, _leaf(back.get(name, name), owners), f"{version.version}: {why}") for name, why in lost.items()
     ]

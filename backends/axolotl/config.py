@@ -6,7 +6,6 @@ from typing import Final, cast
 
 from backends.axolotl.data import data, reading
 from backends.axolotl.method import method, model
-from backends.axolotl.raw_keys import FIXED, OWNERS
 from backends.axolotl.table import CHAPTERS, TABLE, TRACKERS
 from backends.base import apply
 from backends.cadence import Cadence, cadence, evaluation, scheduler, warmup_steps
@@ -33,6 +32,10 @@ def keys(plan: Plan) -> dict[str, object]:
 def said(plan: Plan, release: Release | None = None) -> Spoken:
     """Those keys in that version's words."""
     told = {**keys(plan), "output_dir": out_folder("axolotl", plan, release.version if release else None)}
+    if release is None:
+        return Spoken(told)
+    from backends.axolotl.raw_keys import FIXED, OWNERS
+
     return spoken(told, release, plan, {**OWNERS, **dict.fromkeys(FIXED, "name")})
 
 

@@ -9,7 +9,6 @@ from backends.base import apply
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
 from backends.emission import Made, Step, Tool, artifact, comment, config_text, head_lines, out_folder
 from backends.llamafactory.data import data, dataset_info, raw_text, reading
-from backends.llamafactory.raw_keys import FIXED, OWNERS
 from backends.llamafactory.table import CHAPTERS, DATASETS, EXPORT, TABLE
 from backends.llamafactory.templates import template
 from backends.release import Release, Spoken, renamed, spoken
@@ -43,6 +42,10 @@ def keys(plan: Plan) -> dict[str, object]:
 def said(plan: Plan, release: Release | None = None) -> Spoken:
     """Those keys in that version's words."""
     told = {**keys(plan), "output_dir": out_folder("llamafactory", plan, release.version if release else None)}
+    if release is None:
+        return Spoken(told)
+    from backends.llamafactory.raw_keys import FIXED, OWNERS
+
     return spoken(told, release, plan, {**OWNERS, **dict.fromkeys(FIXED, "name")})
 
 
