@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import bounded_by_trl, lost, of_kto, shortened_by_trl, unreadable_template, untrained_tokens
+from backends.alike import (
+    bounded_by_trl,
+    differs,
+    lost,
+    of_kto,
+    shortened_by_trl,
+    unreadable_template,
+    untrained_tokens,
+)
 from backends.cadence import unsayable
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan
 
 SAVED_WHOLE: Final = ("lm_head", "embed_tokens")
+SHORT: Final = 512
+"""Tokens."""
 NEVER_PACKED: Final = ("gemma2", "gpt_oss")
 """Families whose packing Unsloth turns off (unsloth/trainer.py)."""
 
@@ -28,6 +38,7 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
         *untrained_tokens(plan),
         *_lost_of_loss(plan),
         *_lost_of_attention(plan),
+        *_differs_by_length(plan),
         *_lost_of_method(plan),
         *_lost_of_packing(plan),
     )
@@ -51,6 +62,14 @@ def _lost_of_attention(plan: Plan) -> list[Finding]:
         return []
     why = f"it brings its own attention, which stands for {own} with this model"
     return [lost("model.attention", why, "write auto")]
+
+
+def _differs_by_length(plan: Plan) -> list[Finding]:
+    """`apply_unsloth_gradient_checkpointing` in unsloth/models/_utils.py."""
+    if plan.training.gradient_checkpointing != "offload" or plan.data.max_length >= SHORT:
+        return []
+    how = f"below {SHORT} tokens it recomputes without moving anything into CPU memory"
+    return [differs("training.gradient_checkpointing", how)]
 
 
 def _lost_of_method(plan: Plan) -> list[Finding]:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -27,6 +28,7 @@ torch.cuda.get_device_capability = lambda *_, **__: (9, 0)
 torch.cuda.is_bf16_supported = lambda *_, **__: True
 
 import unsloth  # noqa: E402 (it looks at the card when it is imported)
+from unsloth import fsdp2_launch  # noqa: E402
 from unsloth.models.rl_config_compat import classify_config_kwarg  # noqa: E402
 
 # isort: split
@@ -121,6 +123,7 @@ def effective(told: dict[str, Any]) -> Values:
         "training.gradient_checkpointing": recomputation(trainer),
         "logging.project": projects(args),
         "output.merge": after,
+        **sharding(told),
         **CALLED,
     }
 
@@ -137,7 +140,7 @@ def run() -> tuple[Reached, bool]:
     def train(self: Any, resume_from_checkpoint: object = None, *_: object, **__: object) -> None:
         found.append(Reached(self, resume_from_checkpoint))
         self.save_model = lambda *_: None
-        self.model.save_pretrained_merged = lambda path, *_, **said: merged.append(said["save_method"])
+        self.model.save_pretrained_merged = lambda *_, **said: merged.append(said["save_method"])
 
     for kind in (transformers.Trainer, *trainers()):
         kind.train = train
@@ -174,6 +177,12 @@ def recomputation(trainer: Any) -> bool | str:
     return "offload" if on and own else on
 
 
+def sharding(told: dict[str, Any]) -> Values:
+    """Its own switch, as the command sets it."""
+    with patch.dict(os.environ, told["commands"][-1]["environment"]):
+        return {"hardware.strategy": "fsdp"} if fsdp2_launch.unsloth_fsdp2_requested() else {}
+
+
 # --- as on a card
 
 
@@ -192,9 +201,11 @@ def prepare() -> None:
     torch.cuda.current_device = lambda *_: 0
     torch.cuda.empty_cache = lambda: None
     os.environ["UNSLOTH_ALLOW_CPU"] = "0"
-    from unsloth.models import rl
+    from unsloth.models import llama, rl
 
     rl.patch_trl_rl_trainers()
+    move = llama._offload_frozen_module_for_training
+    llama._offload_frozen_module_for_training = lambda module, _, **said: move(module, "cpu", **said)
     load = unsloth.FastLanguageModel.from_pretrained
     unsloth.FastLanguageModel.from_pretrained = staticmethod(lambda *args, **said: _loaded(load, *args, **said))
 

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from reading_points import POINTS
 
 from backends.cadence import evaluates
@@ -22,19 +23,28 @@ from schemas.recipe import Every
 Values = dict[str, Any]
 
 
-def expected(plan: Plan, target: Target, base: str, seen: Values, steps: int, resume: str) -> Values:
-    """Every field. `base`: the model's folder. `seen`: what the tool has, for names that only the loaded model knows. `resume`: what lies there."""
+class Around(Struct, frozen=True):
+    """What a plan does not say: the folder of the model that is read, how many steps the run has, the checkpoint that
+    lies in its results."""
+
+    base: str
+    steps: int
+    resume: str
+
+
+def expected(plan: Plan, target: Target, around: Around, seen: Values) -> Values:
+    """Every field. `seen`: what the tool has, for names that only the loaded model knows."""
     return {
         **numbers(plan),
         **optimizer(plan),
-        **schedule(plan, steps),
-        **model(plan, base),
+        **schedule(plan, around.steps),
+        **model(plan, around.base),
         **method(plan, seen),
         **quantization(plan),
         **data(plan),
         **objective(plan),
-        **cadence(plan, steps),
-        **run(plan, target, resume),
+        **cadence(plan, around.steps),
+        **run(plan, target, around.resume),
         **cards(plan),
     }
 

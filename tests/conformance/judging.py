@@ -7,12 +7,22 @@ from typing import Any
 
 from comparing import Difference, compare, compare_rows
 from environments import Tool
-from expected import expected
+from expected import Around, expected
 from expected_rows import expected_rows
 from msgspec import Struct
 from msgspec.structs import replace
 
-UNSHOWN: dict[str, dict[str, str]] = {"axolotl": {}, "llamafactory": {}, "unsloth": {}}
+UNSHOWN: dict[str, dict[str, str]] = {
+    "axolotl": {},
+    "llamafactory": {},
+    "unsloth": {
+        "training.loss": "its fused loss is chosen by the forward pass itself, on a GPU",
+        **dict.fromkeys(
+            ("hardware.offload", "hardware.strategy.reshards", "hardware.strategy.saves"),
+            "it shards the model itself, once several processes have met",
+        ),
+    },
+}
 """Fields that a tool's objects do not show, with the reason."""
 
 
@@ -37,8 +47,8 @@ def judge(tool: Tool, built: Any, report: dict[str, Any]) -> Judged:
     seen = {**built.launch, **report["effective"]}
     cards = seen["hardware.count"] * seen["hardware.nodes"]
     seen["training.global_batch_size"] = seen["training.micro_batch_size"] * seen["accumulation"] * cards
-    base = str(built.case.stand_in or built.plan.model.base)
-    planned = expected(built.plan, tool.name, base, seen, built.steps, built.resume)
+    around = Around(str(built.case.stand_in or built.plan.model.base), built.steps, built.resume)
+    planned = expected(built.plan, tool.name, around, seen)
     found = [*compare(planned, seen, UNSHOWN[tool.name])]
     found += [] if built.case.stand_in else rows(built, seen)
     excused = [excuse(item, built.warned) for item in found]

@@ -1,4 +1,4 @@
-"""What the commands of an artifact say beside the tool's config: how many processes, on how many machines, what after."""
+"""What the commands of an artifact say beside the tool's config: processes, machines, what comes after."""
 
 from __future__ import annotations
 

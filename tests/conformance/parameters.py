@@ -97,6 +97,7 @@ PARAMETERS: dict[str, dict[str, Sets]] = {
         **{name: (f"data.overlong={name}",) for name in ("truncate", "drop", "split")},
         "error": ("data.overlong=error", "data.train[0].path=@data/@kind-short.jsonl"),
     },
+    "room": {"256": (), "1024": ("data.max_length=1024",)},
     "packing": {"auto": (), "off": ("data.packing=false",)},
     "validation": {
         "share": (),

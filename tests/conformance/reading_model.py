@@ -33,7 +33,10 @@ def types(trainer: Trainer) -> Values:
     parameters = [(name, item) for name, item in model.named_parameters() if item.is_floating_point() and item.ndim > 1]
     trained = [item.dtype for name, item in parameters if item.requires_grad and ".modules_to_save." not in name]
     saved = [item.dtype for name, item in parameters if item.requires_grad and ".modules_to_save." in name]
-    frozen = [item.dtype for name, item in parameters if not item.requires_grad and "embed" not in name]
+    left = ("embed", ".original_module.")  # an original beside its trained copy computes nothing
+    frozen = [
+        item.dtype for name, item in parameters if not item.requires_grad and not any(word in name for word in left)
+    ]
     stored = unique(map(named, trained))
     computed = "bfloat16" if args.bf16 else "float16" if args.fp16 else named(model.dtype)
     whole = not hasattr(model, "peft_config")

@@ -35,7 +35,7 @@ def shown(ids: list[int], labels: list[int], tokenizer: Any) -> dict[str, Any]:
 
 
 def pieces(row: dict[str, Any]) -> Iterator[Piece]:
-    """The parts of a packed row; one part of any other; padding left out. A pair of answers is two rows, a judged one is one."""
+    """The parts of a packed row; one part of any other; padding left out. A pair of answers is two rows."""
     if "input_ids" in row:
         yield from _parts(row["input_ids"], row.get("labels") or row["input_ids"], row)
         return

@@ -80,7 +80,7 @@ def check(tool: Tool, ground: Ground, only: str) -> int:
     report(tool, judged)
     print(
         f"{tool.name}: {len(built)} artifacts, {sum(item.fields for item in judged)} fields; "
-        f"{array.covered} of {array.pairs} pairs of values stand in one, {len(array.refused_pairs)} are refused together"
+        f"{array.covered} of {array.pairs} pairs of values stand in one, {len(array.refused_pairs)} are refused"
     )
     unseen = [item.case.name for item in spoiled if not judge(tool, item, report_of(item.folder)).wrong]
     for name in unseen:

@@ -1,4 +1,4 @@
-"""What the two tools with a YAML file share: the copy that is run here, and how sharding is told. Runs in their own Pythons."""
+"""What the two tools with a YAML file share: the copy that is run here, less its sharding. Runs in their Pythons."""
 
 from __future__ import annotations
 
