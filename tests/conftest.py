@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from backends import known
 
-settings.register_profile("untimed")  # how long an example takes depends on what else the machine does
+settings.register_profile("untimed", deadline=None)  # how long an example takes depends on what else the machine does
 settings.load_profile("untimed")
 
 
