@@ -20,7 +20,7 @@ def planted() -> list[tuple[int, int, str]]:
 
 
 def validate(form: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "compiler.cli", "validate", str(FILE), "--target", "axolotl", "--format", form]
+    command = [sys.executable, "-m", "compiler.cli", "validate", str(FILE), "--target", "native", "--format", form]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
 
 
