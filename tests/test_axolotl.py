@@ -24,6 +24,13 @@ DPO: dict[str, Any] = {
     "data__overlong": "truncate",
     "method": lora(),
 }
+KTO: dict[str, Any] = {
+    **DPO,
+    "training__objective": "kto",
+    "training__preference": PreferencePlan(0.1, None),
+    "data__train": (source(format="kto"),),
+}
+EIGHT_BIT = lora("qlora", quantization=QuantizationPlan(8, None, None, "float32"))
 
 
 def config(**changes: Any) -> dict[str, Any]:
@@ -290,11 +297,32 @@ def test_a_template_of_ours_is_written_out() -> None:
         ({"data__train": (source(split="test"),)}, "data.train[0].split"),
         ({"data__loss_on": "completion"}, "data.loss_on"),
         ({"checkpoint__best": True}, "checkpoint.best"),
+        ({**DPO, "checkpoint__best": True, "checkpoint__every": 10, "evaluation__every": 10}, "checkpoint.best"),
+        ({**DPO, "method": lora(adapter_dtype="bfloat16")}, "method.adapter_dtype"),
+        ({**DPO, "method": lora("qlora"), "model__dtype": "float16"}, "method.adapter_dtype"),
+        ({"method": lora("qlora", adapter_dtype="bfloat16")}, "method.adapter_dtype"),
+        ({"method": lora(modules_to_save=("lm_head",)), "model__dtype": "float16"}, "method.modules_to_save"),
+        ({"method": lora(lora_plus_ratio=16.0), "training__weight_decay": 0.1}, "training.weight_decay"),
+        ({"method": lora(lora_plus_ratio=16.0), "training__optimizer": "muon"}, "method.lora_plus_ratio"),
+        ({"method": EIGHT_BIT, "model__dtype": "float32"}, "model.dtype"),
+        ({**KTO, "training__micro_batch_size": 1}, "training.micro_batch_size"),
+        ({"model__chat_template": "chatml"}, "model.chat_template"),
         ({"model__chat_template": "/nowhere/chat.jinja"}, "model.chat_template"),
     ],
 )
 def test_combinations_that_would_be_dropped_in_silence(changes: dict[str, Any], path: str) -> None:
     assert ("FTC404", path) in refused(**changes)
+
+
+def test_full_training_warns_of_weights_that_stay_in_float32() -> None:
+    """Its embeddings and norms are converted back only for attention kernels that take nothing else."""
+    assert ("FTC405", "method.weights_dtype") in refused(method=FULL)
+    assert ("FTC405", "method.weights_dtype") not in refused(method=FULL, model__attention="flash_attention_2")
+
+
+@pytest.mark.parametrize(("template", "ends"), [("tokenizer", ["<|eot_id|>"]), ("zephyr", None)])
+def test_the_end_of_a_turn_is_told_where_it_is_a_token_of_its_own(template: str, ends: list[str] | None) -> None:
+    assert config(model__chat_template=template).get("eot_tokens") == ends
 
 
 @pytest.mark.parametrize(
@@ -306,8 +334,8 @@ def test_combinations_that_would_be_dropped_in_silence(changes: dict[str, Any], 
     ],
 )
 def test_what_changes_no_result_or_little_is_only_warned_about(changes: dict[str, Any], path: str) -> None:
-    at_once = {"training__micro_batch_size": plan().training.global_batch_size}
-    found = [(item.code, item.path, item.level) for item in axolotl.losses(plan(method=FULL, **at_once, **changes))]
+    quiet = {"training__micro_batch_size": plan().training.global_batch_size, "model__attention": "flash_attention_2"}
+    found = [(item.code, item.path, item.level) for item in axolotl.losses(plan(method=FULL, **quiet, **changes))]
     assert found == [("FTC405", path, "warning")]
     assert not apply(axolotl.TABLE, plan(**changes)).findings
 

@@ -149,6 +149,13 @@ def test_what_only_the_environment_carries_stands_in_the_command() -> None:
         ({"model__tokens__add": ("<x>",)}, "FTC404", "model.tokens.add"),
         ({"hardware__strategy": "fsdp", "hardware__count": 8, "hardware__nodes": 2}, "FTC404", "hardware.nodes"),
         ({"data__loss_on": "completion"}, "FTC404", "data.loss_on"),
+        ({"model__chat_template": "chatml"}, "FTC404", "model.chat_template"),
+        ({"method": lora("qlora"), "model__tokens__add": ("<x>",)}, "FTC404", "model.tokens.add"),
+        ({"method": lora(init="pissa"), "training__objective": "dpo"}, "FTC404", "method.init"),
+        ({"method": lora(init="pissa"), "training__objective": "kto"}, "FTC404", "method.init"),
+        ({"method": lora(lora_plus_ratio=4.0), "training__optimizer": "muon"}, "FTC404", "training.optimizer"),
+        ({"method": lora(modules_to_save=("lm_head",))}, "FTC405", "method.modules_to_save"),
+        ({"data__train": (source(format="text"),)}, "FTC405", "data.train[0].format"),
     ],
 )
 def test_combinations_that_it_cannot_keep(changes: dict[str, Any], code: str, path: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Final
 
-from backends.alike import Rows, all_sources, column, own_template, rows
+from backends.alike import Rows, all_sources, column, own_template, rows, shape
 from backends.cadence import evaluation
+from backends.turns import end_of_turn
 from schemas.plan import Plan, SourcePlan
 
 REWRITTEN: Final = ("system", "instruction", "input", "output")
@@ -47,6 +48,7 @@ def data(plan: Plan) -> dict[str, object]:
         "chat_template": "jinja" if own else "tokenizer_default" if template else None,
         # The text, not the path: the tool reads the path anew in places that do not know this folder.
         "chat_template_jinja": own.read_text(encoding="utf-8") if own and own.is_file() else None,
+        "eot_tokens": _ends(plan),
         **_datasets(plan, reading(plan)),
         "val_set_size": 0.0,
         "train_on_inputs": None if compares else plan.data.loss_on == "all",
@@ -61,6 +63,13 @@ def data(plan: Plan) -> dict[str, object]:
         "group_by_length": False,
         "dataloader_num_workers": 0,
     }
+
+
+def _ends(plan: Plan) -> list[str] | None:
+    """Told, as it takes the end of a sequence for the end of a turn."""
+    end = end_of_turn(plan)
+    talks = any(shape(source, plan) == "messages" for source in plan.data.train)
+    return [end] if end and talks and plan.training.preference is None else None
 
 
 def _datasets(plan: Plan, read: Rows) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from backends.alike import (
     all_sources,
     bounded_by_trl,
+    chosen,
     differs,
     lost,
     of_kto,
@@ -20,6 +21,7 @@ from backends.axolotl.data import reading
 from backends.axolotl.method import targets
 from backends.axolotl.table import TRACKERS
 from backends.cadence import cadence, evaluation, unsayable, warmup_steps
+from backends.turns import end_of_turn, has_end
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan, SourcePlan
@@ -39,6 +41,7 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
         *untrained_tokens(plan),
         *unoffloadable(plan),
         *_lost_of_method(plan),
+        *_lost_of_template(plan),
         *_lost_of_preference(plan),
         *_lost_of_data(plan),
         *_lost_of_sharding(plan),
@@ -50,11 +53,10 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
 def _lost_of_method(plan: Plan) -> list[Finding]:
     found: list[Finding] = []
     method, dtype = plan.method, plan.model.dtype
-    if isinstance(method, FullPlan) and method.weights_dtype != dtype:
-        found.append(lost("method.weights_dtype", f"trained weights have the model's type, {dtype}"))
+    if isinstance(method, FullPlan):
+        found += _lost_of_full(plan, method)
     if isinstance(method, LoraPlan):
-        if method.adapter_dtype not in ("float32", dtype):
-            found.append(lost("method.adapter_dtype", f"adapters are float32, or of the model's type, {dtype}"))
+        found += _lost_of_adapters(plan, method)
         quantization = method.quantization
         if quantization and quantization.bits == 8 and quantization.compute_dtype != dtype:
             found.append(
@@ -62,11 +64,41 @@ def _lost_of_method(plan: Plan) -> list[Finding]:
             )
         if quantization and quantization.bits == 8 and dtype == "float32":
             found.append(lost("model.dtype", "an 8-bit base computes in bfloat16 or float16"))
+        if method.lora_plus_ratio and plan.training.optimizer == "muon":
+            found.append(lost("method.lora_plus_ratio", "Muon has one learning rate", "write null"))
+        if method.modules_to_save and dtype == "float16":
+            why = "they would be trained in float16, which scaled gradients refuse"
+            found.append(lost("method.modules_to_save", why))
         if method.lora_plus_ratio and plan.training.weight_decay:
             found.append(lost("training.weight_decay", "with LoRA+ nothing is decayed", "write 0.0"))
         if method.dropout and targets(plan, method)[1]:
             found.append(lost("method.dropout", "adapters of fused experts have none"))
     return found
+
+
+def _lost_of_adapters(plan: Plan, method: LoraPlan) -> list[Finding]:
+    """DPO and KTO leave it to TRL to make the adapters, which knows no type of theirs (`_load_adapters` in
+    axolotl/loaders/model.py; `prepare_peft_model` in trl)."""
+    path, dtype, asked = "method.adapter_dtype", plan.model.dtype, method.adapter_dtype
+    theirs = "float32"
+    if plan.training.objective in ("dpo", "kto"):
+        theirs = "bfloat16" if method.quantization else "float32"
+    elif asked == dtype and not method.quantization:
+        theirs = dtype
+    if theirs == asked:
+        return []
+    how = f"adapters are {theirs} here"
+    return [lost(path, how, f"write {theirs}") if chosen(path, plan) or dtype == "float16" else differs(path, how)]
+
+
+def _lost_of_full(plan: Plan, method: FullPlan) -> list[Finding]:
+    """`_configure_embedding_dtypes` in axolotl/loaders/model.py."""
+    path, dtype = "method.weights_dtype", plan.model.dtype
+    if method.weights_dtype != dtype:
+        return [lost(path, f"trained weights have the model's type, {dtype}")]
+    if dtype == "float32" or plan.hardware.strategy == "fsdp" or plan.model.attention not in ("sdpa", "eager"):
+        return []
+    return [differs(path, f"norms, embeddings and the head are float32 beside {plan.model.attention} attention")]
 
 
 def _lost_of_preference(plan: Plan) -> list[Finding]:
@@ -83,6 +115,14 @@ def _lost_of_preference(plan: Plan) -> list[Finding]:
     if plan.hardware.strategy == "fsdp" and plan.quantization:
         found.append(lost("hardware.strategy", "with FSDP2 a quantised base has no compared answers"))
     return found
+
+
+def _lost_of_template(plan: Plan) -> list[Finding]:
+    """It trains the end of a turn where it is one token (`_validate_eot_and_eos_tokens` in prompt_strategies)."""
+    if has_end(plan) is not False:
+        return []
+    why = f"this tokenizer has no {end_of_turn(plan)}, so that the end of a turn goes untrained"
+    return [lost("model.chat_template", why)]
 
 
 def _lost_of_data(plan: Plan) -> list[Finding]:

@@ -15,6 +15,7 @@ _WRITTEN: Final = {
     "peft_use_dora": "method.kind",
     "loraplus_lr_embedding": "method.lora_plus_ratio",
     "chat_template_jinja": "model.chat_template",
+    "eot_tokens": "model.chat_template",
     "val_set_size": "data.validation",
     "curriculum_sampling": "data.shuffle",
     "skip_prepare_dataset": "training.objective",

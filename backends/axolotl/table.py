@@ -207,6 +207,7 @@ CHAPTERS: Final = (
         (
             "chat_template",
             "chat_template_jinja",
+            "eot_tokens",
             "datasets",
             "test_datasets",
             "val_set_size",

@@ -7,7 +7,8 @@ from typing import Final
 from backends.alike import all_sources, chosen, differs, lost, read_directly, unmixable, unoffloadable, untrained_tokens
 from backends.cadence import unsayable
 from backends.llamafactory.data import raw_text, reading
-from backends.llamafactory.templates import MARKS, TEMPLATES, chat_format, has_marks, template
+from backends.llamafactory.templates import TEMPLATES, template
+from backends.turns import chat_format, end_of_turn, has_end
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan
@@ -60,7 +61,9 @@ def _lost_of_method(plan: Plan) -> list[Finding]:
             found.append(lost("method.quantization.compute_dtype", f"it computes in the model's type, {dtype}"))
         if method.quantization and method.init == "pissa":
             found.append(lost("method.init", "PiSSA starts from weights that are not quantised"))
-        elif method.init == "pissa" and plan.training.objective in ("dpo", "kto"):
+        if method.lora_plus_ratio and plan.training.optimizer == "muon":
+            found.append(lost("training.optimizer", "LoRA+ takes AdamW in its place"))
+        if method.init == "pissa" and not method.quantization and plan.training.objective in ("dpo", "kto"):
             found.append(lost("method.init", f"it has no PiSSA for {plan.training.objective}"))
         if method.quantization and plan.model.tokens.add:
             found.append(lost("model.tokens.add", "a quantised base gets no new rows for them"))
@@ -87,14 +90,15 @@ def _lost_of_template(plan: Plan) -> list[Finding]:
 
 
 def _unmarked(plan: Plan) -> list[Finding]:
-    """It adds the tokens of its templates where they are missing, and makes no room for them in the model."""
-    known, named = has_marks(plan), plan.model.chat_template or ""
+    """It adds the tokens of its templates where they are missing, and makes no room for them in the model
+    (`fix_special_tokens` in llamafactory/data/template.py)."""
+    known = has_end(plan)
     if known:
         return []
-    tokens = MARKS[named][0]
     if known is None:
-        return [differs("model.chat_template", f"it adds {tokens} where the tokenizer lacks them, and then fails")]
-    return [lost("model.chat_template", f"this tokenizer has no {tokens}, and no room is made for them in the model")]
+        return [differs("model.chat_template", f"where the tokenizer has no {end_of_turn(plan)} it adds it, and fails")]
+    why = f"this tokenizer has no {end_of_turn(plan)}, and no room is made for it in the model"
+    return [lost("model.chat_template", why)]
 
 
 def _lost_of_data(plan: Plan) -> list[Finding]:
@@ -114,7 +118,7 @@ def _lost_of_data(plan: Plan) -> list[Finding]:
 
 def _lost_of_text(plan: Plan) -> list[Finding]:
     """Its stage for raw text (llamafactory/data/processor/pretrain.py)."""
-    found: list[Finding] = []
+    found = [differs("data.train[0].format", "raw text begins without the token that begins a sequence")]
     if plan.data.packing:
         why = "raw text is packed end to end, and documents see each other"
         found.append(lost("data.packing", why, "write false"))

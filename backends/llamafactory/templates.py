@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from backends.turns import chat_format
 from schemas.plan import Plan
 
 NEWLINE: Final = "it also trains the line break after each answer"
@@ -58,30 +59,6 @@ OURS: Final[dict[str, Template]] = {
     "zephyr": Template("zephyr", "it writes no line break after a turn, and a system text where there is none"),
 }
 """Our chat templates by name → theirs; the texts were compared turn by turn."""
-
-
-MARKS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "chatml": ("<|im_start|> and <|im_end|>", ("chatml", "qwen2", "qwen2.5", "qwen3", "qwen3.5", "smollm2")),
-    "gemma": ("<end_of_turn>", ("gemma", "gemma3")),
-    "llama3": ("<|eot_id|> and <|eom_id|>", ("llama3",)),
-    "phi3": ("<|end|>", ("phi3", "phi4-mini")),
-}
-"""Our templates for which it adds tokens that the tokenizer lacks, without a row of the embeddings: the tokens, and the
-chat formats whose tokenizers have them. Source: `fix_special_tokens` in llamafactory/data/template.py."""
-
-
-def has_marks(plan: Plan) -> bool | None:
-    """Whether the tokenizer has the tokens of a template that is named; None where that is not known."""
-    own, marks = plan.facts.chat_format, MARKS.get(plan.model.chat_template or "")
-    if marks is None or own in marks[1]:
-        return True
-    return None if own in (None, "custom") else False
-
-
-def chat_format(plan: Plan) -> str | None:
-    """The format that conversations are written in: the tokenizer's own, or the one that is named."""
-    named = plan.model.chat_template
-    return plan.facts.chat_format if named == "tokenizer" else named
 
 
 def template(plan: Plan) -> Template | None:

@@ -28,6 +28,7 @@ class Case(Struct, frozen=True):
     folder: Path
     sets: tuple[str, ...]
     stand_in: Path | None = None
+    generated: bool = False
 
 
 class Ground(Struct, frozen=True):
@@ -85,7 +86,10 @@ def generated(target: Target, ground: Ground) -> tuple[list[Case], Array]:
 
     domains = {name: list(values) for name, values in PARAMETERS.items()}
     array = Cover(domains, NEEDS, refused, SEED).rows()
-    cases = [Case(f"pair-{number:03}", ground.recipe, ground.place, said(row)) for number, row in enumerate(array.rows)]
+    cases = [
+        Case(f"pair-{number:03}", ground.recipe, ground.place, said(row), generated=True)
+        for number, row in enumerate(array.rows)
+    ]
     return cases, array
 
 

@@ -13,7 +13,8 @@ MARK = re.compile(r"<[a-z_]+-\d+>")
 LAST = f"-{ROWS}>"
 """How the mark of the row that is too long ends."""
 
-Rows = Sequence[Mapping[str, Any]]
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
 
 
 class Difference(Struct, frozen=True):
@@ -47,45 +48,53 @@ def alike(left: object, right: object) -> bool:
 # --- rows
 
 
-def compare_rows(
-    what: str, planned: Rows, found: Rows, *, ordered: bool, masked: bool, cut: bool
-) -> Iterator[Difference]:
-    """Rows by their marks. `ordered`: whether their order counts; `masked`, `cut`: whether what is trained, and what
-    became of the row that is too long, are to be seen in them."""
-    ours, theirs = _short(planned), _short(found)
-    names, others = [mark(row) for row in ours], [mark(row) for row in theirs]
+class Sight(Struct, frozen=True):
+    """What can be seen in rows. `ordered`: their order counts; `masked`: what is trained; `cut`: what became of the row
+    that is too long. `written`: the field that text stands for."""
+
+    ordered: bool
+    masked: bool
+    cut: bool
+    written: str
+
+
+def compare_rows(what: str, planned: Rows, found: Rows, sight: Sight) -> Iterator[Difference]:
+    """Rows by their marks, or by their texts where they have none."""
+    name = mark if any(map(mark, planned)) else text
+    ours, theirs = ([row for row in rows if name(row) and LAST not in name(row)] for rows in (planned, found))
+    names, others = list(map(name, ours)), list(map(name, theirs))
     if sorted(names) != sorted(others):
         yield Difference(what, sorted(names), sorted(others))
         return
-    if ordered and names != others:
+    if sight.ordered and names != others:
         yield Difference("data.shuffle.order", names, others)
-    yield from _first(_contents(ours, theirs, masked=masked))
-    if cut:
+    yield from _first(_contents(sorted(ours, key=name), sorted(theirs, key=name), sight))
+    if sight.cut and name is mark:
         yield from _long(planned, found)
 
 
-def mark(row: Mapping[str, Any]) -> str:
+def mark(row: Row) -> str:
     """What a row is known by, with the answer's first words where two answers share a prompt."""
     named = MARK.search(row["text"])
     return (named.group() if named else "") + ("/rejected" if "I do not know" in row["text"] else "")
 
 
-def _short(rows: Rows) -> list[Mapping[str, Any]]:
-    return [row for row in rows if mark(row) and LAST not in mark(row)]
+def text(row: Row) -> str:
+    """The whole of it."""
+    return row["text"]
 
 
-def _contents(ours: Rows, theirs: Rows, *, masked: bool) -> Iterator[Difference]:
-    left, right = sorted(ours, key=mark), sorted(theirs, key=mark)
-    for one, two in zip(left, right, strict=True):
+def _contents(ours: Rows, theirs: Rows, sight: Sight) -> Iterator[Difference]:
+    for one, two in zip(ours, theirs, strict=True):
         if one["ids"] != two["ids"]:
-            yield Difference("model.chat_template", one["text"], two["text"])
-        elif masked and _labels(one) != _labels(two):
+            yield Difference(sight.written, one["text"], two["text"])
+        elif sight.masked and _labels(one) != _labels(two):
             same = "".join(one["trained"].split()) == "".join(two["trained"].split())
             field = "model.chat_template.ends" if same else "data.loss_on"
             yield Difference(field, one["trained"], two["trained"])
 
 
-def _labels(row: Mapping[str, Any]) -> list[int]:
+def _labels(row: Row) -> list[int]:
     """Nothing comes before the first token from which it could be predicted: its label is never used."""
     return [-100, *row["labels"][1:]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from comparing import Difference, compare, compare_rows
+from comparing import Difference, Sight, compare, compare_rows
 from environments import Tool
 from expected import Around, expected
 from expected_rows import expected_rows
@@ -71,18 +71,17 @@ def rows(built: Any, seen: dict[str, Any]) -> Iterator[Difference]:
     """Training and validation rows: which, what is in them, what of them is trained."""
     plan = built.plan
     train, held = expected_rows(plan)
-    compares = plan.training.preference is not None
-    for name, planned in (("train", train), ("validation", held)):
-        if name == "validation" and plan.evaluation.every is None:
-            continue
-        yield from compare_rows(
-            f"data.{name}",
-            planned,
-            seen[name]["rows"],
-            ordered=name == "train" and not plan.data.shuffle and not plan.data.packing,
-            masked=not compares,
-            cut=not compares,
-        )
+    compares, texts = plan.training.preference is not None, plan.data.train[0].format == "text"
+    sight = Sight(
+        ordered=not plan.data.shuffle and not plan.data.packing,
+        masked=not compares,
+        cut=not compares,
+        written="data.train[0].format" if texts else "model.chat_template",
+    )
+    yield from compare_rows("data.train", train, seen["train"]["rows"], sight)
+    if plan.evaluation.every is not None:
+        in_any_order = replace(sight, ordered=False)
+        yield from compare_rows("data.validation", held, seen["validation"]["rows"], in_any_order)
 
 
 def said(item: Difference) -> str:

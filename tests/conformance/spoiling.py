@@ -44,7 +44,7 @@ def spoil(built: list[Any], kind: Spoil) -> Any | None:
     for item in built:
         body = item.folder / kind.body
         text = body.read_text(encoding="utf-8")
-        if item.case.stand_in is None and kind.old in text:
+        if item.case.generated and kind.old in text:
             name = f"spoiled, {kind.name}"
             folder = item.folder.with_name(name.replace(", ", "-").replace(" ", "-"))
             shutil.rmtree(folder, ignore_errors=True)
