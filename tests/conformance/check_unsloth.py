@@ -13,6 +13,7 @@ import os
 import runpy
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -200,6 +201,7 @@ def prepare() -> None:
                 setattr(module, word, answers[word])
     torch.cuda.current_device = lambda *_: 0
     torch.cuda.empty_cache = lambda: None
+    torch.empty = partial(_pageable, torch.empty)
     os.environ["UNSLOTH_ALLOW_CPU"] = "0"
     from unsloth.models import llama, rl
 
@@ -208,6 +210,11 @@ def prepare() -> None:
     llama._offload_frozen_module_for_training = lambda module, _, **said: move(module, "cpu", **said)
     load = unsloth.FastLanguageModel.from_pretrained
     unsloth.FastLanguageModel.from_pretrained = staticmethod(lambda *args, **said: _loaded(load, *args, **said))
+
+
+def _pageable(allocate: Callable[..., object], *sizes: object, **said: object) -> object:
+    """Memory for activations that are moved off a card, as far as there is any without one."""
+    return allocate(*sizes, **{name: value for name, value in said.items() if name != "pin_memory"})
 
 
 def _loaded(load: Callable[..., object], *args: object, **said: object) -> object:

@@ -27,7 +27,8 @@ UNSHOWN: dict[str, dict[str, str]] = {
 
 
 class Judged(Struct, frozen=True):
-    """`refused`: why the tool does not take it. `known`, `unknown`: fields that differ, with and without a warning."""
+    """`refused`: why the tool does not take it. `known`: leaves that are warned of and differ. `unknown`: what differs
+    without a warning."""
 
     name: str
     fields: int
@@ -56,7 +57,7 @@ def judge(tool: Tool, built: Any, report: dict[str, Any]) -> Judged:
         built.case.name,
         len(planned),
         (),
-        tuple(str(item) for item in excused if item.excused),
+        tuple(sorted({item.excused for item in excused if item.excused})),
         tuple(said(item) for item in excused if not item.excused),
     )
 

@@ -20,13 +20,14 @@ from typing import Any, Final
 
 from cases import Case, Ground, generated, options, recipes
 from environments import ENVIRONMENT, TOOLS, Tool, install
-from judging import Judged, judge
+from judging import judge
 from launch import commands, launched
 from msgspec import Struct, to_builtins
 from spoiling import SPOILS, spoil
+from summary import Result, write_page
 
 from backends.emission import out_folder
-from compiler.build import Compiled, compile_recipe
+from compiler.build import compile_recipe
 from compiler.write import write_artifact
 from schemas.plan import Plan
 
@@ -55,46 +56,44 @@ def main() -> int:
     """1 where a tool refuses an artifact, or a field differs without a word about it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tools", nargs="*", help="only these of " + ", ".join(tool.name for tool in TOOLS))
-    parser.add_argument("--only", help="only cases whose name has this in it")
+    parser.add_argument("--only", default="", help="only cases whose name has this in it")
     parser.add_argument("--keep", type=Path, help="a folder to work in, which is kept")
     asked = parser.parse_args()
     chosen = [tool for tool in TOOLS if not asked.tools or tool.name in asked.tools]
-    wrong = 0
+    found: list[Result] = []
     with TemporaryDirectory(prefix="ftc-conformance-") as scratch:
         ground = Ground(asked.keep or Path(scratch))
         ground.prepare()
         for tool in chosen:
             install(tool)
-            wrong += check(tool, ground, asked.only or "")
-    return int(wrong > 0)
+            found.append(check(tool, ground, asked.only))
+    if len(chosen) == len(TOOLS) and not asked.only:
+        write_page(found)
+    return int(any(item.unseen or any(judged.wrong for judged in item.judged) for item in found))
 
 
-def check(tool: Tool, ground: Ground, only: str) -> int:
-    """How many artifacts of this tool are not what their plans say."""
+def check(tool: Tool, ground: Ground, only: str) -> Result:
+    """What the tool makes of every artifact, and of those that are wrong on purpose."""
     made, array = generated(tool.name, ground)
-    found = [case for case in (*recipes(tool.name, ground), *made) if only in case.name]
-    built = [item for case in found if (item := build(tool, case, ground))]
+    cases = [case for case in (*recipes(tool.name, ground), *made) if only in case.name]
+    compiled = {case.name: build(tool, case, ground) for case in cases}
+    built = [item for item in compiled.values() if isinstance(item, Built)]
     spoiled = [item for kind in SPOILS[tool.name] if (item := spoil(built, kind))]
     read(tool, [item.folder for item in (*built, *spoiled)])
     judged = [judge(tool, item, report_of(item.folder)) for item in built]
-    report(tool, judged)
-    print(
-        f"{tool.name}: {len(built)} artifacts, {sum(item.fields for item in judged)} fields; "
-        f"{array.covered} of {array.pairs} pairs of values stand in one, {len(array.refused_pairs)} are refused"
-    )
     unseen = [item.case.name for item in spoiled if not judge(tool, item, report_of(item.folder)).wrong]
-    for name in unseen:
-        print(f"{tool.name}: NOT SEEN: {name}")
-    return len(unseen) + sum(item.wrong for item in judged)
+    refused = {name: item for name, item in compiled.items() if isinstance(item, str)}
+    result = Result(tool.name, sum(not item.case.generated for item in built), judged, array, refused, unseen)
+    report(tool, result)
+    return result
 
 
-def build(tool: Tool, case: Case, ground: Ground) -> Built | None:
-    """Write the artifact and what its checker is told; None where the recipe is refused, which tests look at."""
+def build(tool: Tool, case: Case, ground: Ground) -> Built | str:
+    """Write the artifact and what its checker is told; the codes where the recipe is refused."""
     compiled = compile_recipe("recipe.yaml", case.text, case.folder, options(tool.name, case.sets, emit=True))
     plan, artifact = compiled.plan, compiled.artifact
     if plan is None or artifact is None:
-        print(f"{tool.name:13} {case.name:34} not built: {', '.join(errors(compiled))}")
-        return None
+        return ", ".join(f"{item.code} {item.path}" for item in compiled.diagnostics if item.level == "error")
     folder = ground.place / tool.name / case.name
     shutil.rmtree(folder, ignore_errors=True)
     write_artifact(artifact, folder, {}, lambda _: None)
@@ -104,10 +103,6 @@ def build(tool: Tool, case: Case, ground: Ground) -> Built | None:
     made = Built(case, plan, folder, warned, str(checkpoint), launched(lines, folder))
     tell(made, to_builtins(lines))
     return made
-
-
-def errors(compiled: Compiled) -> list[str]:
-    return [f"{item.code} {item.path}" for item in compiled.diagnostics if item.level == "error"]
 
 
 def leave_checkpoint(out: Path) -> Path:
@@ -144,14 +139,22 @@ def report_of(folder: Path) -> dict[str, Any]:
     return json.loads(file.read_text("utf-8")) if file.is_file() else {"wrong": ["the checker gave no answer in time"]}
 
 
-def report(tool: Tool, judged: list[Judged]) -> None:
+def report(tool: Tool, result: Result) -> None:
     """A line for each artifact, and one for each field that differs."""
-    for item in judged:
+    for name, why in result.refused.items():
+        print(f"{tool.name:13} {name:34} not built: {why}")
+    for item in result.judged:
         said = "REJECTED" if item.refused else "DIFFERS" if item.wrong else "the same"
-        known = f", {len(item.known)} told of" if item.known else ""
+        known = f", {len(item.known)} leaves told of" if item.known else ""
         print(f"{tool.name:13} {item.name:34} {said}: {item.fields} fields{known}")
         for line in (*item.refused, *item.unknown):
             print(f"{'':14}{line}")
+    for name in result.unseen:
+        print(f"{tool.name:13} {name:34} NOT SEEN")
+    print(
+        f"{tool.name}: {len(result.judged)} artifacts, {sum(item.fields for item in result.judged)} fields, "
+        f"{result.array.covered} of {result.array.pairs} pairs of settings"
+    )
 
 
 if __name__ == "__main__":
