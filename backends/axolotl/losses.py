@@ -98,7 +98,8 @@ def _lost_of_full(plan: Plan, method: FullPlan) -> list[Finding]:
         return [lost(path, f"trained weights have the model's type, {dtype}")]
     if dtype == "float32" or plan.hardware.strategy == "fsdp" or plan.model.attention not in ("sdpa", "eager"):
         return []
-    return [differs(path, f"norms, embeddings and the head are float32 beside {plan.model.attention} attention")]
+    how = f"norms, embeddings and head are float32 beside {plan.model.attention} attention, more than is weighed"
+    return [differs(path, how)]
 
 
 def _lost_of_preference(plan: Plan) -> list[Finding]:
