@@ -124,6 +124,7 @@ def effective(told: dict[str, Any]) -> Values:
         "training.gradient_checkpointing": recomputation(trainer),
         "logging.project": projects(args),
         "output.merge": after,
+        "model.attention": attention(trainer),
         **sharding(told),
         **CALLED,
     }
@@ -176,6 +177,12 @@ def recomputation(trainer: Any) -> bool | str:
         torch.utils.checkpoint.checkpoint
     )
     return "offload" if on and own else on
+
+
+def attention(trainer: Any) -> str:
+    """Its own attention of Gemma 2 caps logits, as eager attention does, whatever the config says."""
+    own = any(getattr(part.forward, "__module__", "") == "unsloth.models.gemma2" for part in trainer.model.modules())
+    return "eager" if own else trainer.model.config._attn_implementation
 
 
 def sharding(told: dict[str, Any]) -> Values:

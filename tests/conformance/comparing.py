@@ -50,12 +50,13 @@ def alike(left: object, right: object) -> bool:
 
 class Sight(Struct, frozen=True):
     """What can be seen in rows. `ordered`: their order counts; `masked`: what is trained; `cut`: what became of the row
-    that is too long. `written`: the field that text stands for."""
+    that is too long. `written`: the field that what is written stands for; `shortened`: how long it is."""
 
     ordered: bool
     masked: bool
     cut: bool
     written: str
+    shortened: str
 
 
 def compare_rows(what: str, planned: Rows, found: Rows, sight: Sight) -> Iterator[Difference]:
@@ -70,7 +71,7 @@ def compare_rows(what: str, planned: Rows, found: Rows, sight: Sight) -> Iterato
         yield Difference("data.shuffle.order", names, others)
     yield from _first(_contents(sorted(ours, key=name), sorted(theirs, key=name), sight))
     if sight.cut and name is mark:
-        yield from _long(planned, found)
+        yield from _long(planned, found, sight)
 
 
 def mark(row: Row) -> str:
@@ -108,11 +109,11 @@ def _first(differences: Iterator[Difference]) -> Iterator[Difference]:
             yield item
 
 
-def _long(planned: Rows, found: Rows) -> Iterator[Difference]:
+def _long(planned: Rows, found: Rows, sight: Sight) -> Iterator[Difference]:
     """Lengths and beginnings of what is left of the row that is too long."""
     ours, theirs = (sorted(_rest(rows)) for rows in (planned, found))
     if ours != theirs:
-        yield Difference("data.overlong", [len(ids) for ids in ours], [len(ids) for ids in theirs])
+        yield Difference(sight.shortened, [len(ids) for ids in ours], [len(ids) for ids in theirs])
 
 
 def _rest(rows: Rows) -> list[list[int]]:

@@ -78,6 +78,7 @@ def rows(built: Any, seen: dict[str, Any]) -> Iterator[Difference]:
         masked=not compares,
         cut=not compares,
         written="data.train[0].format" if texts else "model.chat_template",
+        shortened="data.train[0].format" if texts else "data.overlong",
     )
     yield from compare_rows("data.train", train, seen["train"]["rows"], sight)
     if plan.evaluation.every is not None:

@@ -33,7 +33,8 @@ def types(trainer: Trainer) -> Values:
     parameters = [(name, item) for name, item in model.named_parameters() if item.is_floating_point() and item.ndim > 1]
     trained = [item.dtype for name, item in parameters if item.requires_grad and ".modules_to_save." not in name]
     saved = [item.dtype for name, item in parameters if item.requires_grad and ".modules_to_save." in name]
-    left = ("embed", ".original_module.")  # an original beside its trained copy computes nothing
+    # An original beside its trained copy computes nothing; a second adapter is the reference of compared answers.
+    left = ("embed", ".original_module.", ".lora_")
     frozen = [
         item.dtype for name, item in parameters if not item.requires_grad and not any(word in name for word in left)
     ]
