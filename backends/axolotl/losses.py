@@ -91,6 +91,14 @@ def _lost_of_adapters(plan: Plan, method: LoraPlan) -> list[Finding]:
     return [lost(path, how, f"write {theirs}") if chosen(path, plan) or dtype == "float16" else differs(path, how)]
 
 
+def _lost_of_saved_modules(plan: Plan) -> list[Finding]:
+    """TRL's `prepare_peft_model` makes all that is trained over a quantised base bfloat16."""
+    lora = plan.lora
+    if plan.training.objective == "orpo" or not (lora and lora.quantization and lora.modules_to_save):
+        return []
+    return [lost("method.modules_to_save", "they are bfloat16 here")] if plan.model.dtype == "float32" else []
+
+
 def _lost_of_full(plan: Plan, method: FullPlan) -> list[Finding]:
     """`_configure_embedding_dtypes` in axolotl/loaders/model.py."""
     path, dtype = "method.weights_dtype", plan.model.dtype
@@ -106,7 +114,7 @@ def _lost_of_preference(plan: Plan) -> list[Finding]:
     """Compared answers go to TRL's trainers, which know less than Axolotl's own."""
     if plan.training.preference is None:
         return []
-    found = [*shortened_by_trl(plan), *bounded_by_trl(plan), *of_kto(plan)]
+    found = [*shortened_by_trl(plan), *bounded_by_trl(plan), *of_kto(plan), *_lost_of_saved_modules(plan)]
     if not plan.data.shuffle and plan.training.objective != "kto":
         found.append(lost("data.shuffle", "rows with compared answers are always drawn at random"))
     if plan.checkpoint.best and evaluation(plan).strategy != "no":

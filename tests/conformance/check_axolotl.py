@@ -7,6 +7,7 @@ they are looked up in the models that it reads the config with.
 from __future__ import annotations
 
 import typing
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import yaml
 from axolotl.cli import config as cli_config
 from axolotl.common import datasets
 from axolotl.core.builders.causal import HFCausalTrainerBuilder
+from axolotl.loaders.model import ModelLoader
 from axolotl.train import train
 from axolotl.utils import config
 from axolotl.utils.dict import DictDefault
@@ -115,6 +117,10 @@ def changed(written: dict[str, object], seen: DictDefault) -> list[str]:
 def effective(told: dict[str, Any]) -> Values:
     """What its own code builds, up to where training begins."""
     written = copy_to_run(told)
+    if written.get("fsdp_config"):
+        ModelLoader._configure_embedding_dtypes = _sharded(
+            ModelLoader._configure_embedding_dtypes, written["fsdp_config"]
+        )
     cfg = cli_config.load_cfg(RUN)
     load = datasets.load_preference_datasets if cfg.rl else datasets.load_datasets
     prepared = load(cfg=cfg)
@@ -138,6 +144,17 @@ def effective(told: dict[str, Any]) -> Values:
         "logging.project": {name: cfg[key] for name, key in PROJECTS.items() if cfg[key]},
         **sharding(written, trainer),
     }
+
+
+def _sharded(configure: Callable[[ModelLoader], None], told: dict[str, Any]) -> Callable[[ModelLoader], None]:
+    """What it keeps in float32 depends on FSDP, and the config that is run here has none."""
+
+    def configured(loader: ModelLoader) -> None:
+        loader.cfg.fsdp_config = DictDefault(told)
+        configure(loader)
+        loader.cfg.fsdp_config = None
+
+    return configured
 
 
 def packing(trainer: Any) -> bool | str:

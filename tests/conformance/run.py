@@ -146,7 +146,7 @@ def report(tool: Tool, result: Result) -> None:
         print(f"{tool.name:13} {name:34} not built: {why}")
     for item in result.judged:
         said = "REJECTED" if item.refused else "DIFFERS" if item.wrong else "the same"
-        known = f", {len(item.known)} leaves told of" if item.known else ""
+        known = f", told of: {', '.join(item.known)}" if item.known else ""
         print(f"{tool.name:13} {item.name:34} {said}: {item.fields} fields{known}")
         for line in (*item.refused, *item.unknown):
             print(f"{'':14}{line}")
