@@ -212,6 +212,26 @@ def test_combinations_that_it_cannot_keep(changes: dict[str, Any], path: str) ->
 
 
 @pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"training__gradient_checkpointing": "offload", "data__max_length": 256}, "training.gradient_checkpointing"),
+        ({**COMPARED, "training__objective": "orpo"}, "model.chat_template"),
+        ({**COMPARED, "training__objective": "kto"}, "data.shuffle"),
+    ],
+)
+def test_what_is_done_a_little_differently_is_warned_about(changes: dict[str, Any], path: str) -> None:
+    assert ("FTC405", path) in refused(**changes)
+    assert ("FTC405", path) not in refused()
+
+
+def test_lora_plus_decays_by_the_name_that_peft_reads() -> None:
+    tree = script(method=lora(lora_plus_ratio=4.0), training__weight_decay=0.1)
+    told = keywords(tree, "create_loraplus_optimizer")
+    assert told["loraplus_weight_decay"] == "trainer.args.weight_decay"
+    assert "weight_decay" not in told
+
+
+@pytest.mark.parametrize(
     ("objective", "trainer", "loss"), [("dpo", "DPO", ["hinge"]), ("orpo", "ORPO", None), ("kto", "KTO", None)]
 )
 def test_compared_answers_go_to_the_trainer_of_their_objective(objective: Any, trainer: str, loss: Any) -> None:

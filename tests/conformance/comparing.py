@@ -9,6 +9,8 @@ from typing import Any
 from msgspec import Struct
 from samples import ROWS
 
+from backends.native.data import IGNORED
+
 MARK = re.compile(r"<[a-z_]+-\d+>")
 LAST = f"-{ROWS}>"
 """How the mark of the row that is too long ends."""
@@ -97,7 +99,7 @@ def _contents(ours: Rows, theirs: Rows, sight: Sight) -> Iterator[Difference]:
 
 def _labels(row: Row) -> list[int]:
     """Nothing comes before the first token from which it could be predicted: its label is never used."""
-    return [-100, *row["labels"][1:]]
+    return [IGNORED, *row["labels"][1:]]
 
 
 def _first(differences: Iterator[Difference]) -> Iterator[Difference]:
