@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
@@ -23,6 +24,9 @@ from schemas.footprint import Footprint
 from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan, SourcePlan, is_sources
 from schemas.recipe import Fields, Objective
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TOOL: Final = Tool("unsloth", "Unsloth", "unsloth==2026.10.9")
 SCRIPT: Final = "train.py"
@@ -112,6 +116,14 @@ def literal(value: object) -> str:
 
 
 def _render(plan: Plan, tool: Tool, lost: tuple[Finding, ...], release: Release | None) -> str:
+    told = _calls(said(plan, release).keys, plan, release)
+    folder = out_folder("unsloth", plan, tool.other)
+    return _template().render(head=comment(head_lines(tool, plan, lost)), out=folder, **told, **_values(plan))
+
+
+@cache
+def _template() -> Template:
+    """Compiled once: that takes longer than all else of an artifact."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -123,10 +135,7 @@ def _render(plan: Plan, tool: Tool, lost: tuple[Finding, ...], release: Release 
         autoescape=False,  # noqa: S701 - the output is Python, and every value passes through `literal`
     )
     environment.filters["literal"] = literal
-    template = environment.get_template("unsloth.py.jinja")
-    told = _calls(said(plan, release).keys, plan, release)
-    folder = out_folder("unsloth", plan, tool.other)
-    return template.render(head=comment(head_lines(tool, plan, lost)), out=folder, **told, **_values(plan))
+    return environment.get_template("unsloth.py.jinja")
 
 
 def _calls(told: dict[str, object], plan: Plan, release: Release | None) -> dict[str, object]:
