@@ -179,6 +179,18 @@ def all_sources(plan: Plan) -> list[tuple[str, SourcePlan]]:
     return found
 
 
+def suffixes(plan: Plan) -> tuple[str, ...]:
+    """The ends of the names of local files, some of which need a package to be read."""
+    return tuple(dict.fromkeys(Path(source.path).suffix for _, source in all_sources(plan) if source.local))
+
+
+def merged_by_hand(plan: Plan) -> list[Finding]:
+    """Commands that run on every machine cannot merge: only one has the adapter, or all write the same files."""
+    if not (plan.output.merge and plan.lora and plan.hardware.nodes > 1):
+        return []
+    return [differs("output.merge", "of several machines one merges, by a command of its own, which the README has")]
+
+
 def chosen(path: str, plan: Plan) -> bool:
     """Whether the recipe says this leaf itself, rather than leaving it to the compiler."""
     return all(decision.path != path for decision in plan.decisions)

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backends.alike import DIFFERS, job
+from backends.alike import DIFFERS, job, suffixes
 from backends.beside import scripts
 from backends.raw_keys import TOOLS, raw_of
 from backends.release import Release
@@ -75,7 +75,7 @@ def artifact(tool: Tool, plan: Plan, made: Made, footprint: Footprint | None, lo
         **made.files,
         **(_fetching(fetched) if fetched else {}),
         RUN: run_script(tool, plan, steps),
-        "requirements.txt": requirements(tool, made.extras),
+        "requirements.txt": requirements(tool, (*made.extras, *(suffixes(plan) if fetched or not made.rows else ()))),
         "README.md": readme(tool, plan, footprint, lost, steps, remarks=made.remarks),
     }
     return Artifact(tool.target, made.body, files, COMMAND, None if fetched else made.rows, tool.other)
@@ -101,6 +101,10 @@ RUN_SH: Final = """\
 # {name}, with {title}: makes an environment beside this file the first time, then trains in it.
 # VENV=/path uses an environment that is there already; PYTHON=python3.12 makes a new one with that Python.
 set -eu
+if [ -n "${{VENV:-}}" ]; then
+    [ -x "$VENV/bin/python" ] || {{ echo "VENV=$VENV has no bin/python" >&2; exit 1; }}
+    VENV=$(cd -- "$VENV" && pwd)
+fi
 cd -- "$(dirname -- "$0")"
 if [ -z "${{VENV:-}}" ]; then
     VENV=$PWD/.venv
@@ -140,11 +144,18 @@ def head_lines(tool: Tool, plan: Plan, lost: Sequence[Finding]) -> list[str]:
     ]
     if tool.other:
         lines.append(f"ftc knows the keys of this version, and is tested with another one: {UNTESTED}")
-    if lost:
-        equivalent = all(item.level == "warning" and item.code == DIFFERS for item in lost)
-        lines += ["", f"What {tool.title} does differently:" if equivalent else NOT_EQUIVALENT]
-        lines += [f"  {_one_line(item.message)}" for item in lost]
+    dropped, differs = parted(lost)
+    if dropped:
+        lines += ["", NOT_EQUIVALENT, *(f"  {_one_line(item.message)}" for item in dropped)]
+    if differs:
+        lines += ["", f"What {tool.title} does differently:", *(f"  {_one_line(item.message)}" for item in differs)]
     return lines
+
+
+def parted(lost: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """What is left out, so that the artifact is not equivalent to the recipe; what is done a little differently."""
+    differs = [item for item in lost if item.level == "warning" and item.code == DIFFERS]
+    return [item for item in lost if item not in differs], differs
 
 
 UNTESTED: Final = "compare its first steps with it."
@@ -157,7 +168,8 @@ def comment(lines: Sequence[str]) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """What no comment may hold is written as an escape."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in " ".join(text.split()))
 
 
 DECIDING: Final = ("model.", "method.", "data.", "training.", "hardware.count", "hardware.strategy")
@@ -199,7 +211,7 @@ def readme(
     remarks: Sequence[str] = (),
 ) -> str:
     """The README beside the config. `remarks`: what a reader of it should know, a paragraph each."""
-    note = "".join(f"- {_one_line(item.message)}\n" for item in lost)
+    dropped, differs = (_notes(items) for items in parted(lost))
     tested = f" ftc knows its keys, and is tested with another version: {UNTESTED}" if tool.other else ""
     return (
         f"# {plan.name}, for {tool.title}\n\n"
@@ -210,10 +222,20 @@ def readme(
         f"Results go to `{out_folder(tool.target, plan, tool.other)}`. The name holds a checksum of the model, method, "
         "data and training: with any of them changed, a run starts anew.\n"
         + "".join(f"\n{remark}\n" for remark in remarks)
-        + (f"\nWhat differs from the recipe:\n\n{note}" if note else "")
+        + (f"\n{NOT_EQUIVALENT}\n\n{dropped}" if dropped else "")
+        + (f"\nWhat {tool.title} does differently:\n\n{differs}" if differs else "")
         + (f"\nMemory: {_memory(footprint)}.\n" if footprint else "")
         + (f"\n{_cards(plan)}\n" if plan.hardware.gpu != "cpu" else "")
     )
+
+
+def _notes(items: Sequence[Finding]) -> str:
+    return "".join(f"- {_one_line(item.message)}\n" for item in items)
+
+
+def by_hand(words: Sequence[str]) -> str:
+    """What the README says of a command that is left to the reader, in the environment that `run.sh` made."""
+    return f"Merge afterwards, on the machine that has the results: `PATH=$PWD/.venv/bin:$PATH {join(words)}`."
 
 
 def _memory(footprint: Footprint) -> str:
@@ -222,9 +244,10 @@ def _memory(footprint: Footprint) -> str:
 
 
 def _cards(plan: Plan) -> str:
-    devices = plan.devices
+    count, nodes = plan.hardware.count, plan.hardware.nodes
+    each = f" on each of {nodes} machines" if nodes > 1 else ""
     return (
-        f"The batch size counts on {devices} GPU{'s' if devices > 1 else ''}: on a machine with more, let "
+        f"The batch size counts on {count} GPU{'s' if count > 1 else ''}{each}: on a machine with more, let "
         "`CUDA_VISIBLE_DEVICES` name those to use."
     )
 
@@ -236,14 +259,12 @@ def requirements(tool: Tool, words: Sequence[str]) -> str:
     name = f"{tool.target}-{tool.other}" if tool.other else tool.target
     pinned = (Path(__file__).parent / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     asked = {**EXTRAS, **OWN.get(tool.target, {})}
-    return pinned + "".join(f"{asked[word]}\n" for word in words if word in asked)
+    return pinned + "".join(f"{asked[word]}\n" for word in dict.fromkeys(words) if word in asked)
 
 
-_TRACKERS: Final = {"tensorboard": "tensorboard==2.21.0", "wandb": "wandb==0.31.0", "mlflow": "mlflow==3.17.2"}
 OWN: Final[dict[Target, dict[str, str]]] = {
-    "axolotl": {**_TRACKERS, "trackio": "trackio==0.19.0"},
-    "llamafactory": {**_TRACKERS, "deepspeed": "deepspeed==0.16.9", "adamw_4bit": "torchao==0.17.0"},
-    "unsloth": {**_TRACKERS, "trackio": "trackio==0.43.0"},
+    "axolotl": {"trackio": "trackio==0.19.0"},
+    "llamafactory": {"deepspeed": "deepspeed==0.16.9", "adamw_4bit": "torchao==0.17.0"},
 }
 """Versions that resolve beside the tool's pins, and those that only it wants: llamafactory/requirements/deepspeed.txt;
 and its peft looks for a class that torchao 0.18 has not (peft/tuners/lora/torchao.py,

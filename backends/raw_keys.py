@@ -35,7 +35,10 @@ PLACES: Final = "ftc decides where files lie, so that runs stay apart"
 RUNS_CODE: Final = "it runs code that the recipe does not show"
 
 PATTERNS: Final = (
-    (re.compile(r"(^|_)(token|api_key|secret|password|webhook_url)$"), SECRET),
+    (re.compile(r"(^|_)(token|api_?key|access_key|secret|password|credentials|webhook_url)$", re.IGNORECASE), SECRET),
+    (re.compile(r"^(worker_extension_cls|serve_module)$"), RUNS_CODE),
+    (re.compile(r"^trigger_file_path$"), PLACES),
+    (re.compile(r"_server_base_url$"), UPLOADS),
     (re.compile(r"^(hub_|push_to_hub|push_dataset_to_hub|export_hub_)"), UPLOADS),
     (re.compile(r"^trust_remote_code$|^external_plugins$"), RUNS_CODE),
 )

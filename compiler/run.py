@@ -16,7 +16,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TextIO
 
 from msgspec import Struct
 
@@ -35,7 +35,7 @@ NEEDS: Final = ("torch", "transformers", "peft", "trl", "datasets", "accelerate"
 class Ended(Struct, frozen=True):
     """How a child ended. `code` as a shell says it: 128 + N after signal N. `signalled`: a signal that we passed on.
 
-    `tail`: its last lines on standard error; empty where they went straight to a terminal.
+    `tail`: its last lines on standard error, or else on standard output; empty where they went straight to a terminal.
     """
 
     code: int
@@ -59,15 +59,17 @@ def command(artifact: Artifact) -> list[str]:
 
 def run_child(arguments: Sequence[str], folder: Path) -> Ended:
     """Run to the end, its output passed on as it comes. SIGINT, SIGTERM and SIGHUP are passed on to it and its own."""
-    watched = not sys.stderr.isatty()
+    out, err = (None if stream.isatty() else subprocess.PIPE for stream in (sys.stdout, sys.stderr))
     with _Relay() as relay:
         child = subprocess.Popen(  # noqa: S603 (the artifact's own command, no shell)
-            arguments, cwd=folder, stderr=subprocess.PIPE if watched else None, start_new_session=True
+            arguments, cwd=folder, stdout=out, stderr=err, start_new_session=True
         )
         relay.watch(child)
-        tail = _Tail(child.stderr)
+        said, failed = _Tail(child.stdout, sys.stdout), _Tail(child.stderr, sys.stderr)
         code = child.wait()
-    return Ended(code if code >= 0 else 128 - code, relay.received, tail.lines())
+    # Some tools log to standard output, their errors too.
+    told = said.lines()
+    return Ended(code if code >= 0 else 128 - code, relay.received, failed.lines() or told)
 
 
 def _apart() -> str:
@@ -111,10 +113,11 @@ class _Relay:
 
 
 class _Tail:
-    """Passes a stream on to standard error as it comes, in a thread, and remembers its end."""
+    """Passes a stream on as it comes, in a thread, and remembers its end."""
 
-    def __init__(self, stream: IO[bytes] | None) -> None:
+    def __init__(self, stream: IO[bytes] | None, sink: TextIO) -> None:
         self._end = b""
+        self._sink = sink
         self._thread = threading.Thread(target=self._pump, args=(stream,), daemon=True) if stream else None
         if self._thread:
             self._thread.start()
@@ -129,6 +132,6 @@ class _Tail:
 
     def _pump(self, stream: IO[bytes]) -> None:
         while chunk := os.read(stream.fileno(), TAIL_BYTES):
-            sys.stderr.buffer.write(chunk)
-            sys.stderr.buffer.flush()
+            self._sink.buffer.write(chunk)
+            self._sink.buffer.flush()
             self._end = (self._end + chunk)[-TAIL_BYTES:]

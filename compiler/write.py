@@ -50,11 +50,15 @@ def _names(artifact: Artifact) -> list[str]:
 
 
 def _check_path(name: str) -> None:
-    """A path that any system reads as one inside the folder."""
+    if not _is_path(name):
+        raise FtcError(f'"{name}" is no path inside the artifact', exit_code=USAGE)
+
+
+def _is_path(name: str) -> bool:
+    """Whether any system reads this as a path inside the folder, and not as the lock's."""
     parts = PurePosixPath(name).parts
     outside = not parts or ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive
-    if outside or "\\" in name or "\0" in name or name == LOCK:
-        raise FtcError(f'"{name}" is no path inside the artifact', exit_code=USAGE)
+    return not outside and "\\" not in name and "\0" not in name and name != LOCK
 
 
 @contextmanager
@@ -99,12 +103,14 @@ def _refuse_foreign(folder: Path, hashes: Mapping[str, str]) -> None:
     """Refuse to replace a file that ftc did not write here, or that was changed since."""
     before = _locked(folder)
     foreign = [name for name, digest in hashes.items() if not _ours(folder / name, before.get(name), digest)]
+    if (folder / LOCK).exists() and not before:
+        foreign.insert(0, LOCK)
     if foreign:
         edited = [name for name in foreign if name in before]
         why = "was changed after ftc wrote it" if edited else "was not written by ftc"
         raise FtcError(
             f'"{folder / foreign[0]}" {why}' + (f", and {len(foreign) - 1} more" if foreign[1:] else ""),
-            "--force replaces it, --out DIR writes elsewhere",
+            "`ftc build --force` replaces it, `--out DIR` writes elsewhere",
             exit_code=USAGE,
         )
 
@@ -116,10 +122,14 @@ def _ours(path: Path, before: str | None, now: str) -> bool:
 
 
 def _locked(folder: Path) -> dict[str, str]:
-    """File → hash of an earlier build; empty without a readable lock, so that nothing is taken for ours."""
+    """File → hash of an earlier build; empty without a readable lock, so that nothing is taken for ours.
+
+    A lock may come from anywhere: a name in it that leads out of the folder is none of a file of ours.
+    """
     try:
         files = json.loads((folder / LOCK).read_text(encoding="utf-8"))["files"]
-        return {str(name): str(digest) for name, digest in files.items()}
+        named = {str(name): str(digest) for name, digest in files.items()}
+        return {name: digest for name, digest in named.items() if _is_path(name) and _is_inside(folder, name)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
@@ -140,10 +150,14 @@ def _move(staged: Path, folder: Path, hashes: Mapping[str, str]) -> None:
 def _replace(source: Path, folder: Path, name: str) -> None:
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    # A link among the parents could lead anywhere.
-    if not target.parent.resolve().is_relative_to(folder.resolve()):
+    if not _is_inside(folder, name):
         raise FtcError(f'"{target}" leads out of the folder', exit_code=USAGE)
     source.replace(target)
+
+
+def _is_inside(folder: Path, name: str) -> bool:
+    """Whether the path stays in the folder: a link among its parents could lead anywhere."""
+    return (folder / name).parent.resolve().is_relative_to(folder.resolve())
 
 
 def _umask() -> int:

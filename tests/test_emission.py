@@ -84,6 +84,12 @@ def test_header_says_what_is_lost(target: Target) -> None:
     assert "NOT EQUIVALENT" not in near.files[near.body]
     assert "data.overlong: shortened" in near.files[near.body]
     assert "it has none" in lossy.files["README.md"]
+    assert "NOT EQUIVALENT" in lossy.files["README.md"]
+    both = backend.emit(wanted, None, (differs("data.overlong", "shortened"), lost("data.system", "it has \a none")))
+    dropped, _, kept = both.files[both.body].partition("does differently:")
+    assert "it has \\x07 none" in dropped
+    assert "data.overlong: shortened" in kept
+    assert "shortened" not in dropped
 
 
 @pytest.mark.parametrize("target", TOOLS)

@@ -33,6 +33,8 @@ def findings(**changes: Any) -> set[tuple[str, str]]:
     return {(item.code, item.path) for item in llamafactory.losses(plan(**{**SHORTENS, **changes}))}
 
 
+WHOLE = lora(modules_to_save=("embed_tokens", "lm_head"))
+
 DRIFTING = {
     "learning_rate": 2e-4,
     "lr_scheduler_type": "cosine",
@@ -147,6 +149,9 @@ def test_what_only_the_environment_carries_stands_in_the_command() -> None:
         ({"data__train": (source(format="text"),), "data__overlong": "split"}, "FTC404", "data.overlong"),
         ({"data__train": (source(), source(format="text"))}, "FTC404", "data.train[1].format"),
         ({"model__tokens__add": ("<x>",)}, "FTC404", "model.tokens.add"),
+        ({"model__tokens__add": ("a,b",), "method": WHOLE}, "FTC404", "model.tokens.add"),
+        ({"model__tokens__add": (" y",), "method": WHOLE}, "FTC404", "model.tokens.add"),
+        ({"output__merge": True, "hardware__nodes": 2, "method": lora()}, "FTC405", "output.merge"),
         ({"hardware__strategy": "fsdp", "hardware__count": 8, "hardware__nodes": 2}, "FTC404", "hardware.nodes"),
         ({"data__loss_on": "completion"}, "FTC404", "data.loss_on"),
         ({"model__chat_template": "chatml"}, "FTC404", "model.chat_template"),
@@ -280,3 +285,20 @@ def test_a_template_of_another_wording_is_warned_about() -> None:
     assert ("FTC405", "model.chat_template") in findings()
     assert FACTS.chat_format == "llama3"
     assert not [path for _, path in findings(model__chat_template="llama3") if path == "model.chat_template"]
+
+
+def test_several_machines_meet_at_one_port_and_merge_by_hand() -> None:
+    """Its launcher looks for a free port of its own on each machine where none is named."""
+    several = {"hardware__count": 2, "hardware__nodes": 2, "hardware__strategy": "ddp"}
+    made = llamafactory.emit(plan(**several, output__merge=True, method=lora()), None, ())
+    assert "MASTER_PORT=29500" in made.files["run.sh"]
+    assert "export" not in made.files["run.sh"].partition("export PATH")[2]
+    assert "llamafactory-cli export merge.yaml" in made.files["README.md"]
+
+
+def test_compressed_rows_that_the_run_reads_need_their_package() -> None:
+    """Beside a source of the hub all rows are read by the run."""
+    sources = (source("/data/a.jsonl.zst"), source("org/chats", local=False, revision="abc"))
+    made = llamafactory.emit(plan(data__train=sources), None, ())
+    assert "zstandard==" in made.files["requirements.txt"]
+    assert "zstandard" not in llamafactory.emit(plan(), None, ()).files["requirements.txt"]

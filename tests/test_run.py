@@ -69,7 +69,13 @@ def test_a_signal_reaches_the_child_once(number: signal.Signals) -> None:
     assert runner.stdout.readline() == "ready\n"
     runner.send_signal(number)
     out, _ = runner.communicate()
-    assert out == f"got {number.value}\n3 {number.value} ()\n"
+    assert out == f"got {number.value}\n3 {number.value} ('ready', 'got {number.value}')\n"
+
+
+def test_a_tool_that_says_its_errors_on_standard_output_is_heard() -> None:
+    """Axolotl's log goes there."""
+    out, _ = start("import sys; print('CUDA out of memory'); sys.exit(3)").communicate()
+    assert out == "CUDA out of memory\n3 None ('CUDA out of memory',)\n"
 
 
 def test_ctrl_c_at_a_terminal_reaches_the_child_once() -> None:

@@ -293,3 +293,11 @@ def test_attention_is_the_one_that_unsloth_brings(softcap: bool, attention: str,
 
 def test_nothing_is_lost_of_an_ordinary_plan() -> None:
     assert refused() == set()
+
+
+def test_one_process_of_several_merges() -> None:
+    said = {"output__merge": True, "method": lora(), "hardware__count": 4}
+    parted = ast.unparse(script(**said, hardware__strategy="ddp"))
+    assert "if trainer.is_world_process_zero():\n    model.save_pretrained_merged(" in parted
+    # Shards are gathered by all.
+    assert "is_world_process_zero" not in ast.unparse(script(**said, hardware__strategy="fsdp"))

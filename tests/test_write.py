@@ -138,6 +138,30 @@ def test_a_link_does_not_lead_out(tmp_path: Path) -> None:
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+def test_a_lock_from_elsewhere_removes_nothing_outside(tmp_path: Path) -> None:
+    """A folder may come from a stranger: what its lock says is not to be believed."""
+    folder, outside = tmp_path / "out", tmp_path / "outside.txt"
+    write(folder)
+    outside.write_text("mine")
+    (folder / "linked").symlink_to(tmp_path)
+    digest = hashlib.sha256(b"mine").hexdigest()
+    lock = json.loads((folder / LOCK).read_text())
+    lock["files"] |= dict.fromkeys(("../outside.txt", str(outside), "linked/outside.txt"), digest)
+    (folder / LOCK).write_text(json.dumps(lock))
+    write(folder)
+    assert outside.read_text() == "mine"
+
+
+def test_a_lock_that_is_not_ours_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / LOCK).write_text("mine")
+    with pytest.raises(FtcError, match="was not written by ftc"):
+        write(folder)
+    assert (folder / LOCK).read_text() == "mine"
+    write(folder, force=True)
+
+
 def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(FtcError, match="is a file"):

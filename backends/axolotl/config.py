@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final, cast
 
+from backends.alike import merged_by_hand
 from backends.axolotl.data import data, reading
 from backends.axolotl.method import method, model
 from backends.axolotl.table import CHAPTERS, TABLE, TRACKERS
 from backends.base import apply
 from backends.cadence import Cadence, cadence, evaluation, scheduler, warmup_steps
-from backends.emission import Made, Step, Tool, artifact, config_text, out_folder
+from backends.emission import Made, Step, Tool, artifact, by_hand, config_text, out_folder
 from backends.release import Release, Spoken, renamed, spoken
 from backends.sharding import DEEPSPEED, deepspeed_files, fsdp, zero
 from schemas.artifact import Artifact
@@ -19,6 +20,7 @@ from schemas.plan import Plan
 
 TOOL: Final = Tool("axolotl", "Axolotl", "axolotl==0.19.0")
 CONFIG: Final = "config.yaml"
+MERGING: Final = ("axolotl", "merge-lora", CONFIG)
 LIGER: Final = "axolotl.integrations.liger.LigerPlugin"
 
 
@@ -46,7 +48,7 @@ def emit(
     tool, told = TOOL.at(release), said(plan, release).keys
     config = config_text(tool, plan, renamed(CHAPTERS, release), told, lost, raw=_raw(plan, told))
     files = {CONFIG: config, **deepspeed_files(plan)}
-    merge = (Step(("axolotl", "merge-lora", CONFIG)),) if plan.output.merge and plan.lora else ()
+    merge = (Step(MERGING),) if plan.output.merge and plan.lora and plan.hardware.nodes == 1 else ()
     steps = (_train(plan), *merge)
     return artifact(
         tool,
@@ -83,6 +85,8 @@ def _remarks(plan: Plan) -> tuple[str, ...]:
             f"Start it on each of the {plan.hardware.nodes} machines, with `PET_RDZV_ENDPOINT=HOST:29500` in the "
             "environment, where HOST is one of them."
         )
+    if merged_by_hand(plan):
+        said.append(by_hand(MERGING))
     return tuple(said)
 
 

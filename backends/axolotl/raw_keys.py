@@ -97,6 +97,13 @@ _ALIKE: Final = {
     "fsdp": "hardware.strategy",
     "fsdp_final_state_dict_type": "hardware.strategy",
     "ray_num_workers": "hardware.count",
+    "world_size": "hardware.count",
+    "context_parallel_size": "training.global_batch_size",
+    "sequence_parallel_degree": "training.global_batch_size",
+    "tensor_parallel_size": "training.global_batch_size",
+    "expert_parallel_size": "training.global_batch_size",
+    "dp_shard_size": "hardware.strategy",
+    "dp_replicate_size": "hardware.strategy",
 }
 """Other names of what a leaf says: older ones, and keys that decide the same."""
 

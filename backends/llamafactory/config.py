@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from backends.alike import merged_by_hand
 from backends.base import apply
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
-from backends.emission import Made, Step, Tool, artifact, comment, config_text, head_lines, out_folder
+from backends.emission import Made, Step, Tool, artifact, by_hand, comment, config_text, head_lines, out_folder
 from backends.llamafactory.data import data, dataset_info, raw_text, reading
 from backends.llamafactory.table import CHAPTERS, DATASETS, EXPORT, TABLE
 from backends.llamafactory.templates import template
@@ -23,6 +24,7 @@ from schemas.plan import Plan
 TOOL: Final = Tool("llamafactory", "LLaMA-Factory", "llamafactory==0.9.5")
 CONFIG: Final = "config.yaml"
 MERGE: Final = "merge.yaml"
+MERGING: Final = ("llamafactory-cli", "export", MERGE)
 LEFT_OUT: Final = (
     "LLaMA-Factory leaves out conversations whose turns do not alternate between user and assistant, with a warning in "
     "its log."
@@ -61,7 +63,7 @@ def emit(
         **deepspeed_files(plan),
         **({ACCELERATE: accelerate(plan)} if _by_accelerate(plan) else {}),
     }
-    merge = (Step(("llamafactory-cli", "export", MERGE)),) if MERGE in files else ()
+    merge = (Step(MERGING),) if MERGE in files and plan.hardware.nodes == 1 else ()
     made = Made(CONFIG, files, (_train(plan), *merge), read.preparation, _extras(plan), _remarks(plan))
     return artifact(tool, plan, made, footprint, lost)
 
@@ -73,7 +75,8 @@ def _extras(plan: Plan) -> tuple[str, ...]:
 
 def _remarks(plan: Plan) -> tuple[str, ...]:
     several = (MACHINES.format(count=plan.hardware.nodes),) if plan.hardware.nodes > 1 else ()
-    return (*(() if raw_text(plan) else (LEFT_OUT,)), *several)
+    merging = (by_hand(MERGING),) if merged_by_hand(plan) else ()
+    return (*(() if raw_text(plan) else (LEFT_OUT,)), *several, *merging)
 
 
 def _by_accelerate(plan: Plan) -> bool:
@@ -92,7 +95,8 @@ def _train(plan: Plan) -> Step:
     if plan.devices > 1:
         told |= {"FORCE_TORCHRUN": "1", "NPROC_PER_NODE": str(plan.hardware.count)}
     if plan.hardware.nodes > 1:
-        told["NNODES"] = str(plan.hardware.nodes)
+        # Without one each machine would look for a free port of its own.
+        told |= {"NNODES": str(plan.hardware.nodes), "MASTER_PORT": "29500"}
     return Step(("llamafactory-cli", "train", CONFIG), told)
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.alike import all_sources, chosen, differs, lost, read_directly, unmixable, unoffloadable, untrained_tokens
+from backends.alike import (
+    all_sources,
+    chosen,
+    differs,
+    lost,
+    merged_by_hand,
+    read_directly,
+    unmixable,
+    unoffloadable,
+    untrained_tokens,
+)
 from backends.cadence import unsayable
 from backends.llamafactory.data import raw_text, reading
 from backends.llamafactory.templates import TEMPLATES, template
@@ -21,7 +31,9 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
     return (
         *unmixable(plan, reading(plan)),
         *untrained_tokens(plan),
+        *_parted_tokens(plan),
         *unoffloadable(plan),
+        *merged_by_hand(plan),
         *unsayable(plan),
         *_lost_of_model(plan),
         *_lost_of_method(plan),
@@ -47,6 +59,12 @@ def _lost_of_model(plan: Plan) -> list[Finding]:
     if "float32" in (stored, dtype):
         return [lost("model.dtype", f"the base is loaded in the type it is stored in, {stored}")]
     return [differs("model.dtype", f"the base stays in the type it is stored in, {stored}; it computes in {dtype}")]
+
+
+def _parted_tokens(plan: Plan) -> list[Finding]:
+    """It parts the text that names them at commas, and strips each (llamafactory/hparams/model_args.py)."""
+    parted = [token for token in plan.model.tokens.add if "," in token or token != token.strip()]
+    return [lost("model.tokens.add", f'"{parted[0]}" would be read as other tokens')] if parted else []
 
 
 def _lost_of_method(plan: Plan) -> list[Finding]:

@@ -69,6 +69,9 @@ _ALIKE: Final = {
     "no_cuda": "hardware.gpu",
     "use_mps_device": "hardware.gpu",
     "ray_num_workers": "hardware.count",
+    "accelerator_config": "training.global_batch_size",
+    "parallelism_config": "training.global_batch_size",
+    "hyper_parallel_args": "training.global_batch_size",
 }
 """Other names of what a leaf says: older ones, and keys that decide the same."""
 

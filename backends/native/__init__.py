@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from backends.alike import suffixes
 from backends.base import pattern
 from backends.beside import scripts
 from backends.native.table import TABLE, template_file
@@ -46,12 +47,12 @@ TEMPLATES: Final = HERE.parent.parent / "schemas" / "catalog" / "chat_templates"
 EXTRAS: Final = {
     "adamw_4bit": "torchao==0.18.0",
     "liger": "liger-kernel==0.8.5",
-    "tensorboard": "tensorboard>=2.18",
-    "wandb": "wandb>=0.19",
-    "mlflow": "mlflow>=2.20",
-    "trackio": "trackio>=0.5",
+    "tensorboard": "tensorboard==2.21.0",
+    "wandb": "wandb==0.31.0",
+    "mlflow": "mlflow==3.17.2",
+    "trackio": "trackio==0.43.0",
     "deepspeed": "deepspeed==0.18.9",
-    ".zst": "zstandard>=0.23",
+    ".zst": "zstandard==0.25.0",
 }
 """What a plan needs beyond the pinned packages, by the word in it that asks for it."""
 
@@ -217,8 +218,7 @@ def _template_path(name: str) -> Path:
 
 def _requirements(plan: Plan) -> str:
     pinned = (HERE / "requirements.txt").read_text("utf-8")
-    paths = [source.path for source in plan.data.train]
-    asked = [plan.training.optimizer, plan.training.kernels, *plan.logging.to, *(Path(path).suffix for path in paths)]
+    asked = [plan.training.optimizer, plan.training.kernels, *plan.logging.to, *suffixes(plan)]
     return pinned + "".join(f"{EXTRAS[word]}\n" for word in dict.fromkeys(asked) if word in EXTRAS)
 
 
