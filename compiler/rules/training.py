@@ -79,8 +79,8 @@ def resume_without_optimizer(context: Context) -> Iterator[Finding]:
 
 def four_bit_optimizer(context: Context) -> Iterator[Finding]:
     if context.recipe.training.optimizer == "adamw_4bit":
-        message = "adamw_4bit comes from torchao, which the targets do not install by themselves"
-        hint = "install torchao beside the target's requirements, or write adamw_8bit"
+        message = "adamw_4bit comes from torchao, which the artifact's requirements bring, and no tool by itself"
+        hint = "an environment of your own needs torchao too; or write adamw_8bit"
         yield Finding("FTC257", "training.optimizer", message, hint, "warning")
 
 
