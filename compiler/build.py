@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backends import load
 from backends.base import refused
@@ -114,7 +115,7 @@ def _compile_known(
 
 def _solved(draft: Draft, stack: Stack, options: Options) -> Plan:
     limit = load(_target(options)).largest_micro(draft.plan)
-    return solve(draft.plan, draft.open, stack, _strategies(options), limit)
+    return solve(draft.plan, draft.open, stack, _strategies(draft.plan, options), limit)
 
 
 def _emit(plan: Plan, footprint: Footprint, lost: tuple[Finding, ...], options: Options) -> Artifact | None:
@@ -148,16 +149,21 @@ def _release(options: Options) -> Release | None:
     return release(options.target, options.version)
 
 
-def _strategies(options: Options) -> tuple[Strategy, ...]:
-    """What an `auto` strategy may become: an `auto` leaf is never solved into something that the target refuses."""
-    table = load(_target(options)).TABLE
-    asked, leaf = _release(options), "hardware.strategy"
-    said: list[Strategy] = [
-        item
-        for item in STRATEGIES
-        if not (options.target and refused(table[leaf], item)) and not (asked and asked.refuses(leaf, item))
-    ]
-    return tuple(said) or STRATEGIES[:1]
+def _strategies(plan: Plan, options: Options) -> tuple[Strategy, ...]:
+    """What an `auto` strategy may become: an `auto` leaf is never solved into something that the target refuses, by
+    itself or beside the rest of the plan."""
+    if options.target is None or plan.devices == 1:
+        return STRATEGIES
+    backend, release, leaf = load(options.target), _release(options), "hardware.strategy"
+
+    def wrong(item: Strategy) -> frozenset[str]:
+        return _errors(backend.losses(replace(plan, hardware=replace(plan.hardware, strategy=item))))
+
+    def taken(item: Strategy) -> bool:
+        alone = refused(backend.TABLE[leaf], item) or (release and release.refuses(leaf, item))
+        return not alone and wrong(item) <= wrong(STRATEGIES[0])
+
+    return tuple(item for item in STRATEGIES if taken(item)) or STRATEGIES[:1]
 
 
 def _target(options: Options) -> Target:

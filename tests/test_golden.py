@@ -68,3 +68,12 @@ def test_seventy_billion_does_not_fit_a_small_card(name: str) -> None:
             assert result.footprint is not None
             assert result.footprint.verdict == "does_not_fit"
             assert result.artifact is None
+
+
+def test_an_open_strategy_is_none_that_the_target_refuses_beside_the_rest() -> None:
+    """Axolotl takes no 8-bit optimizer with FSDP2, whose shards would fit better; whole copies are tight."""
+    recipe = ROOT / "recipes" / "llama3.1-8b-full-8xa100.ftc.yaml"
+    found = compiled(recipe, "axolotl")
+    assert found.valid
+    assert found.plan
+    assert found.plan.hardware.strategy == "ddp"
