@@ -47,8 +47,8 @@ class Result(Struct, frozen=True):
 def write_page(results: Iterable[Result]) -> None:
     """The page, from a run of all tools."""
     found = list(results)
-    parts = [HEAD, _table(found), *map(_section, found)]
-    PAGE.write_text("".join(parts), encoding="utf-8")
+    parts = [HEAD, _table(found), "\n", *map(_section, found)]
+    PAGE.write_text("".join(parts).rstrip() + "\n", encoding="utf-8")
 
 
 def _table(results: Iterable[Result]) -> str:
@@ -74,7 +74,7 @@ def _section(result: Result) -> str:
     alone = [f"- {name}: {value}: {why}\n" for (name, value), why in sorted(result.array.refused_values.items())]
     unshown = [f"- `{field}`: {why}\n" for field, why in UNSHOWN[result.target].items()]
     return (
-        f"\n## {load(result.target).TITLE}\n\n"
+        f"## {load(result.target).TITLE}\n\n"
         + _listed("Differs, and the artifact says so:", lines)
         + _listed("Not shown by its objects:", unshown)
         + _listed("Settings that it refuses, whatever stands beside them:", alone)
