@@ -79,10 +79,12 @@ def check(tool: Tool, ground: Ground, only: str) -> Result:
     cases = [case for case in (*recipes(tool.name, ground), *made) if re.search(only, case.name)]
     compiled = {case.name: build(tool, case, ground) for case in cases}
     built = [item for item in compiled.values() if isinstance(item, Built)]
-    spoiled = [item for kind in SPOILS[tool.name] if (item := spoil(built, kind))]
-    read(tool, [item.folder for item in (*built, *spoiled)])
+    spoiled = {kind.name: spoil(built, kind) for kind in SPOILS[tool.name]}
+    read(tool, [item.folder for item in (*built, *spoiled.values()) if item])
     judged = [judge(tool, item, report_of(item.folder)) for item in built]
-    unseen = [item.case.name for item in spoiled if not judge(tool, item, report_of(item.folder)).wrong]
+    # One that nothing was found to make of is not seen either, unless few cases were asked for.
+    seen = {name for name, item in spoiled.items() if item and judge(tool, item, report_of(item.folder)).wrong}
+    unseen = [name for name, item in spoiled.items() if name not in seen and (item or not only)]
     refused = {name: item for name, item in compiled.items() if isinstance(item, str)}
     result = Result(tool.name, sum(not item.case.generated for item in built), judged, array, refused, unseen)
     report(tool, result)
