@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from backends.alike import DIFFERS, job, suffixes
 from backends.beside import scripts
-from backends.raw_keys import TOOLS, raw_of
-from backends.release import Release
+from backends.raw_keys import TOOLS, raw_keys, raw_of
+from backends.raw_keys import Tool as Configured
+from backends.release import Release, Spoken, spoken
 from backends.yaml_text import Chapter, plain, yaml_document
 from schemas.artifact import Artifact, Preparation, Target
 from schemas.diagnostic import Finding
@@ -133,6 +134,15 @@ def config_text(
     title = f"Raw keys: targets.{tool.target} of the recipe, as they stand there"
     ours = [(named, [name for name in names if name not in raw]) for named, names in chapters]
     return yaml_document(comment(head_lines(tool, plan, lost)), [*ours, (title, list(raw))], {**keys, **raw})
+
+
+def config_keys(target: Configured, told: Mapping[str, object], plan: Plan, release: Release | None) -> Spoken:
+    """A config's keys with its output folder, in that version's words; None: the tested version's."""
+    placed = {**told, "output_dir": out_folder(target, plan, release.version if release else None)}
+    if release is None:
+        return Spoken(placed)
+    known = raw_keys(target)
+    return spoken(placed, release, plan, {**known.owners, **dict.fromkeys(known.fixed, "name")})
 
 
 def head_lines(tool: Tool, plan: Plan, lost: Sequence[Finding]) -> list[str]:

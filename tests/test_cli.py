@@ -336,13 +336,18 @@ def test_a_dry_run_builds_and_shows_the_command(recipe: Path) -> None:
     assert (recipe.parent / "build" / "tiny" / "native" / "train.py").exists()
 
 
-def test_a_tool_runs_in_an_environment_that_is_named(recipe: Path) -> None:
+def run_with(recipe: Path, says: str) -> subprocess.CompletedProcess[str]:
+    """A shell script stands in for Axolotl, in an environment that is named."""
     tool = recipe.parent / "env" / "bin" / "axolotl"
     tool.parent.mkdir(parents=True)
     (tool.parent / "python").symlink_to(sys.executable)
-    tool.write_text('#!/bin/sh\necho "$PWD: $*"\n')
+    tool.write_text(f"#!/bin/sh\n{says}\n")
     tool.chmod(0o755)
-    done = ftc("run", recipe, "--target", "axolotl", cwd=recipe.parent, env={"VENV": str(recipe.parent / "env")})
+    return ftc("run", recipe, "--target", "axolotl", cwd=recipe.parent, env={"VENV": str(recipe.parent / "env")})
+
+
+def test_a_tool_runs_in_an_environment_that_is_named(recipe: Path) -> None:
+    done = run_with(recipe, 'echo "$PWD: $*"')
     assert done.returncode == 0, done.stderr
     assert "build/tiny/axolotl: train config.yaml" in done.stdout
 
@@ -354,12 +359,7 @@ def test_a_tool_that_is_not_installed_is_1_with_its_last_lines(recipe: Path) -> 
 
 
 def test_a_tool_that_fails_is_1_with_its_last_lines(recipe: Path) -> None:
-    tool = recipe.parent / "env" / "bin" / "axolotl"
-    tool.parent.mkdir(parents=True)
-    (tool.parent / "python").symlink_to(sys.executable)
-    tool.write_text('#!/bin/sh\necho "CUDA out of memory"\nexit 9\n')
-    tool.chmod(0o755)
-    done = ftc("run", recipe, "--target", "axolotl", cwd=recipe.parent, env={"VENV": str(recipe.parent / "env")})
+    done = run_with(recipe, 'echo "CUDA out of memory"; exit 9')
     assert done.returncode == 1
     assert "exit code 9; its last lines:\n  CUDA out of memory" in done.stderr
 

@@ -10,8 +10,8 @@ from backends.axolotl.method import method, model
 from backends.axolotl.table import CHAPTERS, TABLE, TRACKERS
 from backends.base import apply
 from backends.cadence import Cadence, cadence, evaluation, scheduler, warmup_steps
-from backends.emission import Made, Step, Tool, artifact, by_hand, config_text, out_folder
-from backends.release import Release, Spoken, renamed, spoken
+from backends.emission import Made, Step, Tool, artifact, by_hand, config_keys, config_text
+from backends.release import Release, Spoken, renamed
 from backends.sharding import DEEPSPEED, deepspeed_files, fsdp, zero
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
@@ -33,12 +33,7 @@ def keys(plan: Plan) -> dict[str, object]:
 
 def said(plan: Plan, release: Release | None = None) -> Spoken:
     """Those keys in that version's words."""
-    told = {**keys(plan), "output_dir": out_folder("axolotl", plan, release.version if release else None)}
-    if release is None:
-        return Spoken(told)
-    from backends.axolotl.raw_keys import FIXED, OWNERS
-
-    return spoken(told, release, plan, {**OWNERS, **dict.fromkeys(FIXED, "name")})
+    return config_keys("axolotl", keys(plan), plan, release)
 
 
 def emit(

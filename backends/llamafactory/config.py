@@ -8,11 +8,22 @@ from typing import Final
 from backends.alike import merged_by_hand
 from backends.base import apply
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
-from backends.emission import Made, Step, Tool, artifact, by_hand, comment, config_text, head_lines, out_folder
+from backends.emission import (
+    Made,
+    Step,
+    Tool,
+    artifact,
+    by_hand,
+    comment,
+    config_keys,
+    config_text,
+    head_lines,
+    out_folder,
+)
 from backends.llamafactory.data import data, dataset_info, raw_text, reading
 from backends.llamafactory.table import CHAPTERS, DATASETS, EXPORT, TABLE
 from backends.llamafactory.templates import template
-from backends.release import Release, Spoken, renamed, spoken
+from backends.release import Release, Spoken, renamed
 from backends.sharding import ACCELERATE, DEEPSPEED, accelerate, deepspeed_files, zero
 from backends.yaml_text import yaml_document
 from schemas.artifact import Artifact
@@ -43,12 +54,7 @@ def keys(plan: Plan) -> dict[str, object]:
 
 def said(plan: Plan, release: Release | None = None) -> Spoken:
     """Those keys in that version's words."""
-    told = {**keys(plan), "output_dir": out_folder("llamafactory", plan, release.version if release else None)}
-    if release is None:
-        return Spoken(told)
-    from backends.llamafactory.raw_keys import FIXED, OWNERS
-
-    return spoken(told, release, plan, {**OWNERS, **dict.fromkeys(FIXED, "name")})
+    return config_keys("llamafactory", keys(plan), plan, release)
 
 
 def emit(
