@@ -1,8 +1,8 @@
-"""What the target behind a stack would refuse of a changed plan that it takes as it is."""
+"""What the language or the target behind a stack would refuse of a changed plan that it takes as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from backends import TARGETS, load
@@ -50,8 +50,9 @@ def _refused(stack: Stack, path: str, value: object) -> bool:
     return refused(load(stack).TABLE[pattern(path)], value) is not None
 
 
-def _lost(plan: Plan, stack: Stack) -> Iterable[str]:
-    """Paths that are lost in combination."""
-    if stack not in TARGETS:
-        return ()
-    return (item.path for item in load(stack).losses(plan) if item.level == "error")
+def _lost(plan: Plan, stack: Stack) -> Iterator[str]:
+    """Paths that are lost in combination, in the language itself (two changes that suit alone) or in the target."""
+    if plan.hardware.strategy == "zero3" and plan.quantization:
+        yield "hardware.strategy"
+    if stack in TARGETS:
+        yield from (item.path for item in load(stack).losses(plan) if item.level == "error")

@@ -21,10 +21,13 @@ RANK, ALPHA = 16, 32
 
 
 def with_leaves(plan: Plan, leaves: Mapping[str, object]) -> Plan:
-    """The plan with these leaves (recipe path → value), in order; other leaves keep what they were solved to."""
+    """The plan with these leaves (recipe path → value), in order; other leaves keep what they were solved to.
+
+    A leaf that is set was said, not decided: targets warn of what the compiler decided and refuse what was said.
+    """
     for path, value in leaves.items():
         plan = _with_leaf(plan, path, value)
-    return plan
+    return replace(plan, decisions=tuple(item for item in plan.decisions if item.path not in leaves))
 
 
 def _with_leaf(plan: Plan, path: str, value: object) -> Plan:
