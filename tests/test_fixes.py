@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from plans import A100_40, A100_80, CPU, a_plan, card, facts, lora
@@ -125,7 +125,25 @@ def test_on_a_larger_card_nothing_more_is_needed(plan: Plan, stack: Stack, facto
         assert any(len(fix.set) == 1 for fix in fixes(roomy, stack))
 
 
+UNEVEN = on_cards(
+    LLAMA,
+    "lora",
+    (1, "single"),
+    micro=1,
+    accumulation=1,
+    length=5000,
+    packing=False,
+    checkpointing=False,
+    loss="full",
+    optimizer="adamw_8bit",
+    attention="eager",
+    gpu=card(14.6, capability=7.5, bf16=None),
+)
+"""Where making one change milder makes another one needless."""
+
+
 @given(any_plan(), any_stack)
+@example(UNEVEN, "native")
 def test_nothing_in_a_combination_can_be_left_out(plan: Plan, stack: Stack) -> None:
     for fix in fixes(plan, stack):
         parts = [path for path in fix.set if path not in COMPANIONS]

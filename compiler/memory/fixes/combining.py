@@ -39,6 +39,8 @@ def least(search: Search, taken: Rungs, card: tuple[Change, ...] = ()) -> Trial 
     if not search.answer((*card, *taken.values())):
         return None
     needed = _softened(search, _without(search, taken, card), card)
+    while needed != taken:  # beside a milder change another one may be needless: less of one is not always more memory
+        taken, needed = needed, _softened(search, _without(search, needed, card), card)
     return search.answer((*card, *needed.values()))
 
 
