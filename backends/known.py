@@ -56,7 +56,7 @@ def unknown(keys: dict[str, object], listed: dict[str, str]) -> tuple[str, ...]:
     """The keys that are not listed, nor sections of listed ones; inside of a section only where the list says what is
     in it."""
     return tuple(
-        name for name in spread(keys) if name not in listed and not _above(name, listed) and _said(name, listed)
+        name for name in spread(keys) if name not in listed and not _above(name, listed) and is_closed(name, listed)
     )
 
 
@@ -102,8 +102,8 @@ def _fits(value: object, part: str) -> bool:
     return isinstance(value, SCALARS[part]) and (part == "bool" or not isinstance(value, bool))
 
 
-def _said(name: str, listed: dict[str, str]) -> bool:
-    """Whether the list says what stands beside this key: sections without fields of their own are free."""
+def is_closed(name: str, listed: dict[str, str]) -> bool:
+    """Whether the list says what stands in this key's section: sections without fields of their own are free."""
     above = name.rpartition(".")[0]
     return not above or _above(above, listed)
 

@@ -63,8 +63,7 @@ def refusal(tool: Tool, name: str) -> str | None:
 
 def raw_changes_memory(target: str, plan: Plan) -> bool:
     """Whether raw keys for this target may change what a card needs: all but a few that are known not to."""
-    raw = raw_of(target, plan)
-    return bool(raw) and any(raw.keys() - raw_keys(tool).harmless for tool in TOOLS if tool == target)
+    return target in TOOLS and bool(raw_of(target, plan).keys() - raw_keys(target).harmless)
 
 
 def owners(table: Table, more: Mapping[str, str]) -> dict[str, str]:

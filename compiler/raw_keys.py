@@ -9,7 +9,7 @@ from typing import Final, cast
 from msgspec import Struct
 
 from backends import load
-from backends.known import Known, known, versions
+from backends.known import Known, is_closed, known, versions
 from backends.raw_keys import TOOLS, RawKeys, Tool, raw_keys, raw_of, refusal
 from backends.release import Release
 from compiler.hints import closest
@@ -78,7 +78,7 @@ def _wrong(key: str, value: object, about: _Checking) -> Iterator[Finding]:
         why = refusal(about.tool, inner.name)
         if why:
             yield _refused(inner.path, inner.name, why)
-        elif inner.listed not in about.known.keys and _closed(inner.listed, about.known.keys):
+        elif inner.listed not in about.known.keys and is_closed(inner.listed, about.known.keys):
             yield _unknown(inner.path, inner.listed, about)
 
 
@@ -141,12 +141,6 @@ def _within(above: _Inner, value: object) -> Iterator[_Inner]:
             inner = _Inner(f"{above.path}.{name}", f"{above.listed}.{name}", str(name))
             yield inner
             yield from _within(inner, item)
-
-
-def _closed(listed: str, keys: Mapping[str, str]) -> bool:
-    """Whether the list says what stands in this key's section; sections without fields of their own are free."""
-    above = listed.rpartition(".")[0]
-    return any(key.startswith(f"{above}.") for key in keys)
 
 
 def _texts(value: object) -> tuple[str, ...]:

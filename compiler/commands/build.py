@@ -95,15 +95,7 @@ def command(
     """
     if stdout and out:
         raise click.UsageError("--stdout writes nothing: leave out --out")
-    asked = Options(
-        target=target.target,
-        version=target.version,
-        sets=sets,
-        allow_lossy=allow_lossy,
-        drop_raw=drop_raw,
-        ignore_memory=ignore_memory,
-        emit=True,
-    )
+    asked = options.to_emit(target, sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory)
     built = build(open_file(recipe), asked, err=stdout)
     if stdout:
         click.echo(built.artifact.files[built.artifact.body], nl=False)

@@ -9,6 +9,7 @@ import click
 from msgspec import Struct
 
 from backends import TARGETS, load
+from compiler.build import Options
 from compiler.errors import FtcError
 from compiler.exit import MISSING
 from compiler.hardware import GpuProblem, find_gpu
@@ -26,6 +27,19 @@ class Asked(Struct, frozen=True):
 
     target: Target
     version: str | None = None
+
+
+def to_emit(asked: Asked, sets: tuple[str, ...], *, allow_lossy: bool, drop_raw: bool, ignore_memory: bool) -> Options:
+    """What an artifact is asked for with."""
+    return Options(
+        target=asked.target,
+        version=asked.version,
+        sets=sets,
+        allow_lossy=allow_lossy,
+        drop_raw=drop_raw,
+        ignore_memory=ignore_memory,
+        emit=True,
+    )
 
 
 BY_NAME: Final[dict[str, Target]] = {target: target for target in TARGETS}

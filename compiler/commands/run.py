@@ -60,15 +60,7 @@ def command(
     """
     flags = _measuring(target.target, measure=measure, random_weights=random_weights, fresh=fresh)
     file = open_file(recipe)
-    asked = Options(
-        target=target.target,
-        version=target.version,
-        sets=sets,
-        allow_lossy=allow_lossy,
-        drop_raw=drop_raw,
-        ignore_memory=ignore_memory,
-        emit=True,
-    )
+    asked = options.to_emit(target, sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory)
     built = build(file, replace(asked, sets=(*sets, *_this_machine(file, asked))))
     if fresh:
         built = _afresh(built, replace(asked, sets=built.sets))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from compiler.hardware import all_gpus
 from compiler.memory.fixes.change import Change, Harm
-from compiler.memory.fixes.changes import SHARDS, TRAFFIC, shards
+from compiler.memory.fixes.changes import SHARDS, TRAFFIC
 from compiler.memory.fixes.search import Search, Trial
 from compiler.memory.fixes.setting import decided
 from schemas.facts import GIB, Gpu
@@ -48,12 +48,9 @@ def _counts(plan: Plan) -> Iterator[Change]:
             yield _spread(plan, count, strategy)
 
 
-def _strategies(plan: Plan) -> Iterator[Strategy]:
+def _strategies(plan: Plan) -> tuple[Strategy, ...]:
     """The plan's own, where it shards already."""
-    if plan.hardware.strategy in SHARDS:
-        yield plan.hardware.strategy
-    else:
-        yield from shards(plan)
+    return (plan.hardware.strategy,) if plan.hardware.strategy in SHARDS else SHARDS
 
 
 def _spread(plan: Plan, count: int, strategy: Strategy) -> Change:

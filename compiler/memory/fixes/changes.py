@@ -132,15 +132,8 @@ def _micro(plan: Plan) -> Iterator[Change]:
 def _sharding(plan: Plan) -> Iterator[Change]:
     """Weights and state spread over the cards that are there instead of copied to each."""
     if plan.hardware.strategy == "ddp":
-        for strategy in shards(plan):
+        for strategy in SHARDS:
             yield Change({"hardware.strategy": strategy}, Harm.NONE, f"the same result; {TRAFFIC[strategy]}")
-
-
-def shards(plan: Plan) -> Iterator[Strategy]:
-    """Strategies that can shard this plan: ZeRO-3 cannot shard quantised weights."""
-    for name in SHARDS:
-        if name != "zero3" or plan.quantization is None:
-            yield name
 
 
 def _optimizer(plan: Plan, footprint: Footprint) -> Iterator[Change]:

@@ -38,10 +38,9 @@ def least(search: Search, taken: Rungs, card: tuple[Change, ...] = ()) -> Trial 
     plan fits not even with all of them."""
     if not search.answer((*card, *taken.values())):
         return None
-    needed = _softened(search, _without(search, taken, card), card)
-    while needed != taken:  # beside a milder change another one may be needless: less of one is not always more memory
-        taken, needed = needed, _softened(search, _without(search, needed, card), card)
-    return search.answer((*card, *needed.values()))
+    while (needed := _softened(search, _without(search, taken, card), card)) != taken:
+        taken = needed  # beside a milder change another one may be needless: less of one is not always more memory
+    return search.answer((*card, *taken.values()))
 
 
 def _without(search: Search, taken: Rungs, card: tuple[Change, ...]) -> Rungs:

@@ -45,13 +45,13 @@ def lesser_methods(plan: Plan) -> Iterator[Change]:
 
 
 def _quantisable(plan: Plan) -> bool:
-    """Whether 4 bit can be had: not of what is shipped in few bits, of fused experts, beside PiSSA or under ZeRO-3."""
+    """Whether 4 bit can be had: not of what is shipped in few bits, of fused experts or beside PiSSA."""
     if plan.quantization is not None:
         return True
     method, facts = plan.method, plan.facts
     pissa = isinstance(method, LoraPlan) and method.init == "pissa"
     fused = facts.prequantized is not None or any(linear.fused for linear in facts.linears)
-    return not pissa and not fused and plan.hardware.strategy != "zero3"
+    return not pissa and not fused
 
 
 def _method_leaves(plan: Plan, kind: LoraKind) -> dict[str, object]:
