@@ -32,7 +32,7 @@ MODEL = ModelPlan(
     "meta-llama/Llama-3.1-8B", "main", "bfloat16", "sdpa", False, None, "tokenizer", TokensPlan(None, None, None, ())
 )
 
-CHATS = SourcePlan("/tmp/chats.jsonl", True, "messages", "train", None, None, 1.0, None, Fields())  # noqa: S108
+CHATS = SourcePlan("/data/chats.jsonl", True, "messages", "train", None, None, 1.0, None, Fields())
 
 TRAINING = TrainingPlan(
     objective="sft",

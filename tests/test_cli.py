@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from calls import RECIPES, ROOT, ftc
 
-ROOT = Path(__file__).parents[1]
-RECIPES = ROOT / "recipes"
 GOOD = RECIPES / "llama3-8b-qlora-t4.ftc.yaml"
 TOO_LARGE = RECIPES / "llama3.1-70b-qlora-rtx4090.ftc.yaml"
 QUICKSTART = RECIPES / "quickstart" / "quickstart.ftc.yaml"
@@ -28,15 +27,6 @@ data:
   max_length: 512
 hardware: {gpu: rtx-4090}
 """
-
-
-def ftc(*arguments: object, cwd: Path = ROOT, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `ftc` as a user does."""
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **(env or {})}
-    command = [sys.executable, "-m", "compiler.cli", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
-    assert "Traceback" not in done.stdout + done.stderr
-    return done
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from calls import ROOT
+from version_cases import CASES, ENOUGH, POSSIBLE, REFUSED, TARGETS, VARIANTS, Case, pinned
 
 from backends import load
 from backends.axolotl.table import CHAPTERS as AXOLOTL
@@ -26,34 +28,7 @@ from backends.llamafactory.table import EXPORT
 from backends.raw_keys import TOOLS, raw_keys
 from backends.release import others, release
 from backends.unsloth.table import ARGUMENTS, CONFIGS, LOAD, PEFT, QUANTIZED
-from compiler.build import Compiled, Options, compile_recipe
 from schemas.artifact import Artifact, Target
-
-ROOT = Path(__file__).parents[1]
-RECIPES = {path.name.removesuffix(".ftc.yaml"): path for path in sorted((ROOT / "recipes").glob("**/[!.]*.ftc.yaml"))}
-TARGETS: tuple[Target, ...] = ("axolotl", "llamafactory", "unsloth")
-
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "plain": (),
-    "unpacked": ("data.packing=false", "training.warmup=7", "training.kernels=liger", "logging.to=[wandb, mlflow]"),
-    "offloaded": ("data.packing=false", "training.gradient_checkpointing=offload", "evaluation.every=50"),
-    "selective": ("data.packing=false", "training.gradient_checkpointing=selective", "checkpoint.weights_only=true"),
-    "sharded": ("data.packing=false", "hardware.count=8", "hardware.strategy=zero3", "output.merge=true"),
-}
-"""Settings on top of recipes: those that reach keys which no recipe asks for."""
-EVERYWHERE = ("plain", "unpacked")
-SOME = ("llama3.1-8b-dora-l40s", "llama3.1-8b-full-8xa100")
-BUILT = [(name, variant) for name in RECIPES for variant in VARIANTS if variant in EVERYWHERE or name in SOME]
-
-
-def pinned(target: Target) -> str:
-    return load(target).VERSION.partition("==")[2]
-
-
-def every_version() -> Iterator[tuple[Target, str]]:
-    for target in TARGETS:
-        yield from ((target, version) for version in (*others(target), pinned(target)))
-
 
 # --- by the tables
 
@@ -67,10 +42,10 @@ def emitted(target: Target) -> list[str]:
     return [name for _, names in chapters for name in names]
 
 
-CASES = [(target, name) for target in TARGETS for name in emitted(target)]
-
-
-@pytest.mark.parametrize(("target", "name"), CASES, ids=[f"{target}-{name}" for target, name in CASES])
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [pytest.param(target, name, id=f"{target}-{name}") for target in TARGETS for name in emitted(target)],
+)
 def test_an_emitted_key_is_known(target: Target, name: str) -> None:
     assert name in known(target, pinned(target)).keys
 
@@ -121,12 +96,6 @@ def test_what_is_said_of_raw_keys_is_said_of_known_ones(target: Any) -> None:
 # --- by what is built
 
 
-def built(recipe: Path, target: Target, version: str, sets: tuple[str, ...]) -> Compiled:
-    asked = None if version == pinned(target) else version
-    options = Options(target=target, version=asked, sets=sets, emit=True, ignore_memory=True)
-    return compile_recipe(recipe.name, recipe.read_text(), recipe.parent, options)
-
-
 def written(artifact: Artifact) -> dict[str, tuple[dict[str, object], str]]:
     """File → its keys, and which part of the list they are in."""
     if artifact.target == "unsloth":
@@ -174,28 +143,35 @@ def strangers(artifact: Artifact, version: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("name", "target", "version", "variant"),
-    [
-        pytest.param(name, target, version, variant, id=f"{target}@{version}-{name}-{variant}")
-        for target, version in every_version()
-        for name, variant in BUILT
-    ],
-)
-def test_a_built_config_has_known_keys_only(name: str, target: Target, version: str, variant: str) -> None:
-    result = built(RECIPES[name], target, version, VARIANTS[variant])
-    refusals = [item.message for item in result.diagnostics if item.code == "FTC406"]
-    unsaid = [text for text in refusals if re.search("does not know|takes no", text)]
-    assert all((target, version) == ("axolotl", "0.17.0") and "selective_checkpointing" in text for text in unsaid)
-    if result.artifact:
-        assert strangers(result.artifact, version) == []
-        assert f"{target}=={version}" in result.artifact.files["requirements.txt"].splitlines()
+@pytest.mark.parametrize("case", [case for case in CASES if not case.refused], ids=str)
+def test_a_built_config_has_known_keys_only(case: Case) -> None:
+    result = case.compiled()
+    assert result.artifact, [item.message for item in result.diagnostics]
+    assert strangers(result.artifact, case.version) == []
+    assert f"{case.target}=={case.version}" in result.artifact.files["requirements.txt"].splitlines()
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.refused], ids=str)
+def test_a_case_is_refused_for_no_key(case: Case) -> None:
+    result = case.compiled()
+    errors = [item for item in result.diagnostics if item.level == "error"]
+    assert result.artifact is None
+    assert {item.path for item in errors} == case.refused
+    assert not [item.message for item in errors if re.search("does not know|takes no", item.message)]
+
+
+@pytest.mark.parametrize("case", [case for case in POSSIBLE if case.left_out], ids=str)
+def test_what_is_left_out_is_refused_for_the_variant(case: Case) -> None:
+    refused = {item.path for item in case.compiled().diagnostics if item.level == "error"}
+    assert refused & {setting.partition("=")[0] for setting in VARIANTS[case.variant]}
 
 
 def test_enough_is_built_in_every_version() -> None:
-    for target, version in every_version():
-        sets = VARIANTS["unpacked"][:2]
-        assert sum(built(path, target, version, sets).artifact is not None for path in RECIPES.values()) >= 8
+    made = [case for case in CASES if case.compiled().artifact]
+    counted = Counter((f"{case.target}@{case.version}", case.variant) for case in made)
+    assert {(tool, variant) for tool, row in ENOUGH.items() for variant in row} == set(counted)
+    assert {leaf for case in CASES for leaf in case.refused} == set(REFUSED)
+    assert not {key: found for key, found in counted.items() if found < ENOUGH[key[0]][key[1]]}
 
 
 # --- the check itself
@@ -211,21 +187,20 @@ def failing(folder: Path) -> set[str]:
 
 
 def affected(target: Target, version: str, key: str) -> set[str]:
-    """The tests of built configs that write this key."""
-    return {
-        f"test_a_built_config_has_known_keys_only[{target}@{version}-{name}-{variant}]"
-        for name, variant in BUILT
-        if key in keys_of(built(RECIPES[name], target, version, VARIANTS[variant]), target, version)
-    }
+    """The tests of cases that write this key."""
+    cases = [case for case in CASES if (case.target, case.version) == (target, version)]
+    tests = {True: "test_a_case_is_refused_for_no_key", False: "test_a_built_config_has_known_keys_only"}
+    return {f"{tests[bool(case.refused)]}[{case}]" for case in cases if key in keys_of(case)}
 
 
-def keys_of(result: Compiled, target: Target, version: str) -> set[str]:
+def keys_of(case: Case) -> set[str]:
     """What is written; of another version also what would be, as it is looked at where something else is refused."""
+    result = case.compiled()
     if result.artifact:
         return {name for keys, part in written(result.artifact).values() if part == "keys" for name in spread(keys)}
-    if result.plan is None or version == pinned(target):
+    if result.plan is None or case.version == pinned(case.target):
         return set()
-    return set(spread(load(target).said(result.plan, release(target, version)).keys))
+    return set(spread(load(case.target).said(result.plan, release(case.target, case.version)).keys))
 
 
 @pytest.mark.parametrize(
@@ -248,8 +223,9 @@ def test_a_key_taken_from_a_copy_of_a_list_makes_exactly_its_cases_fail(
     kind = data["keys"].pop(key)
     data["keys"] |= {renamed: kind} if renamed else {}
     spoiled.write_text(json.dumps(data))
-    assert failing(tmp_path) == by_table | affected(target, version, key)
-    assert affected(target, version, key)
+    hit = affected(target, version, key)
+    assert hit
+    assert failing(tmp_path) == by_table | hit
 
 
 def test_an_untouched_copy_of_a_list_makes_nothing_fail(tmp_path: Path) -> None:

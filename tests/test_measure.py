@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from calls import ROOT, ftc
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
@@ -32,7 +33,6 @@ from schemas.facts import Gpu
 from schemas.footprint import Footprint
 from schemas.plan import Plan
 
-ROOT = Path(__file__).parents[1]
 NATIVE = ROOT / "backends" / "native"
 
 RECIPE = """\
@@ -51,20 +51,6 @@ PHASES = ("load", "first_step", "second_step", "optimizer", "eval")
 MIB, GIB = 1 << 20, 1 << 30
 H100 = find_gpu("h100-80gb")
 assert isinstance(H100, Gpu)
-
-
-def ftc(*arguments: object, cwd: Path, python: tuple[str, ...] = (), path: str = str(ROOT)) -> Any:
-    """Run `ftc` as a user does, who has no network."""
-    done = subprocess.run(
-        [sys.executable, *python, "-m", "compiler.cli", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "Traceback" not in done.stdout + done.stderr
-    return done
 
 
 # --- ftc run --measure, and ftc plan --calibration
@@ -226,7 +212,7 @@ def test_without_torch_it_is_4(measured: Run, tmp_path: Path) -> None:
         if not package.name.startswith("torch"):
             (tmp_path / package.name).symlink_to(package)
     path = f"{ROOT}{os.pathsep}{tmp_path}"
-    done = ftc("run", "cars.ftc.yaml", "--measure", cwd=measured.folder, python=("-S",), path=path)
+    done = ftc("run", "cars.ftc.yaml", "--measure", cwd=measured.folder, python=("-S",), env={"PYTHONPATH": path})
     assert done.returncode == 4
     assert "has no torch" in done.stderr
 

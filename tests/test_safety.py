@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from calls import ftc
 
 from backends import TARGETS
 from schemas.artifact import Target
 
-ROOT = Path(__file__).parents[1]
 SECRETS = {
     "HF_TOKEN": "hf_a-secret-of-this-test",
     "WANDB_API_KEY": "wandb-secret-of-this-test",
@@ -35,12 +33,6 @@ ROW = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "con
 NASTY = "$(touch pwned) `touch pwned` '; touch pwned #\" \\ {{ 7 * 7 }} %s ✓"
 
 
-def ftc(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **environment}
-    command = [sys.executable, "-m", "compiler.cli", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
-
-
 def write(folder: Path, name: str = "safe", project: str = "chats", out: str = "outputs", loss: str = "auto") -> Path:
     (folder / "rows.jsonl").write_text(f"{json.dumps(ROW)}\n" * 20)
     recipe = folder / "recipe.ftc.yaml"
@@ -56,9 +48,9 @@ def tree(folder: Path) -> set[str]:
 def test_no_secret_of_the_environment_is_written_or_said(tmp_path: Path, target: Target) -> None:
     recipe = write(tmp_path)
     said = [
-        ftc("build", recipe, "--target", target, cwd=tmp_path, **SECRETS),
-        ftc("run", recipe, "--target", target, "--dry-run", cwd=tmp_path, **SECRETS),
-        ftc("plan", recipe, "--format", "json", cwd=tmp_path, **SECRETS),
+        ftc("build", recipe, "--target", target, cwd=tmp_path, env=SECRETS),
+        ftc("run", recipe, "--target", target, "--dry-run", cwd=tmp_path, env=SECRETS),
+        ftc("plan", recipe, "--format", "json", cwd=tmp_path, env=SECRETS),
     ]
     assert [done.returncode for done in said] == [0, 0, 0], said[0].stderr
     written = [path.read_text() for path in (tmp_path / "build").rglob("*") if path.is_file()]
@@ -100,7 +92,7 @@ def test_values_reach_a_tool_as_text(tmp_path: Path, target: Target) -> None:
         (env / name).write_text(f'#!{sys.executable}\nimport os\nprint("told", os.environ.get("WANDB_PROJECT"))\n')
         (env / name).chmod(0o755)
     recipe = write(tmp_path, project=NASTY, loss="chunked" if target == "unsloth" else "auto")
-    done = ftc("run", recipe, "--target", target, cwd=tmp_path, VENV=str(env.parent))
+    done = ftc("run", recipe, "--target", target, cwd=tmp_path, env={"VENV": str(env.parent)})
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"told {NASTY if target == 'llamafactory' else None}" in done.stdout
     assert not list(tmp_path.rglob("pwned"))
@@ -110,9 +102,8 @@ def test_values_reach_a_tool_as_text(tmp_path: Path, target: Target) -> None:
 def test_an_artifact_is_the_same_byte_for_byte(tmp_path: Path, target: Target) -> None:
     recipe = write(tmp_path)
     for out, seed in (("one", "0"), ("two", "1")):
-        done = ftc(
-            "build", recipe, "--target", target, "--out", out, cwd=tmp_path, PYTHONHASHSEED=seed, TZ=f"UTC{seed}"
-        )
+        env = {"PYTHONHASHSEED": seed, "TZ": f"UTC{seed}"}
+        done = ftc("build", recipe, "--target", target, "--out", out, cwd=tmp_path, env=env)
         assert done.returncode == 0, done.stdout + done.stderr
     one, two = (
         {

@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from calls import RECIPE, compiled_with, ftc, put
 from hypothesis import given
 from hypothesis import strategies as st
 from tool_plans import FULL, lora, plan
 
 from backends import load
 from backends.known import versions
-from backends.release import Limit, Release, Rename, matching, others, renamed, spoken
-from compiler.build import Compiled, Options, compile_recipe
+from backends.release import Limit, Release, Rename, matching, others, release, renamed, spoken
+from compiler.build import Compiled, Options
 from schemas.artifact import Target
 from schemas.support import Key, NotYet
 
-ROOT = Path(__file__).parents[1]
-RECIPE: dict[str, Any] = {
-    "version": 1,
-    "name": "versions",
-    "model": {"base": "meta-llama/Llama-3.2-1B-Instruct"},
-    "method": {"kind": "lora"},
-    "data": {"train": {"path": "data/support.jsonl", "format": "messages"}, "packing": False, "validation": None},
-    "training": {"global_batch_size": 16, "micro_batch_size": 2},
-    "hardware": {"gpu": "h100"},
-}
 OLD: list[tuple[Target, str]] = [("axolotl", "0.17.0"), ("llamafactory", "0.9.4"), ("unsloth", "2026.10.1")]
 
 
-def compiled(target: Target, version: str, *, allow_lossy: bool = False, **changes: Any) -> Compiled:
+def compiled(target: Target, version: str | None, *, allow_lossy: bool = False, **changes: Any) -> Compiled:
     options = Options(target=target, version=version, allow_lossy=allow_lossy, emit=True, ignore_memory=True)
-    return compile_recipe("r.yaml", json.dumps({**RECIPE, **changes}, indent=1), ROOT / "recipes", options)
+    return compiled_with(options, **changes)
 
 
 def refused(result: Compiled) -> list[tuple[str, str]]:
@@ -147,12 +135,7 @@ def test_what_an_older_version_cannot_is_refused_at_its_leaf(
     result = compiled(target, version, **changes)
     assert ("FTC406", path) in refused(result)
     assert any(item.message.startswith(said) for item in result.diagnostics if item.code == "FTC406")
-    assert not any(item.code == "FTC406" for item in compiled_tested(target, changes).diagnostics)
-
-
-def compiled_tested(target: Target, changes: dict[str, Any]) -> Compiled:
-    options = Options(target=target, emit=True, ignore_memory=True)
-    return compile_recipe("r.yaml", json.dumps({**RECIPE, **changes}, indent=1), ROOT / "recipes", options)
+    assert not any(item.code == "FTC406" for item in compiled(target, None, **changes).diagnostics)
 
 
 def test_packed_rows_that_are_kept_apart_are_fine() -> None:
@@ -233,26 +216,16 @@ def test_loftq_is_refused_for_the_tool_s_own_reason(target: Target) -> None:
 # --- the command line
 
 
-def ftc(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "compiler.cli", *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "support.jsonl").write_text((ROOT / "recipes" / "data" / "support.jsonl").read_text())
-    path = tmp_path / "r.yaml"
-    path.write_text(json.dumps(RECIPE))
-    return path
+    return put(tmp_path)
 
 
 def test_versions_stand_beside_each_other(recipe: Path) -> None:
     for target in ("axolotl@0.17", "axolotl"):
         done = ftc("build", recipe.name, "--target", target, cwd=recipe.parent)
         assert done.returncode == 0, done.stdout + done.stderr
-    build = recipe.parent / "build" / "versions"
+    build = recipe.parent / "build" / RECIPE["name"]
     tools = {path.name: json.loads((path / "ftc.lock.json").read_text())["tool"] for path in build.iterdir()}
     assert tools == {"axolotl@0.17.0": "axolotl==0.17.0", "axolotl": "axolotl==0.19.0"}
 
@@ -285,7 +258,18 @@ def test_targets_lists_the_versions(tmp_path: Path) -> None:
         assert f"also {target}@{version}" in shown
 
 
-def test_a_full_plan_speaks_no_adapter_words_in_any_version() -> None:
-    whole, adapters = plan(method=FULL), plan(method=lora())
-    assert not [name for name in load("unsloth").said(whole).keys if name.startswith("get_peft_model")]
-    assert [name for name in load("unsloth").said(adapters).keys if name.startswith("get_peft_model")]
+ADAPTER: dict[Target, tuple[str, ...]] = {
+    "axolotl": ("adapter", "lora_", "peft_"),
+    "llamafactory": ("lora_", "use_dora", "use_rslora", "pissa_init"),
+    "unsloth": ("get_peft_model.",),
+}
+"""How the keys begin that are about an adapter."""
+
+
+@pytest.mark.parametrize(("target", "version"), [*OLD, *((target, None) for target, _ in OLD)])
+def test_a_full_plan_speaks_no_adapter_words_in_any_version(target: Target, version: str | None) -> None:
+    asked = release(target, version) if version else None
+    whole, adapters = (set(load(target).said(plan(method=method), asked).keys) for method in (FULL, lora()))
+    for words in ADAPTER[target]:
+        assert not [name for name in whole if name.startswith(words)]
+        assert [name for name in adapters if name.startswith(words)]
