@@ -14,3 +14,8 @@ TARGETS: tuple[Target, ...] = ("native", "axolotl", "llamafactory", "unsloth")
 def load(name: Target) -> Backend:
     """The target's module; only the one that is asked for is imported."""
     return cast(Backend, import_module(f"backends.{name}"))
+
+
+def tested(target: Target) -> str:
+    """The version of the target's tool that ftc is tested with."""
+    return load(target).VERSION.partition("==")[2]

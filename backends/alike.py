@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -135,16 +135,13 @@ def shape(source: SourcePlan, plan: Plan) -> DataFormat:
 
 def job(made: Preparation) -> dict[str, object]:
     """A preparation as `prepare.py` reads it."""
-    told = {name: getattr(made, name) for name in made.__struct_fields__}
-    parts = {name: [_told(source) for source in told[name]] for name in ("train", "validation") if _listed(told[name])}
-    return {**told, **parts}
+    values = {name: getattr(made, name) for name in made.__struct_fields__}
+    listed = {name: values[name] for name in ("train", "validation") if isinstance(values[name], tuple)}
+    return {**values, **{name: [told(source) for source in sources] for name, sources in listed.items()}}
 
 
-def _listed(value: object) -> bool:
-    return isinstance(value, tuple)
-
-
-def _told(source: SourcePlan) -> dict[str, object]:
+def told(source: SourcePlan) -> dict[str, Any]:
+    """A source as the native target reads it."""
     values = {name: getattr(source, name) for name in source.__struct_fields__}
     return {**values, "fields": source.fields.model_dump()}
 

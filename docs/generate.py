@@ -61,7 +61,7 @@ def targets_page(across: tuple[Column, ...]) -> str:
 
 
 def _tool(column: Column) -> str:
-    also = ", ".join(f"`{column.target}@{version}`" for version in column.others)
+    also = ", ".join(f"`{name}`" for name in column.asked)
     known = f"; also known: {also}" if also else ""
     return f"- {column.target}: {column.title}, tested with `{column.version}`{known}\n" + "".join(
         f"  - {version}: {line}\n" for version in column.others for line in _limits(column.target, version)

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from parity.compare import IGNORED, Run, compare, out_of_order
+from parity.compare import Run, compare, out_of_order
 from parity.exceptions import EXCUSES, Excuse
 from parity.page import HEAD, Found, verdict
 from parity.plot import picture
 from parity.spoiling import SPOILS, Spoil, Spoiled
-from parity.training import WATCH, recorded
-from parity.variants import COMMON, LORA, QUICKSTART_ROWS, RECIPE, ROOT, VARIANTS, rows_of
+from parity.training import WATCH, compiled, recorded
+from parity.variants import COMMON, LORA, QUICKSTART_ROWS, ROOT, VARIANTS, rows_of
 
-from compiler.build import Options, compile_recipe
+from backends.native.data import IGNORED
 from schemas.artifact import Target
 
 QUESTION, ANSWER = [1, 2, 3], [4, 5]
@@ -145,8 +145,7 @@ def test_there_are_at_most_two_known_differences_and_their_artifacts_warn() -> N
 
 def built(target: Target, sets: tuple[str, ...] = ()) -> Any:
     """The first variant, as it is trained."""
-    options = Options(target=target, sets=(*COMMON, *LORA, *sets), emit=True, ignore_memory=True)
-    return compile_recipe(RECIPE.name, RECIPE.read_text(encoding="utf-8"), RECIPE.parent, options)
+    return compiled(target, (*COMMON, *LORA, *sets))
 
 
 @pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.about)

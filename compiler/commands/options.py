@@ -8,7 +8,7 @@ from typing import Final, get_args
 import click
 from msgspec import Struct
 
-from backends import TARGETS, load
+from backends import TARGETS, tested
 from compiler.build import Options
 from compiler.errors import FtcError
 from compiler.exit import MISSING
@@ -63,14 +63,14 @@ def _in_version(target: Target, wanted: str) -> Asked:
     """The newest version that begins so; a version that ftc does not know is missing, not wrong."""
     from backends.release import matching, others
 
-    tested = load(target).VERSION.partition("==")[2]
-    listed = (*others(target), tested)
+    ours = tested(target)
+    listed = (*others(target), ours)
     found = matching(wanted, listed)
     if found is None:
         message = f"ftc does not know {target} {wanted or 'without a version after @'}"
-        hint = f"it knows {', '.join(listed)}; {target} alone means {tested}, which it is tested with"
+        hint = f"it knows {', '.join(listed)}; {target} alone means {ours}, which it is tested with"
         raise FtcError(message, hint, MISSING)
-    return Asked(target, None if found == tested else found)
+    return Asked(target, None if found == ours else found)
 
 
 def target_or_all(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[Asked, ...] | None:

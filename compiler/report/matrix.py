@@ -55,10 +55,9 @@ class Column(Struct, frozen=True):
     others: tuple[str, ...] = ()
 
     @property
-    def versions(self) -> str:
-        """The tested version, and how to ask for the others."""
-        also = ", ".join(f"{self.target}@{version}" for version in self.others)
-        return f"{self.version}; also {also}" if also else self.version
+    def asked(self) -> tuple[str, ...]:
+        """How to ask for the others."""
+        return tuple(f"{self.target}@{version}" for version in self.others)
 
 
 def columns() -> tuple[Column, ...]:
@@ -90,7 +89,7 @@ def as_text(across: Sequence[Column]) -> str:
     rows = [["", "", *(column.target for column in across)], *value_rows(across)]
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    tools = "".join(f"{column.target}: {column.title} ({column.versions})\n" for column in across)
+    tools = "".join(f"{one.target}: {one.title} ({'; also '.join([one.version, *one.asked])})\n" for one in across)
     legend = "".join(f"{word}: {meaning}\n" for word, meaning in WORDS.items())
     return "\n".join(lines) + f"\n\n{tools}\n{legend}"
 
@@ -107,12 +106,12 @@ def words_text() -> str:
 
 def markdown_values(across: Sequence[Column]) -> str:
     """The table of values."""
-    return _markdown(["", "value", *(column.title for column in across)], value_rows(across))
+    return markdown(["", "value", *(column.title for column in across)], value_rows(across))
 
 
 def markdown_leaves(across: Sequence[Column]) -> str:
     """The table of leaves."""
-    return _markdown(["leaf", *(column.title for column in across)], leaf_rows(across))
+    return markdown(["leaf", *(column.title for column in across)], leaf_rows(across))
 
 
 def as_matrix_data(across: Sequence[Column]) -> dict[str, object]:
@@ -172,6 +171,7 @@ def _answer_data(answer: Answer) -> dict[str, object]:
     return {"answer": kind, "why": answer.why, "neutral": as_data(answer.neutral)}
 
 
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)

@@ -62,9 +62,10 @@ DTYPES: Final = ("bfloat16", "float16", "float32")
 
 
 def write_bases(folder: Path) -> None:
-    """The generated recipes' base in each type, and a template file."""
+    """The generated recipes' base in each type, another whose tokenizer has ChatML's tokens, and a template file."""
     for dtype in DTYPES:
         write_base(folder / dtype, "llama", dtype)
+        write_base(folder / f"chatml-{dtype}", "qwen2", dtype)
     (folder / "boats.jinja").write_text(BOATS, encoding="utf-8")
 
 

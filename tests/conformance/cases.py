@@ -12,7 +12,7 @@ from msgspec import Struct
 from pairwise import Array, Cover, Row
 from parameters import NEEDS, PARAMETERS, base, sets
 
-from compiler.build import Options, compile_recipe
+from compiler.build import Compiled, Options, compile_recipe
 from schemas.artifact import Target
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -61,7 +61,7 @@ class Ground(Struct, frozen=True):
 
 
 def recipes(target: Target, ground: Ground) -> Iterator[Case]:
-    """Every recipe of the project, its results sent elsewhere. One that this target refuses is left to the tests."""
+    """Every recipe of the project, its results sent elsewhere."""
     for file in sorted((ROOT / "recipes").glob("**/*.ftc.yaml")):
         text, name = file.read_text(encoding="utf-8"), file.name.removesuffix(".ftc.yaml")
         case = Case(name, text, file.parent, (f"output.dir={ground.place}/runs",))
@@ -76,21 +76,25 @@ def recipes(target: Target, ground: Ground) -> Iterator[Case]:
 def generated(target: Target, ground: Ground) -> tuple[list[Case], Array]:
     """Recipes in which every two values that build together stand somewhere together."""
 
-    def refused(row: Row) -> str | None:
+    def wrong(row: Row) -> str | None:
         made = compile_recipe("recipe.yaml", ground.recipe, ground.place, options(target, said(row)))
-        errors = [f"{item.code} {item.path}" for item in made.diagnostics if item.level == "error"]
-        return ", ".join(errors) or None
+        return refused(made) or None
 
     def said(row: Row) -> tuple[str, ...]:
         return sets(row, ground.bases, ground.data)
 
     domains = {name: list(values) for name, values in PARAMETERS.items()}
-    array = Cover(domains, NEEDS, refused, SEED).rows()
+    array = Cover(domains, NEEDS, wrong, SEED).rows()
     cases = [
         Case(f"pair-{number:03}", ground.recipe, ground.place, said(row), generated=True)
         for number, row in enumerate(array.rows)
     ]
     return cases, array
+
+
+def refused(made: Compiled) -> str:
+    """Why a recipe is not built: codes and leaves; nothing where it is."""
+    return ", ".join(f"{item.code} {item.path}" for item in made.diagnostics if item.level == "error")
 
 
 def options(target: Target, sets: tuple[str, ...], *, emit: bool = False) -> Options:

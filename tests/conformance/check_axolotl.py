@@ -128,16 +128,17 @@ def effective(told: dict[str, Any]) -> Values:
     prepared.total_num_steps = told["steps"]
     found = reached(lambda: train(cfg=cfg, dataset_meta=prepared))
     trainer = found.trainer
+    model = read_model(trainer)
     return {
         **read(trainer, found.resume, told["steps"]),
-        **read_model(trainer),
+        **model,
         "train": read_rows(trainer.train_dataset, trainer.processing_class),
         "validation": read_rows(trainer.eval_dataset, trainer.processing_class),
         "training.max_steps": cfg.max_steps,
         "data.max_length": trainer.args.max_length if cfg.rl else trainer.args.max_seq_length,
         "data.packing": packing(trainer),
         **objective(trainer, cfg),
-        "training.gradient_checkpointing": recomputation(trainer),
+        "training.gradient_checkpointing": recomputation(trainer, on=model["training.gradient_checkpointing"]),
         "training.loss": loss(trainer),
         "model.revision": cfg.model_revision or cfg.revision_of_model,
         "model.trust_remote_code": bool(cfg.trust_remote_code),
@@ -173,14 +174,13 @@ def objective(trainer: Any, cfg: DictDefault) -> Values:
         "training.objective": str(cfg.rl.value),
         "training.preference.beta": trainer.beta,
         "training.preference.loss": kinds[0] if len(kinds) == 1 else kinds,
-        "training.preference.others": [0.0, getattr(args, "label_smoothing", 0.0) or 0.0],
+        "training.preference.smoothing": getattr(args, "label_smoothing", 0.0) or 0.0,
     }
 
 
-def recomputation(trainer: Any) -> bool | str:
+def recomputation(trainer: Any, *, on: bool) -> bool | str:
     """Its two other kinds are a context around recomputation, and arguments of its own."""
     model, args = trainer.model, trainer.args
-    on = any(getattr(part, "gradient_checkpointing", False) for part in model.modules())
     selective = any(
         hasattr(part.__dict__.get("gradient_checkpointing_enable"), "_axolotl_sac") for part in model.modules()
     )

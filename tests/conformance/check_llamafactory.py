@@ -142,16 +142,16 @@ def effective(told: dict[str, Any]) -> Values:
     found = reached(tuner.run_exp)
     model_args, data_args, _, finetuning_args, _ = kept[-1]
     trainer = found.trainer
+    model = read_model(trainer)
     return {
         **read(trainer, found.resume, told["steps"]),
-        **read_model(trainer),
+        **model,
         "train": read_rows(trainer.train_dataset, trainer.processing_class),
         "validation": read_rows(trainer.eval_dataset, trainer.processing_class),
         "data.max_length": data_args.cutoff_len + int(bool(data_args.packing)),
         "data.packing": bool(data_args.packing) and ("apart" if data_args.neat_packing else "together"),
         **objective(trainer, finetuning_args),
-        "training.gradient_checkpointing": recomputation(trainer, model_args),
-        "training.loss": "full",
+        "training.gradient_checkpointing": recomputation(model_args, on=model["training.gradient_checkpointing"]),
         "model.revision": model_args.model_revision,
         "model.trust_remote_code": model_args.trust_remote_code,
         "logging.project": projects(trainer.args),
@@ -168,12 +168,12 @@ def objective(trainer: Any, args: Any) -> Values:
         "training.objective": "orpo" if loss == "orpo" else args.stage,
         "training.preference.beta": trainer.beta,
         "training.preference.loss": None if loss == "orpo" else loss,
-        "training.preference.others": [trainer.ftx_gamma, getattr(trainer, "label_smoothing", 0.0)],
+        "training.preference.mixed": trainer.ftx_gamma,
+        "training.preference.smoothing": getattr(trainer, "label_smoothing", 0.0),
     }
 
 
-def recomputation(trainer: Any, args: Any) -> bool | str:
-    on = any(getattr(part, "gradient_checkpointing", False) for part in trainer.model.modules())
+def recomputation(args: Any, *, on: bool) -> bool | str:
     return "offload" if on and args.use_unsloth_gc else on
 
 

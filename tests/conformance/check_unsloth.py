@@ -15,34 +15,27 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-import torch
-
-PROPERTIES = SimpleNamespace(
-    name="NVIDIA H100 80GB HBM3", total_memory=80 << 30, major=9, minor=0, multi_processor_count=132, gcnArchName=""
-)
-torch.cuda.get_device_properties = lambda *_, **__: PROPERTIES
-torch.cuda.get_device_capability = lambda *_, **__: (9, 0)
-torch.cuda.is_bf16_supported = lambda *_, **__: True
-
-import unsloth  # noqa: E402 (it looks at the card when it is imported)
-from unsloth import fsdp2_launch  # noqa: E402
-from unsloth.models.rl_config_compat import classify_config_kwarg  # noqa: E402
+# isort: split
+# Unsloth looks at the card when it is imported, and changes the libraries that come after it.
+import a_card_there  # noqa: F401
+import unsloth
+from unsloth import fsdp2_launch
+from unsloth.models.rl_config_compat import classify_config_kwarg
 
 # isort: split
-# Unsloth comes first: it changes the libraries after it.
-import transformers  # noqa: E402
-import trl  # noqa: E402
-import trl.experimental.orpo  # noqa: E402
-from peft import LoraConfig  # noqa: E402
-from pretend import Reached, a_card, stop_at_training  # noqa: E402
-from reading import Values, projects, read  # noqa: E402
-from reading_model import read_model  # noqa: E402
-from reading_rows import read_rows  # noqa: E402
-from worker import Report, serve  # noqa: E402
+import torch
+import transformers
+import trl
+import trl.experimental.orpo
+from peft import LoraConfig
+from pretend import Reached, a_card
+from reading import Values, projects, read
+from reading_model import read_model
+from reading_rows import read_rows
+from worker import Report, serve
 
 SCRIPT = "conformance.py"
 CONFIGS = {"SFTConfig": trl.SFTConfig, "DPOConfig": trl.DPOConfig, "KTOConfig": trl.KTOConfig}
@@ -113,15 +106,16 @@ def effective(told: dict[str, Any]) -> Values:
     Path(SCRIPT).write_text(script, encoding="utf-8")
     found, after = run()
     trainer, args = found.trainer, found.trainer.args
+    model = read_model(trainer)
     return {
         **read(trainer, found.resume, told["steps"]),
-        **read_model(trainer),
+        **model,
         "train": read_rows(trainer.train_dataset, trainer.processing_class),
         "validation": read_rows(trainer.eval_dataset, trainer.processing_class),
         "data.max_length": args.max_length,
-        "data.packing": bool(getattr(args, "packing", False)) and "apart",
+        "data.packing": packing(args),
         **objective(trainer),
-        "training.gradient_checkpointing": recomputation(trainer),
+        "training.gradient_checkpointing": recomputation(on=model["training.gradient_checkpointing"]),
         "logging.project": projects(args),
         "output.merge": after,
         "model.attention": attention(trainer),
@@ -144,15 +138,12 @@ def run() -> tuple[Reached, bool]:
         self.save_model = lambda *_: None
         self.model.save_pretrained_merged = lambda *_, **said: merged.append(said["save_method"])
 
-    for kind in (transformers.Trainer, *trainers()):
+    trainers = (trl.SFTTrainer, trl.DPOTrainer, trl.KTOTrainer, trl.experimental.orpo.ORPOTrainer)
+    for kind in (transformers.Trainer, *trainers):
         kind.train = train
     sys.argv = [SCRIPT]
     runpy.run_path(SCRIPT, run_name="__main__")
     return found[0], merged == ["merged_16bit"]
-
-
-def trainers() -> list[type]:
-    return [trl.SFTTrainer, trl.DPOTrainer, trl.KTOTrainer, trl.experimental.orpo.ORPOTrainer]
 
 
 def objective(trainer: Any) -> Values:
@@ -166,13 +157,19 @@ def objective(trainer: Any) -> Values:
         "training.objective": named,
         "training.preference.beta": trainer.beta,
         "training.preference.loss": kinds[0] if len(kinds) == 1 else kinds,
-        "training.preference.others": [0.0, getattr(args, "label_smoothing", 0.0) or 0.0],
+        "training.preference.smoothing": getattr(args, "label_smoothing", 0.0) or 0.0,
     }
 
 
-def recomputation(trainer: Any) -> bool | str:
+def packing(args: Any) -> bool | str:
+    """Best-fit keeps the lengths of what it packs; the other kind cuts a stream."""
+    if not getattr(args, "packing", False):
+        return False
+    return "apart" if args.packing_strategy in ("bfd", "bfd_split") else "together"
+
+
+def recomputation(*, on: bool) -> bool | str:
     """Its own kind stands for torch's function while it is on."""
-    on = any(getattr(part, "gradient_checkpointing", False) for part in trainer.model.modules())
     own = "unsloth" in torch.utils.checkpoint.checkpoint.__module__ or "unsloth" in repr(
         torch.utils.checkpoint.checkpoint
     )
@@ -235,6 +232,5 @@ def _loaded(load: Callable[..., object], *args: object, **said: object) -> objec
 if __name__ == "__main__":
     a_card()
     prepare()
-    stop_at_training()
     transformers.utils.logging.set_verbosity_error()
     serve(check)

@@ -29,11 +29,13 @@ class Difference(Struct, frozen=True):
 
 
 def compare(planned: Mapping[str, Any], found: Mapping[str, Any], unshown: Mapping[str, str]) -> Iterator[Difference]:
-    """The fields that differ; one that the tool does not show and that nobody knows why is one of them."""
+    """The fields that differ; so do those that a tool does not show without a known reason, or shows in spite of it."""
     for field, value in planned.items():
-        if field not in found:
-            if field not in unshown:
-                yield Difference(field, value, "not shown, and no reason is known")
+        if (field in found) is (field in unshown):
+            said = "shown, although it is said not to be" if field in found else "not shown, and no reason is known"
+            yield Difference(field, value, said)
+        elif field in unshown:
+            continue
         elif not alike(value, found[field]):
             yield Difference(field, value, found[field])
 

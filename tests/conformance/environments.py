@@ -53,6 +53,8 @@ TOOLS: Final = (
     Tool("unsloth", "us", "train.py"),
 )
 
+BY_NAME: Final[dict[Target, Tool]] = {tool.name: tool for tool in TOOLS}
+
 
 def install(tool: Tool) -> None:
     """The tool's environment; torch with what it needs, all else exactly as listed."""

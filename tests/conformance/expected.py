@@ -102,7 +102,7 @@ def rate(plan: Plan, step: int, climbing: int, steps: int) -> float:
         "polynomial": 1 - done,
         "cosine": (1 + math.cos(math.pi * done)) / 2,
     }[plan.training.scheduler]
-    return floor + (1 - floor) * left if plan.training.scheduler != "constant" else left
+    return floor + (1 - floor) * left
 
 
 def model(plan: Plan, base: str) -> Values:
@@ -207,7 +207,8 @@ def objective(plan: Plan) -> Values:
         "training.objective": named,
         "training.preference.beta": preference.beta,
         "training.preference.loss": preference.loss,
-        "training.preference.others": [0.0, 0.0],
+        "training.preference.mixed": 0.0,
+        "training.preference.smoothing": 0.0,
     }
 
 
@@ -260,7 +261,8 @@ def cards(plan: Plan) -> Values:
         return told
     told |= {"hardware.strategy": strategy, "hardware.offload": plan.hardware.offload}
     if strategy == "fsdp":
-        return {**told, "hardware.strategy.reshards": True, "hardware.strategy.saves": "FULL_STATE_DICT"}
+        sharded = {"reshards": True, "saves": "FULL_STATE_DICT", "mixed": dtype}
+        return {**told, **{f"hardware.strategy.{name}": value for name, value in sharded.items()}}
     return {
         **told,
         "hardware.strategy.micro_batch": plan.training.micro_batch_size,

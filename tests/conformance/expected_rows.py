@@ -7,11 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from backends.alike import own_template
+from reading_rows import shown
+
+from backends.alike import own_template, told
 from backends.native.data import IGNORED, Rules, prepare
 from backends.native.formats import Row
 from backends.native.rows import held_out, read_rows, weighted
-from schemas.plan import Plan, SourcePlan, is_sources
+from schemas.plan import Plan, is_sources
 
 Rows = list[dict[str, Any]]
 
@@ -19,22 +21,17 @@ Rows = list[dict[str, Any]]
 def expected_rows(plan: Plan) -> tuple[Rows, Rows]:
     """Rows to train on and rows to validate on, as `reading_rows.py` shows them."""
     templated = plan.model.chat_template is not None
-    rows = read_rows([_told(source) for source in plan.data.train], plan.data.system, templated)
+    rows = read_rows([told(source) for source in plan.data.train], plan.data.system, templated)
     held: list[Row] = []
     validation = plan.data.validation
     if is_sources(validation):
-        held = read_rows([_told(source) for source in validation], plan.data.system, templated)
+        held = read_rows([told(source) for source in validation], plan.data.system, templated)
     elif validation is not None:
         numbers = held_out(len(rows), validation, plan.training.seed)
         held = [row for number, row in enumerate(rows) if number in numbers]
         rows = [row for number, row in enumerate(rows) if number not in numbers]
     tokenizer = _tokenizer(plan.model.tokenizer or plan.model.base, own_template(plan), plan.model.tokens.add)
     return _shown(list(weighted(rows, plan.training.seed)), plan, tokenizer), _shown(held, plan, tokenizer)
-
-
-def _told(source: SourcePlan) -> dict[str, Any]:
-    values = {name: getattr(source, name) for name in source.__struct_fields__}
-    return {**values, "fields": source.fields.model_dump()}
 
 
 @cache
@@ -56,12 +53,6 @@ def _shown(rows: list[Row], plan: Plan, tokenizer: Any) -> Rows:
     rules = Rules(plan.data.loss_on, plan.data.max_length, plan.data.overlong)
     pieces, _ = prepare(rows, tokenizer, rules)
     return [shown(piece.ids, piece.labels, tokenizer) for piece in pieces]
-
-
-def shown(ids: list[int], labels: list[int], tokenizer: Any) -> dict[str, Any]:
-    """One row, with its texts."""
-    kept = [label for label in labels if label != IGNORED]
-    return {"ids": ids, "labels": labels, "text": tokenizer.decode(ids), "trained": tokenizer.decode(kept)}
 
 
 def _compared(row: Row, tokenizer: Any) -> Iterable[tuple[list[int], list[int]]]:

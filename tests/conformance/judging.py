@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from comparing import Difference, Sight, compare, compare_rows
+from comparing import Difference, Sight, alike, compare, compare_rows
 from environments import Tool
 from expected import Around, expected
 from expected_rows import expected_rows
 from msgspec import Struct
 from msgspec.structs import replace
 
-UNSHOWN: dict[str, dict[str, str]] = {
-    "axolotl": {},
-    "llamafactory": {},
+from schemas.artifact import Target
+
+TRAINERS_TYPE = "it is the trainer's own type, model.dtype"
+MIXED = "a second loss would stand in training.preference.loss"
+UNSHOWN: dict[Target, dict[str, str]] = {
+    "axolotl": {"hardware.strategy.mixed": TRAINERS_TYPE, "training.preference.mixed": MIXED},
+    "llamafactory": {"training.loss": "it has one kind, and the other is refused"},
     "unsloth": {
+        "hardware.strategy.mixed": TRAINERS_TYPE,
+        "training.preference.mixed": MIXED,
         "training.loss": "its fused loss is chosen by the forward pass itself, on a GPU",
         **dict.fromkeys(
             ("hardware.offload", "hardware.strategy.reshards", "hardware.strategy.saves"),
@@ -24,6 +30,34 @@ UNSHOWN: dict[str, dict[str, str]] = {
     },
 }
 """Fields that a tool's objects do not show, with the reason."""
+
+ANY = object()
+EXCUSED: dict[Target, dict[str, dict[str, object]]] = {
+    "axolotl": {
+        "data.loss_on": {"data.loss_on": ANY},
+        "data.shuffle": {"data.shuffle": False},
+        "hardware.count": {"hardware.count.average": False},
+        "method.adapter_dtype": {"method.adapter_dtype": ANY},
+        "method.weights_dtype": {"method.weights_dtype": ["bfloat16", "float32"]},
+        "model.chat_template": {"model.chat_template": ANY},
+        "output.merge": {"output.merge": False},
+        "training.warmup": {"training.warmup": 2, "training.scheduler": ANY},
+    },
+    "llamafactory": {
+        "data.overlong": {"data.overlong": ANY},
+        "data.train[0].format": {"data.train[0].format": ANY},
+        "method.modules_to_save": {"method.modules_to_save.dtype": "float32"},
+        "model.chat_template": {"model.chat_template.ends": ANY},
+        "model.dtype": {"model.dtype.frozen": ANY},
+        "output.merge": {"output.merge": False},
+    },
+    "unsloth": {
+        "data.shuffle": {"data.shuffle": False},
+        "model.chat_template": {"model.chat_template": ANY},
+        "training.gradient_checkpointing": {"training.gradient_checkpointing": True},
+    },
+}
+"""A leaf that an artifact warns of → the fields that the warning excuses, and the one value that they may have then."""
 
 
 class Judged(Struct, frozen=True):
@@ -52,20 +86,23 @@ def judge(tool: Tool, built: Any, report: dict[str, Any]) -> Judged:
     planned = expected(built.plan, tool.name, around, seen)
     found = [*compare(planned, seen, UNSHOWN[tool.name])]
     found += [] if built.case.stand_in else rows(built, seen)
-    excused = [excuse(item, built.warned) for item in found]
+    excused = [excuse(item, tool.name, built.warned) for item in found]
     return Judged(
         built.case.name,
-        len(planned),
+        sum(field in seen for field in planned),
         (),
         tuple(sorted({item.excused for item in excused if item.excused})),
         tuple(said(item) for item in excused if not item.excused),
     )
 
 
-def excuse(item: Difference, warned: tuple[str, ...]) -> Difference:
-    """A warning about the leaf that the field stands for, or about a section that it lies in."""
-    about = next((path for path in warned if item.field == path or item.field.startswith(f"{path}.")), None)
-    return replace(item, excused=about)
+def excuse(item: Difference, target: Target, warned: tuple[str, ...]) -> Difference:
+    """The difference, with the warning that says so: of this field, and where it has one way to differ, of this one."""
+    for leaf in warned:
+        fields = EXCUSED[target].get(leaf, {})
+        if item.field in fields and (fields[item.field] is ANY or alike(fields[item.field], item.found)):
+            return replace(item, excused=leaf)
+    return item
 
 
 def rows(built: Any, seen: dict[str, Any]) -> Iterator[Difference]:
@@ -80,10 +117,10 @@ def rows(built: Any, seen: dict[str, Any]) -> Iterator[Difference]:
         written="data.train[0].format" if texts else "model.chat_template",
         shortened="data.train[0].format" if texts else "data.overlong",
     )
-    yield from compare_rows("data.train", train, seen["train"]["rows"], sight)
+    yield from compare_rows("data.train", train, seen["train"], sight)
     if plan.evaluation.every is not None:
         in_any_order = replace(sight, ordered=False)
-        yield from compare_rows("data.validation", held, seen["validation"]["rows"], in_any_order)
+        yield from compare_rows("data.validation", held, seen["validation"], in_any_order)
 
 
 def said(item: Difference) -> str:

@@ -46,7 +46,7 @@ def launched(made: list[Command], folder: Path) -> Values:
     machines = int(told.get("nnodes") or told.get("NNODES") or file_says.get("num_machines") or 1)
     processes = file_says.get("num_processes", machines) / machines
     each = told.get("nproc_per_node") or told.get("nproc-per-node") or told.get("NPROC_PER_NODE") or processes
-    return {"hardware.nodes": machines, "hardware.count": int(each), "output.merge": merges, "environment": told}
+    return {"hardware.nodes": machines, "hardware.count": int(each), "output.merge": merges}
 
 
 def _options(words: list[str]) -> dict[str, str]:

@@ -90,8 +90,7 @@ class Cover:
     def _next(self, left: dict[Pair, None]) -> None:
         pair = next(iter(left))
         row = self._needed(sorted(pair))
-        why = "they need different values of a third" if not set(pair) <= set(row.items()) else self.build(row)
-        if why:
+        if why := self.build(row):
             self.array.refused_pairs[pair] = why
             del left[pair]
             return

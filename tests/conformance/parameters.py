@@ -68,8 +68,8 @@ PARAMETERS: dict[str, dict[str, Sets]] = {
     "weights": {"auto": (), "float32": ("method.weights_dtype=float32",)},
     "precision": {
         "bfloat16": (),
-        "float16": ("hardware.gpu=t4", "model.base=@bases/float16"),
-        "float32": ("model.dtype=float32", "model.base=@bases/float32"),
+        "float16": ("hardware.gpu=t4", "model.base=@base"),
+        "float32": ("model.dtype=float32", "model.base=@base"),
     },
     "data": {
         "messages": (),
@@ -108,10 +108,10 @@ PARAMETERS: dict[str, dict[str, Sets]] = {
     "shuffle": {"yes": (), "no": ("data.shuffle=false",)},
     "template": {
         "own": (),
-        "chatml": ("model.chat_template=chatml",),
+        "chatml": ("model.chat_template=chatml", "model.base=@base"),
         "file": ("model.chat_template=@bases/boats.jinja",),
     },
-    "tokens": {"own": (), "pad": ("model.tokens.pad=<|eot_id|>",)},
+    "tokens": {"own": (), "pad": ("model.tokens.pad=@pad",)},
     "length": {
         "epoch": (),
         "epochs": ("training.epochs=3",),
@@ -197,7 +197,7 @@ NEEDS: dict[tuple[str, str], tuple[dict[str, str], ...]] = {
     ("quantization", "int8"): ({"method": "qlora"},),
     ("trained", "freeze"): ({"method": "full"},),
     ("trained", "train-only"): ({"method": "full"},),
-    ("weights", "float32"): ({"method": "full"},),
+    ("weights", "float32"): ({"method": "full"}, {"method": "full", "precision": "float32"}),
     ("preference", "ipo"): ({"data": "dpo"},),
     ("preference", "hinge"): ({"data": "dpo"},),
     ("overlong", "split"): ({"data": "text"},),
@@ -213,7 +213,10 @@ NEEDS: dict[tuple[str, str], tuple[dict[str, str], ...]] = {
 def sets(row: dict[str, str], bases: Path, data: Path) -> Sets:
     """A row of the array as overrides of the base recipe."""
     kind = COMPARED.get(row["data"], row["data"])
-    words = {"@bases": str(bases), "@data": str(data), "@kind": kind}
+    chatml = row["template"] == "chatml"
+    own = bases / f"{'chatml-' * chatml}{row['precision']}"
+    pad = "<|im_start|>" if chatml else "<|eot_id|>"
+    words = {"@bases": str(bases), "@base": str(own), "@data": str(data), "@kind": kind, "@pad": pad}
     said = [item for name, value in row.items() for item in PARAMETERS[name][value]]
     # A list of sources replaces the base's, so it comes before what is said of its first source.
     said.sort(key=lambda item: not item.startswith("data.train="))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
 from reading import Values, unique
 from torch import nn
-from transformers import PreTrainedModel, Trainer
+from transformers import Trainer
 
 
 def read_model(trainer: Trainer) -> Values:
@@ -21,7 +20,7 @@ def read_model(trainer: Trainer) -> Values:
         **types(trainer),
         **method(model),
         **quantization(config),
-        **recomputation(trainer),
+        "training.gradient_checkpointing": recomputes(trainer),
         "training.kernels": "liger" if any("liger" in type(part).__module__ for part in model.modules()) else "none",
         **tokens(trainer),
     }
@@ -105,32 +104,18 @@ def quantization(config: Any) -> Values:
     }
 
 
-def recomputation(trainer: Trainer) -> Values:
+def recomputes(trainer: Trainer) -> bool:
     """Whether layers are recomputed. The trainer switches it on when it begins, as is done here."""
     args, model = trainer.args, trainer.model
     if args.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=args.gradient_checkpointing_kwargs)
-    layers = [part for part in model.modules() if getattr(part, "gradient_checkpointing", False)]
-    functions = [found for part in layers if (found := getattr(part, "_gradient_checkpointing_func", None))]
-    told = settings(functions[0]) if functions else {}
-    return {
-        "training.gradient_checkpointing": bool(layers),
-        "reentrant": told.get("use_reentrant"),
-        "told": sorted(told),
-    }
-
-
-def settings(function: Any) -> Values:
-    """What a function that recomputes was made with, under whatever is wrapped around it."""
-    while not isinstance(function, partial) and hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
-    return dict(function.keywords) if isinstance(function, partial) else {}
+    return any(getattr(part, "gradient_checkpointing", False) for part in model.modules())
 
 
 def tokens(trainer: Trainer) -> Values:
     """Special tokens, and whether the embeddings have a row for each token."""
     tokenizer, model = trainer.processing_class, trainer.model
-    rows = model.get_input_embeddings().weight.shape[0] if isinstance(model, PreTrainedModel) or True else 0
+    rows = model.get_input_embeddings().weight.shape[0]
     return {
         "model.tokens.pad": tokenizer.pad_token,
         "model.tokens.eos": tokenizer.eos_token,

@@ -10,17 +10,12 @@ IGNORED = -100
 Piece = tuple[list[int], list[int]]
 
 
-def read_rows(dataset: Any, tokenizer: Any) -> dict[str, Any]:
+def read_rows(dataset: Any, tokenizer: Any) -> list[dict[str, Any]]:
     """Every conversation or text as `text` and `trained`, what is trained of it; packed ones taken apart."""
     if dataset is None:
-        return {"packed": False, "rows": []}
-    rows = [dataset[number] for number in range(len(dataset))]
-    taken = [list(pieces(row)) for row in rows]
-    return {
-        "packed": any(len(found) > 1 for found in taken),
-        "rows": [shown(ids, labels, tokenizer) for found in taken for ids, labels in found],
-        "columns": sorted(rows[0]) if rows else [],
-    }
+        return []
+    rows = (dataset[number] for number in range(len(dataset)))
+    return [shown(ids, labels, tokenizer) for row in rows for ids, labels in pieces(row)]
 
 
 def shown(ids: list[int], labels: list[int], tokenizer: Any) -> dict[str, Any]:

@@ -19,13 +19,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from cases import Case, Ground, generated, options, recipes
+from cases import Case, Ground, generated, options, recipes, refused
 from environments import ENVIRONMENT, TOOLS, Tool, install
 from judging import judge
 from launch import commands, launched
 from msgspec import Struct, to_builtins
-from spoiling import SPOILS, spoil
+from spoiling import SPOILS, Spoil, is_seen, spoil
 from summary import Result, write_page
+from worker import REPORT, TOLD
 
 from backends.emission import out_folder
 from compiler.build import compile_recipe
@@ -68,9 +69,10 @@ def main() -> int:
         for tool in chosen:
             install(tool)
             found.append(check(tool, ground, asked.only))
-    if len(chosen) == len(TOOLS) and not asked.only:
+    wrong = any(item.unseen or any(judged.wrong for judged in item.judged) for item in found)
+    if not wrong and len(chosen) == len(TOOLS) and not asked.only:
         write_page(found)
-    return int(any(item.unseen or any(judged.wrong for judged in item.judged) for item in found))
+    return int(wrong)
 
 
 def check(tool: Tool, ground: Ground, only: str) -> Result:
@@ -79,16 +81,21 @@ def check(tool: Tool, ground: Ground, only: str) -> Result:
     cases = [case for case in (*recipes(tool.name, ground), *made) if re.search(only, case.name)]
     compiled = {case.name: build(tool, case, ground) for case in cases}
     built = [item for item in compiled.values() if isinstance(item, Built)]
-    spoiled = {kind.name: spoil(built, kind) for kind in SPOILS[tool.name]}
+    spoiled = {kind: spoil(built, kind, tool.body) for kind in SPOILS[tool.name]}
     read(tool, [item.folder for item in (*built, *spoiled.values()) if item])
     judged = [judge(tool, item, report_of(item.folder)) for item in built]
     # One that nothing was found to make of is not seen either, unless few cases were asked for.
-    seen = {name for name, item in spoiled.items() if item and judge(tool, item, report_of(item.folder)).wrong}
-    unseen = [name for name, item in spoiled.items() if name not in seen and (item or not only)]
-    refused = {name: item for name, item in compiled.items() if isinstance(item, str)}
-    result = Result(tool.name, sum(not item.case.generated for item in built), judged, array, refused, unseen)
+    unseen = [kind.name for kind, item in spoiled.items() if not (_sees(tool, kind, item) if item else only)]
+    unbuilt = {name: item for name, item in compiled.items() if isinstance(item, str)}
+    result = Result(tool.name, sum(not item.case.generated for item in built), judged, array, unbuilt, unseen)
     report(tool, result)
     return result
+
+
+def _sees(tool: Tool, kind: Spoil, item: Built) -> bool:
+    """Whether what was done to the artifact is found, and not something else."""
+    judged = judge(tool, item, report_of(item.folder))
+    return is_seen(kind, (*judged.refused, *judged.unknown))
 
 
 def build(tool: Tool, case: Case, ground: Ground) -> Built | str:
@@ -96,7 +103,7 @@ def build(tool: Tool, case: Case, ground: Ground) -> Built | str:
     compiled = compile_recipe("recipe.yaml", case.text, case.folder, options(tool.name, case.sets, emit=True))
     plan, artifact = compiled.plan, compiled.artifact
     if plan is None or artifact is None:
-        return ", ".join(f"{item.code} {item.path}" for item in compiled.diagnostics if item.level == "error")
+        return refused(compiled)
     folder = ground.place / tool.name / case.name
     shutil.rmtree(folder, ignore_errors=True)
     write_artifact(artifact, folder, {}, lambda _: None)
@@ -124,9 +131,8 @@ def tell(built: Built, lines: object) -> None:
         "base": str(stand_in) if stand_in else None,
         "recipe_base": built.plan.model.base,
         "commands": lines,
-        "sets": built.case.sets,
     }
-    (built.folder / "told.json").write_text(json.dumps(told), encoding="utf-8")
+    (built.folder / TOLD).write_text(json.dumps(told), encoding="utf-8")
 
 
 def read(tool: Tool, folders: Iterable[Path]) -> None:
@@ -138,7 +144,7 @@ def read(tool: Tool, folders: Iterable[Path]) -> None:
 
 def report_of(folder: Path) -> dict[str, Any]:
     """What the checker says; a folder without a report was not come to an end with."""
-    file = folder / "conformance.json"
+    file = folder / REPORT
     return json.loads(file.read_text("utf-8")) if file.is_file() else {"wrong": ["the checker gave no answer in time"]}
 
 

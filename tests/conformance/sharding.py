@@ -27,9 +27,11 @@ def zero(path: str, args: Any) -> dict[str, Any]:
     }
 
 
+TYPES = {"bf16": "bfloat16", "fp16": "float16"}
+
+
 def _type(found: dict[str, Any]) -> str:
-    names = {"bf16": "bfloat16", "fp16": "float16"}
-    return next((name for key, name in names.items() if found[key]["enabled"]), "float32")
+    return next((name for key, name in TYPES.items() if found[key]["enabled"]), "float32")
 
 
 def launched(words: list[str]) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def launched(words: list[str]) -> dict[str, Any]:
     args, *_ = _validate_launch_command(launch_command_parser().parse_args(words))
     told = prepare_multi_gpu_env(args)
     os.environ.update({name: value for name, value in told.items() if name.startswith("FSDP_")})
-    return {**fully_sharded({}), "hardware.strategy.type": args.mixed_precision, "processes": args.num_processes}
+    return {**fully_sharded({}), "hardware.strategy.mixed": TYPES.get(args.mixed_precision, "float32")}
 
 
 def fully_sharded(given: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from judging import UNSHOWN, Judged
 from msgspec import Struct
 from pairwise import Array
 
-from backends import load
+from backends import load, tested
+from compiler.report.matrix import markdown
 from schemas.artifact import Target
 
 PAGE: Final = ROOT / "docs" / "conformance.md"
@@ -26,8 +27,11 @@ labels of every row, samplers, cadence, checkpoints, sharding) and compared with
 of in the artifact (FTC405), or be refused at the recipe's line; anything else ends the command with 1.
 
 The recipes are those of the project and generated ones, in which every two settings that go together stand somewhere
-together. Models of the hub are stood for by small ones of the same architecture. A machine without a GPU answers as one
-with an H100 would, where the tools only ask; no kernel of a GPU runs here.
+together. Models of the hub are stood for by small ones of the same architecture; their rows are not compared, as they
+have another tokenizer. Of compared answers (preference, KTO) the tokens are compared and not what is trained of them.
+Which rows are held out and how often a row comes is decided by ftc's own code on both sides, and tested elsewhere.
+A warning excuses the fields that it is about and no others (`EXCUSED` in tests/conformance/judging.py). A machine
+without a GPU answers as one with an H100 would, where the tools only ask; no kernel of a GPU runs here.
 
 """
 
@@ -52,20 +56,19 @@ def write_page(results: Iterable[Result]) -> None:
 
 
 def _table(results: Iterable[Result]) -> str:
-    head = "| tool | version | recipes | generated | fields compared | pairs of settings | refused together |\n"
-    return head + "| --- " * 7 + "|\n" + "".join(map(_row, results))
+    head = ["tool", "version", "recipes", "generated", "fields compared", "pairs of settings", "refused together"]
+    return markdown(head, map(_row, results))
 
 
-def _row(result: Result) -> str:
+def _row(result: Result) -> list[str]:
     fields = sum(item.fields for item in result.judged)
     generated = len(result.judged) - result.recipes
     array = result.array
-    cells = [
+    return [
         load(result.target).TITLE,
-        load(result.target).VERSION.partition("==")[2],
+        tested(result.target),
         *map(str, (result.recipes, generated, fields, array.covered, len(array.refused_pairs))),
     ]
-    return f"| {' | '.join(cells)} |\n"
 
 
 def _section(result: Result) -> str:
@@ -77,7 +80,7 @@ def _section(result: Result) -> str:
         f"## {load(result.target).TITLE}\n\n"
         + _listed("Differs, and the artifact says so:", lines)
         + _listed("Not shown by its objects:", unshown)
-        + _listed("Settings that it refuses, whatever stands beside them:", alone)
+        + _listed("Settings that it refuses beside the base recipe and what they are tried with:", alone)
         + _listed(
             "Recipes of the project that it refuses:", [f"- {name}: {why}\n" for name, why in result.refused.items()]
         )

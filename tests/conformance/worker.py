@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 Report = dict[str, object]
-"""`wrong`: why the tool does not take the artifact. `effective`: values by field. `unshown`: field → reason."""
+"""`wrong`: why the tool does not take the artifact. `effective`: values by field."""
 
 REPORT = "conformance.json"
 LOG = "conformance.log"

@@ -10,13 +10,13 @@ from typing import Final, Literal
 from msgspec import Struct
 from parity.exceptions import EXCUSES, Excuse
 
+from backends.native.data import IGNORED
 from schemas.artifact import Target
 
 BATCHES: Final = 3
 """At least so many must have been seen; all that both saw are compared."""
 FIRST, LAST = 0.01, 0.03
 """How far the loss may be from the native one's, as a share, at the first step and at the last."""
-IGNORED: Final = -100
 
 SHARE: Final = 1e-3
 """How far the loss that a micro batch sends backwards may be, as a share."""

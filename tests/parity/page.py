@@ -7,14 +7,15 @@ from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Final
 
-from conformance.environments import TOOLS, Tool
+from conformance.environments import BY_NAME
 from msgspec import Struct
 from parity.compare import BATCHES, FIRST, LAST, Difference, Run, gap, trained
 from parity.exceptions import EXCUSES, Excuse
 from parity.plot import picture
 from parity.spoiling import Spoiled
 
-from backends import TARGETS, load
+from backends import TARGETS, load, tested
+from compiler.report.matrix import markdown
 from schemas.artifact import Target
 
 LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
@@ -90,7 +91,7 @@ def page(found: Sequence[Found]) -> str:
 
 def _section(found: Found) -> str:
     runs = found.runs
-    table = _table(
+    table = markdown(
         ["step", *(run.name for run in runs)],
         [[str(step + 1), *(f"{run.losses[step]:.4g}" for run in runs)] for step in _shown(len(runs[0].losses))],
     )
@@ -133,7 +134,7 @@ def _spoiled(found: Sequence[Found]) -> str:
         for each in found
         for item in each.spoiled
     ]
-    return f"{SPOILT}\n{_table(['target', 'artifact', 'reported'], rows)}"
+    return f"{SPOILT}\n{markdown(['target', 'artifact', 'reported'], rows)}"
 
 
 def _exceptions() -> str:
@@ -149,33 +150,24 @@ def _exception(excuse: Excuse) -> str:
 
 def place(excuse: Excuse) -> str:
     """File and line number in the tool's installed source; `ValueError` where the line is not there any more."""
-    (file,) = _tool(excuse.target).bin.parent.glob(f"lib/python*/site-packages/{excuse.file}")
+    (file,) = BY_NAME[excuse.target].bin.parent.glob(f"lib/python*/site-packages/{excuse.file}")
     lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     return f"{excuse.file}:{lines.index(excuse.line) + 1}"
 
 
-def _tool(target: Target) -> Tool:
-    return next(tool for tool in TOOLS if tool.name == target)
-
-
 def _versions() -> str:
     rows = [[load(name).TITLE, _version(name), *_installed(name)] for name in TARGETS]
-    return f"## Versions\n\n{_table(['', 'version', *LIBRARIES], rows)}"
+    return f"## Versions\n\n{markdown(['', 'version', *LIBRARIES], rows)}"
 
 
 def _version(target: Target) -> str:
-    return "ftc's own" if target == "native" else load(target).VERSION.partition("==")[2]
+    return "ftc's own" if target == "native" else tested(target)
 
 
 def _installed(target: Target) -> list[str]:
     """Of each library what the run had: natively in this environment, else in the tool's own."""
     if target == "native":
         return [version(name) for name in LIBRARIES]
-    (folder,) = _tool(target).bin.parent.glob("lib/python*/site-packages")
+    (folder,) = BY_NAME[target].bin.parent.glob("lib/python*/site-packages")
     found = {item.metadata["Name"]: item.version for item in distributions(path=[str(folder)])}
     return [found.get(name, "none") for name in LIBRARIES]
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

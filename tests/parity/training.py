@@ -11,13 +11,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
-from conformance.environments import ENVIRONMENT, TOOLS
+from conformance.environments import BY_NAME, ENVIRONMENT
 from msgspec import Struct
 from parity.compare import Run
 from parity.spoiling import Spoil
 from parity.variants import RECIPE, SEED, STEPS
 
-from compiler.build import Options, compile_recipe
+from compiler.build import Compiled, Options, compile_recipe
 from compiler.run import command
 from compiler.write import write_artifact
 from schemas.artifact import Artifact, Target
@@ -48,7 +48,7 @@ def train(asked: Asked, scratch: Path) -> Run:
     """Build and run; what was recorded, and the losses."""
     out, results = scratch / asked.folder, scratch / f"{asked.folder}-results"
     sets = (*asked.sets, f"output.dir={results}")
-    made = compile_recipe(RECIPE.name, RECIPE.read_text(encoding="utf-8"), RECIPE.parent, _options(asked.target, sets))
+    made = compiled(asked.target, sets)
     if made.artifact is None:
         why = "; ".join(f"{item.code} {item.path}: {item.message}" for item in made.diagnostics)
         raise RunError(f"{asked.target}: not built: {why}")
@@ -75,8 +75,10 @@ def train(asked: Asked, scratch: Path) -> Run:
     )
 
 
-def _options(target: Target, sets: tuple[str, ...]) -> Options:
-    return Options(target=target, sets=sets, emit=True, ignore_memory=True)
+def compiled(target: Target, sets: tuple[str, ...]) -> Compiled:
+    """The recipe for this target, with these overrides."""
+    options = Options(target=target, sets=sets, emit=True, ignore_memory=True)
+    return compile_recipe(RECIPE.name, RECIPE.read_text(encoding="utf-8"), RECIPE.parent, options)
 
 
 def recorded(file: Path) -> dict[str, list[Any]]:
@@ -91,7 +93,7 @@ def recorded(file: Path) -> dict[str, list[Any]]:
 def execute(artifact: Artifact, out: Path, told: dict[str, str]) -> str:
     """What the run prints. One that fails shows its last lines."""
     path = os.pathsep.join([str(WATCH), ENVIRONMENT["PYTHONPATH"]])
-    tool = next((tool for tool in TOOLS if tool.name == artifact.target), None)
+    tool = BY_NAME.get(artifact.target)
     variables = {**ENVIRONMENT, **told, "PYTHONPATH": path, "HF_DATASETS_CACHE": str(out / "cache")}
     if tool:
         variables["VENV"] = str(tool.bin.parent)
