@@ -65,14 +65,17 @@ def write_bases(folder: Path) -> None:
     """The generated recipes' base in each type, another whose tokenizer has ChatML's tokens, and a template file."""
     for dtype in DTYPES:
         write_base(folder / dtype, "llama", dtype)
-        write_base(folder / f"chatml-{dtype}", "qwen2", dtype)
+        write_base(folder / f"chatml-{dtype}", "llama", dtype, speaks="qwen2")
     (folder / "boats.jinja").write_text(BOATS, encoding="utf-8")
 
 
-def write_base(folder: Path, family: str, dtype: str, *, tied: bool = False) -> Path:
-    """A model of this family, its tokenizer and template; as it is where it is there already."""
+def write_base(folder: Path, family: str, dtype: str, *, tied: bool = False, speaks: str | None = None) -> Path:
+    """A model of this family, its tokenizer and template; as it is where it is there already.
+
+    `speaks`: the family whose template and tokens it has, where it is another one.
+    """
     if not (folder / "model.safetensors").is_file():
-        template, special = FAMILIES[family]
+        template, special = FAMILIES[speaks or family]
         tokenizer = _tokenizer(special)
         torch.manual_seed(0)
         # Room for tokens that a tool adds by itself, and for the new ones of a recipe none.

@@ -24,7 +24,7 @@ from axolotl.utils import config
 from axolotl.utils.dict import DictDefault
 from pretend import a_card, reached, stop_at_training
 from pydantic import BaseModel
-from reading import Values, read
+from reading import Values, preference, read
 from reading_model import read_model
 from reading_rows import read_rows
 from sharding import fully_sharded, zero
@@ -166,16 +166,7 @@ def packing(trainer: Any) -> bool | str:
 
 
 def objective(trainer: Any, cfg: DictDefault) -> Values:
-    if not cfg.rl:
-        return {"training.objective": "sft"}
-    args = trainer.args
-    kinds = args.loss_type if cfg.rl == "dpo" else [None]
-    return {
-        "training.objective": str(cfg.rl.value),
-        "training.preference.beta": trainer.beta,
-        "training.preference.loss": kinds[0] if len(kinds) == 1 else kinds,
-        "training.preference.smoothing": getattr(args, "label_smoothing", 0.0) or 0.0,
-    }
+    return preference(trainer, str(cfg.rl.value)) if cfg.rl else {"training.objective": "sft"}
 
 
 def recomputation(trainer: Any, *, on: bool) -> bool | str:

@@ -41,15 +41,10 @@ TAGS = {"role_tag", "content_tag", "user_tag", "assistant_tag", "observation_tag
 
 def check(told: dict[str, Any]) -> Report:
     """What is wrong with the artifact; where nothing is, what the tool makes of it."""
-    os.environ.update(training(told)["environment"])
+    os.environ.update(told["command"]["environment"])
     with on_its_cards():
         wrong = parsed("config.yaml")
     return {"wrong": wrong} if wrong else {"wrong": [], "effective": effective(told)}
-
-
-def training(told: dict[str, Any]) -> dict[str, Any]:
-    """The command that trains."""
-    return next(item for item in told["commands"] if item["words"][:2] != ["python", "prepare.py"])
 
 
 # --- whether it is taken
@@ -181,8 +176,8 @@ def sharding(written: dict[str, object], told: dict[str, Any], trainer: Any) -> 
     """Told to several cards, by DeepSpeed's file or accelerate's; the run here has none of it."""
     if written.get("deepspeed"):
         return zero(str(written["deepspeed"]), trainer.args)
-    words = next((item["words"] for item in told["commands"] if item["words"][:2] == ["accelerate", "launch"]), None)
-    return launched(words[2:]) if words else {}
+    words = told["command"]["words"]
+    return launched(words[2:]) if words[:2] == ["accelerate", "launch"] else {}
 
 
 if __name__ == "__main__":

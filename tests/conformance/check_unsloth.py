@@ -32,7 +32,7 @@ import trl
 import trl.experimental.orpo
 from peft import LoraConfig
 from pretend import Reached, a_card
-from reading import Values, projects, read
+from reading import Values, preference, projects, read
 from reading_model import read_model
 from reading_rows import read_rows
 from worker import Report, serve
@@ -150,15 +150,7 @@ def objective(trainer: Any) -> Values:
     named = type(trainer).__name__.lower().removeprefix("unsloth").removesuffix("trainer")
     if named == "sft":
         return {"training.objective": named}
-    args = trainer.args
-    kinds = args.loss_type if named == "dpo" else [None]
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    return {
-        "training.objective": named,
-        "training.preference.beta": trainer.beta,
-        "training.preference.loss": kinds[0] if len(kinds) == 1 else kinds,
-        "training.preference.smoothing": getattr(args, "label_smoothing", 0.0) or 0.0,
-    }
+    return preference(trainer, named)
 
 
 def packing(args: Any) -> bool | str:
@@ -184,7 +176,7 @@ def attention(trainer: Any) -> str:
 
 def sharding(told: dict[str, Any]) -> Values:
     """Its own switch, as the command sets it."""
-    with patch.dict(os.environ, told["commands"][-1]["environment"]):
+    with patch.dict(os.environ, told["command"]["environment"]):
         return {"hardware.strategy": "fsdp"} if fsdp2_launch.unsloth_fsdp2_requested() else {}
 
 

@@ -36,9 +36,14 @@ def command(words: list[str]) -> Command:
     return Command(words[1 + count :], dict(word.split("=", 1) for word in words[1 : 1 + count]))
 
 
+def training(made: list[Command]) -> Command:
+    """The one that trains."""
+    return next(item for item in made if item.words[:2] != ["python", "prepare.py"])
+
+
 def launched(made: list[Command], folder: Path) -> Values:
     """Processes, machines and merging, whichever of its ways a tool is told them."""
-    train = next(item for item in made if item.words[:2] != ["python", "prepare.py"])
+    train = training(made)
     merges = any(item.words[:2] in (["axolotl", "merge-lora"], ["llamafactory-cli", "export"]) for item in made)
     told = {**_options(train.words), **train.environment}
     file = told.get("config_file")

@@ -149,6 +149,17 @@ def unique(values: Iterable[Any]) -> Any:
     return found[0] if len(found) == 1 else found or None
 
 
+def preference(trainer: Any, objective: str) -> Values:
+    """How one of TRL's own trainers compares answers; only DPO's has kinds of loss, one or a mixture of several."""
+    kinds = trainer.args.loss_type if objective == "dpo" else None
+    return {
+        "training.objective": objective,
+        "training.preference.beta": trainer.beta,
+        "training.preference.loss": kinds[0] if isinstance(kinds, list) and len(kinds) == 1 else kinds,
+        "training.preference.smoothing": getattr(trainer.args, "label_smoothing", 0.0) or 0.0,
+    }
+
+
 def schedule(trainer: Trainer, steps: int) -> Values:
     """The learning rate over the run, as shares of its peak."""
     stand_in = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)

@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from cases import Case, Ground, generated, options, recipes, refused
 from environments import ENVIRONMENT, TOOLS, Tool, install
-from judging import judge
-from launch import commands, launched
+from judging import judge, needless_excuses
+from launch import commands, launched, training
 from msgspec import Struct, to_builtins
 from spoiling import SPOILS, Spoil, is_seen, spoil
 from summary import Result, write_page
@@ -69,7 +69,7 @@ def main() -> int:
         for tool in chosen:
             install(tool)
             found.append(check(tool, ground, asked.only))
-    wrong = any(item.unseen or any(judged.wrong for judged in item.judged) for item in found)
+    wrong = any(item.wrong for item in found)
     if not wrong and len(chosen) == len(TOOLS) and not asked.only:
         write_page(found)
     return int(wrong)
@@ -86,8 +86,9 @@ def check(tool: Tool, ground: Ground, only: str) -> Result:
     judged = [judge(tool, item, report_of(item.folder)) for item in built]
     # One that nothing was found to make of is not seen either, unless few cases were asked for.
     unseen = [kind.name for kind, item in spoiled.items() if not (_sees(tool, kind, item) if item else only)]
+    needless = [] if only else needless_excuses(tool.name, judged)
     unbuilt = {name: item for name, item in compiled.items() if isinstance(item, str)}
-    result = Result(tool.name, sum(not item.case.generated for item in built), judged, array, unbuilt, unseen)
+    result = Result(tool.name, sum(not item.case.generated for item in built), judged, array, unbuilt, unseen, needless)
     report(tool, result)
     return result
 
@@ -111,7 +112,7 @@ def build(tool: Tool, case: Case, ground: Ground) -> Built | str:
     warned = tuple(item.path for item in compiled.diagnostics if item.code == "FTC405")
     checkpoint = leave_checkpoint(Path(out_folder(tool.name, plan)))
     made = Built(case, plan, folder, warned, str(checkpoint), launched(lines, folder))
-    tell(made, to_builtins(lines))
+    tell(made, to_builtins(training(lines)))
     return made
 
 
@@ -123,14 +124,14 @@ def leave_checkpoint(out: Path) -> Path:
     return made
 
 
-def tell(built: Built, lines: object) -> None:
+def tell(built: Built, command: object) -> None:
     """What the checker needs beside the artifact."""
     stand_in = built.case.stand_in
     told = {
         "steps": built.steps,
         "base": str(stand_in) if stand_in else None,
         "recipe_base": built.plan.model.base,
-        "commands": lines,
+        "command": command,
     }
     (built.folder / TOLD).write_text(json.dumps(told), encoding="utf-8")
 
@@ -160,6 +161,8 @@ def report(tool: Tool, result: Result) -> None:
             print(f"{'':14}{line}")
     for name in result.unseen:
         print(f"{tool.name:13} {name:34} NOT SEEN")
+    for leaf in result.needless:
+        print(f"{tool.name:13} {leaf:34} EXCUSED, and nothing needs it")
     print(
         f"{tool.name}: {len(result.judged)} artifacts, {sum(item.fields for item in result.judged)} fields, "
         f"{result.array.covered} of {result.array.pairs} pairs of settings"

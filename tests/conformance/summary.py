@@ -38,7 +38,8 @@ without a GPU answers as one with an H100 would, where the tools only ask; no ke
 
 class Result(Struct, frozen=True):
     """What came of one tool. `recipes`: how many of the project's are among the artifacts; `refused`: those
-    that are not built, with the codes. `unseen`: artifacts that are wrong on purpose, and were not noticed."""
+    that are not built, with the codes. `unseen`: artifacts that are wrong on purpose, and were not noticed.
+    `needless`: excuses that no artifact needs."""
 
     target: Target
     recipes: int
@@ -46,6 +47,11 @@ class Result(Struct, frozen=True):
     array: Array
     refused: Mapping[str, str]
     unseen: Sequence[str]
+    needless: Sequence[str]
+
+    @property
+    def wrong(self) -> bool:
+        return bool(self.unseen or self.needless or any(item.wrong for item in self.judged))
 
 
 def write_page(results: Iterable[Result]) -> None:

@@ -19,7 +19,7 @@ Report = dict[str, object]
 REPORT = "conformance.json"
 LOG = "conformance.log"
 TOLD = "told.json"
-"""What a check is told beside the artifact: how many steps, the base that stands for the recipe's, the commands."""
+"""What a check is told beside the artifact: how many steps, the base that stands for the recipe's, the command."""
 
 LIMIT = 240
 """Seconds for one artifact."""
