@@ -16,6 +16,6 @@ def load(name: Target) -> Backend:
     return cast(Backend, import_module(f"backends.{name}"))
 
 
-def tested(target: Target) -> str:
+def pinned(target: Target) -> str:
     """The version of the target's tool that ftc is tested with."""
     return load(target).VERSION.partition("==")[2]

@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from msgspec import Struct
 
-from backends import load, tested
+from backends import load, pinned
 from backends.known import Known, is_closed, known, versions
 from backends.raw_keys import TOOLS, RawKeys, Tool, raw_keys, raw_of, refusal
 from backends.release import Release
@@ -60,7 +60,7 @@ def wrong_raw_keys(plan: Plan, release: Release | None) -> Iterator[Finding]:
 
 def _checking(tool: Tool, version: str | None, raw: Mapping[str, object], plan: Plan) -> _Checking:
     backend = load(tool)
-    listed = known(tool, version or tested(tool))
+    listed = known(tool, version or pinned(tool))
     named = (*_texts(raw.get("plugins")), *_texts(backend.said(plan).keys.get("plugins")))
     return _Checking(tool, backend.TITLE, raw_keys(tool), listed, named)
 

@@ -20,7 +20,7 @@ import yaml
 from calls import ROOT
 from version_cases import CASES, ENOUGH, POSSIBLE, REFUSED, TARGETS, VARIANTS, Case
 
-from backends import load, tested
+from backends import load, pinned
 from backends.axolotl.table import CHAPTERS as AXOLOTL
 from backends.known import FOLDER, fits, known, spread, unknown, versions
 from backends.llamafactory.table import CHAPTERS as LLAMAFACTORY
@@ -47,18 +47,18 @@ def emitted(target: Target) -> list[str]:
     [pytest.param(target, name, id=f"{target}-{name}") for target in TARGETS for name in emitted(target)],
 )
 def test_an_emitted_key_is_known(target: Target, name: str) -> None:
-    assert name in known(target, tested(target)).keys
+    assert name in known(target, pinned(target)).keys
 
 
 @pytest.mark.parametrize("name", [name for _, names in ARGUMENTS for name in names])
 def test_an_argument_is_one_of_a_config_of_trl(name: str) -> None:
-    listed = known("unsloth", tested("unsloth")).keys
+    listed = known("unsloth", pinned("unsloth")).keys
     assert any(f"{config}.{name}" in listed for config in CONFIGS)
 
 
 @pytest.mark.parametrize("name", [name for _, names in EXPORT for name in names])
 def test_a_key_of_the_export_is_known_there(name: str) -> None:
-    assert name in known("llamafactory", tested("llamafactory")).export
+    assert name in known("llamafactory", pinned("llamafactory")).export
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -71,7 +71,7 @@ def test_every_list_says_what_it_is(target: Target) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_two_versions_are_known(target: Target) -> None:
-    assert {*others(target), tested(target)} == set(versions(target))
+    assert {*others(target), pinned(target)} == set(versions(target))
     assert others(target)
     for version in others(target):
         found = release(target, version)
@@ -198,7 +198,7 @@ def keys_of(case: Case) -> set[str]:
     result = case.compiled()
     if result.artifact:
         return {name for keys, part in written(result.artifact).values() if part == "keys" for name in spread(keys)}
-    if result.plan is None or case.version == tested(case.target):
+    if result.plan is None or case.version == pinned(case.target):
         return set()
     return set(spread(load(case.target).said(result.plan, release(case.target, case.version)).keys))
 

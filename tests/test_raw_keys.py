@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tool_plans import plan
 
-from backends import TARGETS, tested
+from backends import TARGETS, pinned
 from backends.emission import fingerprint
 from backends.known import known
 from backends.raw_keys import TOOLS, raw_keys
@@ -49,7 +49,7 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=2) | st.di
 @settings(max_examples=120, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_any_key_is_written_as_it_stands_or_refused_at_its_line(tool: Any, data: st.DataObject) -> None:
-    listed = known(tool, tested(tool)).keys
+    listed = known(tool, pinned(tool)).keys
     names = st.sampled_from([*(name for name in listed if "." not in name), "nonesuch", "lora_rr"])
     key, value = data.draw(names), data.draw(VALUES)
     result = compiled(tool, {tool: {key: value}})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from calls import RECIPES
 
-from backends import tested
+from backends import pinned
 from backends.release import others
 from compiler.build import Compiled, Options, compile_recipe
 from schemas.artifact import Target
@@ -83,7 +83,7 @@ class Case:
         return str(self).startswith(LEFT_OUT.get(self.variant, ()))
 
     def compiled(self) -> Compiled:
-        asked = None if self.version == tested(self.target) else self.version
+        asked = None if self.version == pinned(self.target) else self.version
         sets, recipe = VARIANTS[self.variant], LISTED[self.name]
         options = Options(target=self.target, version=asked, sets=sets, emit=True, ignore_memory=True)
         return compile_recipe(recipe.name, recipe.read_text(), recipe.parent, options)
@@ -91,7 +91,7 @@ class Case:
 
 def every_version() -> Iterator[tuple[Target, str]]:
     for target in TARGETS:
-        for version in (*others(target), tested(target)):
+        for version in (*others(target), pinned(target)):
             yield target, version
 
 

@@ -8,7 +8,7 @@ from typing import Final, get_args
 import click
 from msgspec import Struct
 
-from backends import TARGETS, tested
+from backends import TARGETS, pinned
 from compiler.build import Options
 from compiler.errors import FtcError
 from compiler.exit import MISSING
@@ -63,7 +63,7 @@ def _in_version(target: Target, wanted: str) -> Asked:
     """The newest version that begins so; a version that ftc does not know is missing, not wrong."""
     from backends.release import matching, others
 
-    ours = tested(target)
+    ours = pinned(target)
     listed = (*others(target), ours)
     found = matching(wanted, listed)
     if found is None:

@@ -11,7 +11,7 @@ from judging import UNSHOWN, Judged
 from msgspec import Struct
 from pairwise import Array
 
-from backends import load, tested
+from backends import load, pinned
 from compiler.report.matrix import markdown
 from schemas.artifact import Target
 
@@ -72,7 +72,7 @@ def _row(result: Result) -> list[str]:
     array = result.array
     return [
         load(result.target).TITLE,
-        tested(result.target),
+        pinned(result.target),
         *map(str, (result.recipes, generated, fields, array.covered, len(array.refused_pairs))),
     ]
 

@@ -14,7 +14,7 @@ from parity.exceptions import EXCUSES, Excuse
 from parity.plot import picture
 from parity.spoiling import Spoiled
 
-from backends import TARGETS, load, tested
+from backends import TARGETS, load, pinned
 from compiler.report.matrix import markdown
 from schemas.artifact import Target
 
@@ -161,7 +161,7 @@ def _versions() -> str:
 
 
 def _version(target: Target) -> str:
-    return "ftc's own" if target == "native" else tested(target)
+    return "ftc's own" if target == "native" else pinned(target)
 
 
 def _installed(target: Target) -> list[str]:
