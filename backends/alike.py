@@ -89,7 +89,8 @@ def rows(
     """
     validation = plan.data.validation
     read = validation if is_sources(validation) else ()
-    if not (anyway or _parted(plan) or any(source.weight != 1 for source in plan.data.train)):
+    picked = plan.data.bad_rows == "drop" or any(source.weight != 1 for source in plan.data.train)
+    if not (anyway or _parted(plan) or picked):
         return Rows(plan.data.train, read, None)
     made = Preparation(
         train=plan.data.train,
@@ -101,6 +102,7 @@ def rows(
         validation_file=VALIDATION_FILE,
         marked=marked,
         answers=answers,
+        bad_rows=plan.data.bad_rows,
     )
     held = (_written(read[0] if read else plan.data.train[0], VALIDATION_FILE, plan),) if validation else ()
     return Rows((_written(plan.data.train[0], TRAIN_FILE, plan),), held, made)

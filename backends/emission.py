@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from backends.alike import DIFFERS, job, suffixes
 from backends.beside import scripts
+from backends.native import READS
 from backends.raw_keys import TOOLS, raw_keys, raw_of
 from backends.raw_keys import Tool as Configured
 from backends.release import Release, Spoken, spoken
@@ -65,7 +66,7 @@ class Made(Struct, frozen=True):
 
 RUN: Final = "run.sh"
 COMMAND: Final = ("sh", RUN)
-PREPARES: Final = ("prepare.py", "rows.py", "formats.py")
+PREPARES: Final = ("prepare.py", *READS)
 
 
 def artifact(tool: Tool, plan: Plan, made: Made, footprint: Footprint | None, lost: Sequence[Finding]) -> Artifact:

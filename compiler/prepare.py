@@ -1,36 +1,65 @@
-"""Writes the rows that a tool reads beside its config, by the code that artifacts carry for rows from the hub."""
+"""Reads the rows of a recipe when its artifact is written: to check them, and where a tool needs it to write them anew.
+
+The code is what artifacts carry for rows that are on the hub.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
-from backends.alike import job
-from backends.native.formats import DataError, FileError
+from backends.alike import job, told
+from backends.native.files import Advance, local_files
+from backends.native.findings import DataError, FileError
 from backends.native.prepare import write_rows
-from backends.native.rows import Advance, local_files
+from backends.native.rows import read_rows, sound
 from compiler.errors import FtcError
 from compiler.exit import INVALID, MISSING, USAGE
 from schemas.artifact import Preparation
-from schemas.plan import is_sources
+from schemas.plan import Plan, SourcePlan, is_sources
+
+Result = TypeVar("Result")
 
 
 def prepare(rows: Preparation, folder: Path, advance: Advance) -> None:
-    """Write both files. An unreadable row is an `FtcError` that names file and line."""
-    try:
-        write_rows(job(rows), folder, advance)
-    except DataError as error:
-        raise FtcError(str(error), exit_code=USAGE if isinstance(error, FileError) else INVALID) from error
-    except ImportError as error:
-        raise FtcError(f"the data cannot be read here: {error}", f"pip install {error.name}", MISSING) from error
+    """Write both files. Rows that cannot be trained on are an `FtcError` that names file and line."""
+    _told(lambda: write_rows(job(rows), folder, advance))
 
 
-def total_bytes(rows: Preparation | None) -> int:
+def check(plan: Plan, advance: Advance) -> None:
+    """Read every row that is on this machine; an `FtcError` as above."""
+    sources = [told(source) for source in _sources(plan) if source.local]
+    templated = plan.model.chat_template is not None
+    rows = sound(read_rows(sources, plan.data.system, templated, advance), drop_bad=plan.data.bad_rows == "drop")
+    _told(lambda: sum(1 for _ in rows))
+
+
+def bytes_to_check(plan: Plan) -> int:
+    """How much `check` will report to `advance`."""
+    return _size(source for source in _sources(plan) if source.local)
+
+
+def bytes_to_prepare(rows: Preparation) -> int:
     """About how much `prepare` will report to `advance`."""
-    if rows is None:
-        return 0
-    passes = 2 if isinstance(rows.validation, int) else 1
-    sources = [*(rows.train * passes), *(rows.validation if is_sources(rows.validation) else ())]
+    return _size((*rows.train, *(rows.validation if is_sources(rows.validation) else ())))
+
+
+def _sources(plan: Plan) -> tuple[SourcePlan, ...]:
+    return (*plan.data.train, *(plan.data.validation if is_sources(plan.data.validation) else ()))
+
+
+def _size(sources: Iterable[SourcePlan]) -> int:
     try:
         return sum(path.stat().st_size for source in sources for path in local_files(source.path))
     except (OSError, DataError):
         return 0
+
+
+def _told(read: Callable[[], Result]) -> Result:
+    try:
+        return read()
+    except DataError as error:
+        raise FtcError(str(error), exit_code=USAGE if isinstance(error, FileError) else INVALID) from error
+    except ImportError as error:
+        raise FtcError(f"the data cannot be read here: {error}", f"pip install {error.name}", MISSING) from error

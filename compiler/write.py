@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from tempfile import mkdtemp
 from typing import Final
 
-from backends.native.rows import Advance
+from backends.native.files import Advance
 from compiler.errors import FtcError
 from compiler.exit import USAGE
 from compiler.prepare import prepare

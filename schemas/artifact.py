@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from schemas.plan import SourcePlan, is_sources
+from schemas.recipe import BadRows
 
 Target = Literal["native", "axolotl", "llamafactory", "unsloth"]
 
@@ -18,7 +19,8 @@ class Preparation(Struct, frozen=True):
     `validation`: a share or a number of the training rows, sources of its own, or None. `templated`: whether prompts
     and completions become conversations. `train_file`, `validation_file`: where the rows go. `marked`: every turn says
     whether it is trained, which is the last answer alone. `answers`: answers that are compared stand as lists of turns
-    beside their `prompt`, as TRL reads them, or each as one turn beside `messages`, as LLaMA-Factory does.
+    beside their `prompt`, as TRL reads them, or each as one turn beside `messages`, as LLaMA-Factory does. `bad_rows`:
+    what happens where rows cannot be trained on.
     """
 
     train: tuple[SourcePlan, ...]
@@ -30,6 +32,7 @@ class Preparation(Struct, frozen=True):
     validation_file: str
     marked: bool = False
     answers: Literal["turns", "turn"] = "turns"
+    bad_rows: BadRows = "error"
 
     @property
     def local(self) -> bool:

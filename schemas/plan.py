@@ -14,6 +14,7 @@ from schemas.facts import Gpu, ModelFacts
 from schemas.method_plan import LoraPlan, MethodPlan, QuantizationPlan
 from schemas.recipe import (
     Attention,
+    BadRows,
     Checkpointing,
     DataFormat,
     Every,
@@ -79,6 +80,7 @@ class DataPlan(Struct, frozen=True):
     system: str | None
     max_length: int
     overlong: Overlong
+    bad_rows: BadRows
     packing: bool
     loss_on: LossOn
     shuffle: bool

@@ -12,6 +12,7 @@ from schemas.section import Auto, Dtype, Names, Positive, Section, Share, Text
 Attention = Literal["sdpa", "flash_attention_2", "flash_attention_3", "flex", "eager"]
 DataFormat = Literal["messages", "sharegpt", "alpaca", "prompt_completion", "text", "preference", "kto"]
 Overlong = Literal["truncate", "drop", "split", "error"]
+BadRows = Literal["error", "drop"]
 LossOn = Literal["assistant", "last_assistant", "completion", "all"]
 Objective = Literal["sft", "pretrain", "dpo", "orpo", "kto"]
 Scheduler = Literal["cosine", "linear", "constant", "polynomial"]
@@ -134,6 +135,11 @@ class Data(Section):
     max_length: Positive = Field(default=2048, description="The longest row, in tokens.", examples=[2048])
     overlong: Auto | Overlong = Field(
         default="auto", description="What happens to longer rows; auto: split for text, else drop."
+    )
+    bad_rows: BadRows = Field(
+        default="error",
+        description="What happens where rows cannot be trained on: nothing is trained, or they are left out.",
+        examples=["drop"],
     )
     packing: Auto | bool = Field(default="auto", description="Whether short rows share one, attention kept apart.")
     loss_on: Auto | LossOn = Field(default="auto", description="The tokens that are trained.")

@@ -124,7 +124,7 @@ def make_plan(base: Path, train: SourcePlan, out: Path, **sections: Any) -> Plan
             str(base), "main", "float32", "sdpa", False, None, "tokenizer", TokensPlan(None, None, None, ())
         ),
         method=lora(),
-        data=DataPlan((train,), 16, None, 64, "drop", False, "assistant", True),
+        data=DataPlan((train,), 16, None, 64, "drop", "error", False, "assistant", True),
         training=replace(
             TRAINING,
             epochs=None,

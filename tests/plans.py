@@ -138,7 +138,7 @@ def a_plan(
         name="test",
         model=replace(MODEL, base=model, dtype=dtype, attention=attention),
         method=method,
-        data=DataPlan((CHATS,), validation, None, length, "drop", packing, "assistant", True),
+        data=DataPlan((CHATS,), validation, None, length, "drop", "error", packing, "assistant", True),
         training=replace(
             TRAINING,
             objective=objective,

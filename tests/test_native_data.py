@@ -18,9 +18,10 @@ from schemas.recipe import Fields
 
 ROOT = Path(__file__).parents[1]
 
-from backends.native.data import IGNORED, Rules, encode, prepare
-from backends.native.formats import DataError, Row
-from backends.native.rows import held_out, read_rows, weighted
+from backends.native.data import IGNORED, Counts, Encoder, Rules, Tokens, fit
+from backends.native.findings import DataError, RowError
+from backends.native.formats import Row
+from backends.native.rows import chooser, read_rows, sound, weighted
 
 TURNS = (
     {"role": "system", "content": "Be brief."},
@@ -36,9 +37,21 @@ def tokenizer() -> Any:
     return make_tokenizer()
 
 
+def encoded(rows: list[Row], tokenizer: Any, loss_on: str) -> list[Tokens]:
+    found = [tokens for _, tokens in Encoder(tokenizer, loss_on).encode(rows)]
+    for tokens in found:
+        if isinstance(tokens, RowError):
+            raise tokens
+    return [tokens for tokens in found if isinstance(tokens, Tokens)]
+
+
+def all_rows(sources: list[dict[str, Any]], system: str | None, *, templated: bool) -> list[Row]:
+    return list(sound(read_rows(sources, system, templated), drop_bad=False))
+
+
 def trained(tokenizer: Any, row: Row, loss_on: str = "assistant") -> str:
     """The text that the loss sees, pieces of it apart by a bar."""
-    (_, tokens), *_ = encode([row], tokenizer, loss_on)
+    (tokens,) = encoded([row], tokenizer, loss_on)
     assert len(tokens.ids) == len(tokens.labels)
     pieces: list[list[int]] = [[]]
     for token, label in zip(tokens.ids, tokens.labels, strict=True):
@@ -133,7 +146,7 @@ def as_config(path: Path, kind: str, fields: Fields | None = None, **changes: An
 def test_formats_become_conversations(kind: str, tmp_path: Path) -> None:
     record, fields = COLUMNS[kind]
     path = write_rows(tmp_path / "rows.jsonl", [record])
-    (row,) = read_rows([as_config(path, kind, fields)], "default", templated=True)
+    (row,) = all_rows([as_config(path, kind, fields)], "default", templated=True)
     assert [message["content"] for message in row.messages] == READ[kind]
     assert [message["role"] for message in row.messages] == ["system", "user", "assistant"]
 
@@ -144,16 +157,16 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
     (tmp_path / "c.txt").write_text("three\nfour\n", "utf-8")
     with gzip.open(tmp_path / "d.jsonl.gz", "wt", encoding="utf-8") as stream:
         stream.write('{"text": "five"}\n\n{"text": "six"}\n')
-    rows = read_rows([as_config(tmp_path / "*", "text")], None, templated=False)
+    rows = all_rows([as_config(tmp_path / "*", "text")], None, templated=False)
     assert [row.text for row in rows] == ["007", "one", "two", "three", "four", "five", "six"]
-    assert rows[-1].place.endswith("d.jsonl.gz:3")
-    half = read_rows([as_config(tmp_path / "*", "text", limit=0.5)], None, templated=False)
+    assert str(rows[-1].place).endswith("d.jsonl.gz:3")
+    half = all_rows([as_config(tmp_path / "*", "text", limit=0.5)], None, templated=False)
     assert len(half) == 3
 
 
 BROKEN = {
     "not JSON": ('{"text": ', "rows.jsonl:1: not JSON"),
-    "no object": ("[1]", "rows.jsonl:1: this is no object"),
+    "no object": ("[1]", "rows.jsonl:1: a row must be a mapping"),
     "no column": ('{"body": "x"}', 'rows.jsonl:1: no column "text"; there is body'),
     "no text": ('{"text": 1}', 'rows.jsonl:1: "text" is no text'),
 }
@@ -164,7 +177,7 @@ def test_broken_rows_are_named(what: str, tmp_path: Path) -> None:
     line, words = BROKEN[what]
     (tmp_path / "rows.jsonl").write_text(line, "utf-8")
     with pytest.raises(DataError) as caught:
-        read_rows([as_config(tmp_path / "rows.jsonl", "text")], None, templated=False)
+        all_rows([as_config(tmp_path / "rows.jsonl", "text")], None, templated=False)
     assert words in str(caught.value)
 
 
@@ -172,20 +185,28 @@ def rows_of(lengths: list[int]) -> list[Row]:
     return [Row(f"row {length}", 1.0, text=" ".join(["car"] * length), cuttable=True) for length in lengths]
 
 
+def fitted(tokenizer: Any, rules: Rules) -> tuple[list[Tokens], Counts]:
+    counts, rows = Counts(), rows_of([2, 40])
+    pieces = [
+        fit(tokens, row, rules, counts) for row, tokens in zip(rows, encoded(rows, tokenizer, "all"), strict=True)
+    ]
+    return [piece for found in pieces for piece in found], counts
+
+
 def test_long_rows_by_every_policy(tokenizer: Any) -> None:
-    (_, short), (_, long) = encode(rows_of([2, 40]), tokenizer, "all")
+    short, long = encoded(rows_of([2, 40]), tokenizer, "all")
     limit = len(short.ids)
-    kept, counts = prepare(rows_of([2, 40]), tokenizer, Rules("all", limit, "drop"))
+    kept, counts = fitted(tokenizer, Rules("all", limit, "drop"))
     assert (len(kept), counts.dropped) == (1, 1)
-    kept, counts = prepare(rows_of([2, 40]), tokenizer, Rules("all", limit, "truncate"))
+    kept, counts = fitted(tokenizer, Rules("all", limit, "truncate"))
     assert (len(kept), counts.truncated) == (2, 1)
     assert kept[1].ids == long.ids[:limit]
-    kept, counts = prepare(rows_of([2, 40]), tokenizer, Rules("all", limit, "split"))
+    kept, counts = fitted(tokenizer, Rules("all", limit, "split"))
     assert counts.split == 1
     assert [token for piece in kept[1:] for token in piece.ids] == long.ids[: sum(len(piece.ids) for piece in kept[1:])]
     assert all(len(piece.ids) <= limit and piece.labels[0] == IGNORED for piece in kept)
     with pytest.raises(DataError, match=r"row 40: .* more than data.max_length"):
-        prepare(rows_of([2, 40]), tokenizer, Rules("all", limit, "error"))
+        fitted(tokenizer, Rules("all", limit, "error"))
 
 
 def test_validation_rows_are_those_that_the_compiler_parts(tmp_path: Path) -> None:
@@ -194,8 +215,9 @@ def test_validation_rows_are_those_that_the_compiler_parts(tmp_path: Path) -> No
         part = Preparation((source(path),), share, 7, None, True, "train.jsonl", "validation.jsonl")
         write_prepared(part, tmp_path, lambda _: None)
         kept = [json.loads(line) for line in (tmp_path / "validation.jsonl").read_text("utf-8").splitlines()]
-        numbers = sorted(held_out(200, share, 7))
-        assert kept == [chats(0, 200)[number] for number in numbers]
+        held = chooser([as_config(path, "messages")], share, 7)
+        assert kept == [row for number, row in enumerate(chats(0, 200)) if held(number)]
+        assert share != 17 or len(kept) == 17
 
 
 def test_weights_repeat_and_thin_out() -> None:

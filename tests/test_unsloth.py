@@ -149,15 +149,15 @@ def test_sources_say_what_is_unusual_about_them() -> None:
 def test_rows_are_kept_back_as_in_every_target() -> None:
     share, none = script(data__validation=0.1), script(data__validation=None)
     assert value(share, "VALIDATION") == 0.1
-    assert "held_out(len(rows), VALIDATION, SEED)" in ast.unparse(share)
-    assert "held_out" not in ast.unparse(none)
+    assert "masked(rows.validation)" in ast.unparse(share)
+    assert "masked(rows.validation)" not in ast.unparse(none)
     assert not unsloth.emit(plan(data__validation=0.1), None, ()).preparation
 
 
 def test_the_script_finds_what_it_imports() -> None:
     files = unsloth.emit(plan(), None, ()).files
     beside = {name.removesuffix(".py") for name in files if name.endswith(".py")}
-    tools = {"unsloth", "torch", "datasets", "transformers", "trl"}
+    tools = {"unsloth", "torch", "datasets", "transformers", "trl", "numpy", "pyarrow", "filelock"}
     for name in beside:
         nodes = ast.parse(files[f"{name}.py"]).body
         wanted = {str(node.module).partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}

@@ -91,7 +91,9 @@ def plan(**changes: Any) -> Plan:
             TokensPlan(None, None, None, ()),
         ),
         method=lora("qlora"),
-        data=DataPlan((source(),), (source("/data/validation.jsonl"),), None, 2048, "drop", True, "assistant", True),
+        data=DataPlan(
+            (source(),), (source("/data/validation.jsonl"),), None, 2048, "drop", "error", True, "assistant", True
+        ),
         training=replace(TRAINING, epochs=2),
         evaluation=EvaluationPlan("epoch", 2),
         checkpoint=CheckpointPlan("epoch", 2, False, False, "auto"),

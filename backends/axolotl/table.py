@@ -111,6 +111,7 @@ TABLE: Final[Table] = {
     "data.system": Folded("datasets"),
     "data.max_length": Key("sequence_len"),
     "data.overlong": Key("excess_length_strategy", lambda value: OVERLONG[str(value)]),
+    "data.bad_rows": Folded("datasets"),
     "data.packing": Key("sample_packing"),
     "data.loss_on": Folded("train_on_inputs"),
     "data.shuffle": Key("shuffle_merged_datasets"),

@@ -116,6 +116,7 @@ TABLE: Final[Table] = {
     "data.system": Key("default_system"),
     "data.max_length": Key("cutoff_len"),
     "data.overlong": NotYet("rows that are too long are always shortened", neutral=("truncate", "drop")),
+    "data.bad_rows": Folded(DATASETS),
     "data.packing": Folded("neat_packing"),
     "data.loss_on": Folded("train_on_prompt or mask_history"),
     "data.shuffle": Key("disable_shuffling", lambda value: not value),

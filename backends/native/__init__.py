@@ -27,14 +27,20 @@ TITLE: Final = "TRL"
 VERSION: Final = "trl==1.16.0"
 
 HERE: Final = Path(__file__).parent
+READS: Final = ("rows.py", "formats.py", "files.py", "readers.py", "findings.py")
+"""What reads rows."""
+ROWS: Final = ("corpus.py", "parallel.py", "examine.py", "notes.py", "data.py", "chat.py", *READS)
+"""What makes tokens of them."""
 SCRIPTS: Final = (
     "train.py",
     "trainer.py",
     "settings.py",
     "model.py",
-    "data.py",
-    "rows.py",
-    "formats.py",
+    "tokenizer.py",
+    "prepared.py",
+    "shards.py",
+    "packing.py",
+    *ROWS,
     "resume.py",
     "report.py",
     "result.py",
@@ -69,7 +75,11 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `plan.json` | every setting of the run; change the recipe rather than this |
 | `train.py` | the run, read from the top |
 | `trainer.py`, `settings.py` | the trainer, which is TRL's; what each setting is called by it |
-| `rows.py`, `formats.py`, `data.py` | reading the data; what its columns mean; which tokens are trained |
+| `prepared.py`, `shards.py`, `packing.py` | rows prepared once and kept for later runs; packed |
+| `corpus.py`, `parallel.py`, `examine.py` | rows looked at one by one, by several processes |
+| `chat.py`, `data.py`, `tokenizer.py` | the chat template and where its answers are; which tokens are trained |
+| `rows.py`, `formats.py`, `notes.py` | which rows are read; what their columns mean; what is odd about them |
+| `files.py`, `readers.py`, `findings.py` | data files, row by row; what is wrong with them |
 | `model.py` | loading the model, putting the adapters on it |
 | `resume.py` | where a run that was stopped goes on |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |

@@ -7,21 +7,15 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-Record = dict[str, Any]
+from backends.native.findings import Place, RowError
+from backends.native.readers import Record, parsed
+
 Message = dict[str, Any]
-
-
-class DataError(Exception):
-    """What is wrong with the data, in words for its owner: the file, the line, what to do."""
-
-
-class FileError(DataError):
-    """A file that is missing or cannot be read at all."""
+Where = Place | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +23,11 @@ class Row:
     """One example. A conversation has `messages`; raw text has `text`, after a `prompt` that may be empty.
 
     `chosen` and `rejected`: the two answers to `messages` that are compared. `label`: whether the last turn is a good
-    answer. `place` is where it was read, `weight` how often an epoch sees it.
+    answer. `place` is where it was read, `weight` how often an epoch sees it. `answers`: how many of the last messages
+    are the answer that is judged; 0 where the recipe says which are trained.
     """
 
-    place: str
+    place: Where
     weight: float
     messages: tuple[Message, ...] = ()
     tools: tuple[Record, ...] = ()
@@ -42,6 +37,14 @@ class Row:
     chosen: tuple[Message, ...] = ()
     rejected: tuple[Message, ...] = ()
     label: bool | None = None
+    answers: int = 0
+
+    def each(self) -> tuple[Row, ...]:
+        """What is rendered of it: itself, or where answers are compared the prompt with each of them."""
+        if self.chosen:
+            both = (self.chosen, self.rejected)
+            return tuple(replace(self, messages=(*self.messages, *said), answers=len(said)) for said in both)
+        return (self,) if self.label is None else (replace(self, answers=1),)
 
 
 ROLES = {
@@ -56,8 +59,8 @@ ROLES = {
 """Other tools' words for who speaks."""
 
 
-def convert(record: Record, place: str, source: Mapping[str, Any], system: str | None, templated: bool) -> Row:
-    """One record of a source as a `Row`; `DataError` where it is not what the source's format says."""
+def convert(record: Record, place: Where, source: Mapping[str, Any], system: str | None, templated: bool) -> Row:
+    """One record of a source as a `Row`; `RowError` where it is not what the source's format says."""
     kind, weight = source["format"], source["weight"]
     fields: Record = source["fields"]
     if kind == "text":
@@ -75,46 +78,64 @@ def convert(record: Record, place: str, source: Mapping[str, Any], system: str |
         messages = _alpaca(record, fields, place)
     else:
         messages = _conversation(record, fields, kind, place)
-    own = _own_system(record, fields, messages)
+    own = _own_system(record, fields, messages, place)
     return Row(place, weight, tuple(_with_system(messages, own or system)), _tools(record, fields, place))
 
 
-def _conversation(record: Record, fields: Record, kind: str, place: str) -> list[Message]:
+def _conversation(record: Record, fields: Record, kind: str, place: Where) -> list[Message]:
     sharegpt = kind == "sharegpt"
     column = fields["messages"] or ("conversations" if sharegpt else "messages")
     turns = _column(record, column, place)
     turns = parsed(turns, place) if isinstance(turns, str) else turns
-    if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
-        raise DataError(f'{place}: "{column}" is no list of turns')
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise RowError("FTC514", place, f'"{column}" is no list of turns')
+    if not turns:
+        raise RowError("FTC517", place, f'"{column}" has no turns')
     role = fields["role"] or ("from" if sharegpt else "role")
     content = fields["content"] or ("value" if sharegpt else "content")
     return [_message(turn, role, content, fields["thinking"], place) for turn in turns]
 
 
-def _message(turn: Record, role: str, content: str, thinking: str | None, place: str) -> Message:
+def _message(turn: Record, role: str, content: str, thinking: str | None, place: Where) -> Message:
     """A turn in the shape that chat templates read; what else it holds (tool calls) stays."""
-    if not isinstance(turn.get(role), str):
-        raise DataError(f'{place}: a turn without "{role}"')
-    said = turn.get(content)
+    speaker, said = turn.get(role), turn.get(content)
+    if not isinstance(speaker, str):
+        keys = ", ".join(map(str, turn)) or "nothing"
+        raise RowError("FTC515", place, f'a turn without "{role}"; it has {keys}')
+    if turn.get("tool_calls") is not None:
+        _check_calls(turn["tool_calls"], place)
     if not isinstance(said, str) and not (said is None and turn.get("tool_calls")):
-        raise DataError(f'{place}: a turn without text in "{content}"')
+        raise RowError("FTC516", place, f'a turn of {speaker} without text in "{content}": {_kind(said)}')
     rest = {key: value for key, value in turn.items() if key not in (role, content, thinking) and value is not None}
     reasoning = {"reasoning_content": turn[thinking]} if thinking and turn.get(thinking) else {}
-    return {"role": ROLES.get(turn[role], turn[role]), "content": said or "", **reasoning, **rest}
+    return {"role": ROLES.get(speaker, speaker), "content": said or "", **reasoning, **rest}
 
 
-def _pair(record: Record, prompt: str, answer: str, place: str) -> list[Message]:
+def _check_calls(calls: Any, place: Where) -> None:
+    """Calls of functions, each with a name: as chat templates read them."""
+    for call in calls if isinstance(calls, list) else [None]:
+        function = call.get("function", call) if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise RowError("FTC519", place, '"tool_calls" is no list of {"function": {"name": …, "arguments": …}}')
+
+
+def _pair(record: Record, prompt: str, answer: str, place: Where) -> list[Message]:
     """A prompt and its completion: two texts, or two lists of messages."""
     asked, said = _column(record, prompt, place), _column(record, answer, place)
     if isinstance(asked, list) and isinstance(said, list):
-        return [_message(turn, "role", "content", None, place) for turn in [*asked, *said]]
+        turns = [*asked, *said]
+        if not asked or not said or not all(isinstance(turn, dict) for turn in turns):
+            raise RowError("FTC514", place, f'"{prompt}" or "{answer}" is no list of turns')
+        return [_message(turn, "role", "content", None, place) for turn in turns]
     return [_says("user", _string(record, prompt, place)), _says("assistant", _string(record, answer, place))]
 
 
-def _compared(record: Record, fields: Record, place: str, weight: float, system: str | None) -> Row:
+def _compared(record: Record, fields: Record, place: Where, weight: float, system: str | None) -> Row:
     """Two answers to one prompt; without a prompt, what both conversations begin with is the prompt."""
     good = _turns(_column(record, fields["chosen"] or "chosen", place), "assistant", fields, place)
     bad = _turns(_column(record, fields["rejected"] or "rejected", place), "assistant", fields, place)
+    if good == bad:
+        raise RowError("FTC521", place, "the chosen answer and the rejected one are the same")
     named = fields["prompt"] or "prompt"
     asked = _turns(record[named], "user", fields, place) if record.get(named) else []
     shared = 0
@@ -124,50 +145,52 @@ def _compared(record: Record, fields: Record, place: str, weight: float, system:
         good, bad = good[len(asked) :], bad[len(asked) :]
     prompt = asked or good[:shared]
     if not prompt or not good[shared:] or not bad[shared:]:
-        raise DataError(f"{place}: the two answers have no prompt in common")
-    messages = _with_system(prompt, _own_system(record, fields, prompt) or system)
+        raise RowError("FTC520", place, "the two answers have no prompt in common")
+    messages = _with_system(prompt, _own_system(record, fields, prompt, place) or system)
     tools = _tools(record, fields, place)
     return Row(place, weight, tuple(messages), tools, chosen=tuple(good[shared:]), rejected=tuple(bad[shared:]))
 
 
-def _judged(record: Record, fields: Record, place: str, weight: float, system: str | None) -> Row:
+def _judged(record: Record, fields: Record, place: Where, weight: float, system: str | None) -> Row:
     """A prompt, an answer, and whether it is a good one; or a conversation that ends with the answer."""
     label = _column(record, fields["label"] or "label", place)
     if not isinstance(label, bool):
-        raise DataError(f'{place}: "{fields["label"] or "label"}" is neither true nor false')
+        raise RowError("FTC522", place, f'"{fields["label"] or "label"}" is neither true nor false: {_kind(label)}')
     if (fields["messages"] or "messages") in record:
         messages = _conversation(record, fields, "messages", place)
     else:
         messages = _pair(record, fields["prompt"] or "prompt", fields["completion"] or "completion", place)
-    own = _own_system(record, fields, messages)
+    own = _own_system(record, fields, messages, place)
     messages = _with_system(messages, own or system)
     return Row(place, weight, tuple(messages), _tools(record, fields, place), label=label)
 
 
-def _turns(said: Any, speaker: str, fields: Record, place: str) -> list[Message]:
+def _turns(said: Any, speaker: str, fields: Record, place: Where) -> list[Message]:
     """A text as one turn, or turns as they are."""
     if isinstance(said, str):
         return [_says(speaker, said)]
     turns = [said] if isinstance(said, dict) else said
-    if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
-        raise DataError(f"{place}: a side that is neither text nor turns")
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise RowError("FTC514", place, f"a side that is neither text nor turns: {_kind(said)}")
+    if not turns:
+        raise RowError("FTC517", place, "a side without turns")
     role, content = fields["role"] or "role", fields["content"] or "content"
     return [_message(turn, role, content, fields["thinking"], place) for turn in turns]
 
 
-def _alpaca(record: Record, fields: Record, place: str) -> list[Message]:
+def _alpaca(record: Record, fields: Record, place: Where) -> list[Message]:
     """The task, on a new line what it is about, and the answer."""
     task = _string(record, fields["instruction"] or "instruction", place)
-    about = record.get(fields["input"] or "input") or ""
+    about = _optional(record, fields["input"] or "input", place)
     answer = _string(record, fields["output"] or "output", place)
     return [_says("user", f"{task}\n{about}" if about else task), _says("assistant", answer)]
 
 
-def _own_system(record: Record, fields: Record, messages: list[Message]) -> str | None:
+def _own_system(record: Record, fields: Record, messages: list[Message], place: Where) -> str | None:
     """The row's own system text; None where its messages begin with one already."""
     if messages[0]["role"] == "system":
         return messages[0]["content"]
-    return record.get(fields["system"] or "system") or None
+    return _optional(record, fields["system"] or "system", place)
 
 
 def _with_system(messages: list[Message], system: str | None) -> list[Message]:
@@ -176,31 +199,43 @@ def _with_system(messages: list[Message], system: str | None) -> list[Message]:
     return [_says("system", system), *messages]
 
 
-def _tools(record: Record, fields: Record, place: str) -> tuple[Record, ...]:
+def _tools(record: Record, fields: Record, place: Where) -> tuple[Record, ...]:
     tools = record.get(fields["tools"] or "tools") or ()
-    return tuple(parsed(tools, place) if isinstance(tools, str) else tools)
+    tools = parsed(tools, place) if isinstance(tools, str) else tools
+    if not isinstance(tools, list | tuple) or not all(isinstance(tool, dict) for tool in tools):
+        raise RowError("FTC519", place, f'"{fields["tools"] or "tools"}" is no list of tool definitions')
+    return tuple(tools)
 
 
 def _says(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
 
-def _column(record: Record, name: str, place: str) -> Any:
+def _column(record: Record, name: str, place: Where) -> Any:
     if name not in record:
-        raise DataError(f'{place}: no column "{name}"; there is {", ".join(map(str, record)) or "nothing"}')
+        there = ", ".join(map(str, record)) or "nothing"
+        raise RowError("FTC513", place, f'no column "{name}"; there is {there}')
     return record[name]
 
 
-def _string(record: Record, name: str, place: str) -> str:
+def _string(record: Record, name: str, place: Where) -> str:
     value = _column(record, name, place)
     if not isinstance(value, str):
-        raise DataError(f'{place}: "{name}" is no text')
+        raise RowError("FTC514", place, f'"{name}" is no text: {_kind(value)}')
     return value
 
 
-def parsed(text: str, place: str) -> Any:
-    """JSON, or a `DataError` that names the place."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: not JSON: {error}") from error
+def _optional(record: Record, name: str, place: Where) -> str | None:
+    """A text that need not be there."""
+    value = record.get(name)
+    if value is not None and not isinstance(value, str):
+        raise RowError("FTC514", place, f'"{name}" is no text: {_kind(value)}')
+    return value or None
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in JSON's words."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "true or false"
+    words = {int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
+    return words.get(type(value), type(value).__name__)

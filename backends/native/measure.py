@@ -26,10 +26,11 @@ from tokenizers.models import WordLevel
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, TrainerCallback, set_seed
 
 from backends.native.gauge import CardGauge, HostGauge, others_use
-from backends.native.model import ModelError, Plan, load_base, load_tokenizer, loading
+from backends.native.model import ModelError, Plan, load_base, loading
 from backends.native.report import is_main, versions, write_text
 from backends.native.settings import accumulation
-from backends.native.trainer import CountingTrainer, build_trainer, packed
+from backends.native.tokenizer import load_tokenizer
+from backends.native.trainer import CountingTrainer, build_trainer
 
 FILE = "calibration.json"
 FORMAT_VERSION = 1
@@ -156,7 +157,8 @@ def _rows(plan: Plan, vocabulary: int, count: int, shorter: Callable[[int], bool
     longest = plan["data"]["max_length"]
     if not plan["data"]["packing"]:
         return _dataset([longest - shorter(row) for row in range(count)], vocabulary)
-    return packed(_dataset([longest - longest // 2, longest // 2] * count, vocabulary), longest)
+    halves = [longest - longest // 2, longest // 2]
+    return _dataset([longest] * count, vocabulary).add_column("seq_lengths", [halves] * count)
 
 
 def _dataset(lengths: list[int], vocabulary: int) -> Dataset:

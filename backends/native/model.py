@@ -8,12 +8,11 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.utils.quantization_config import Mxfp4Config
 
 Plan = dict[str, Any]
@@ -32,27 +31,6 @@ LORA_KINDS = ("lora", "qlora", "dora", "qdora")
 
 class ModelError(Exception):
     """What is wrong with the model or with what is to be trained of it, in words for its owner."""
-
-
-def load_tokenizer(plan: Plan, folder: Path) -> Any:
-    """The tokenizer with the plan's chat template and special tokens. `folder` holds the template's file."""
-    model = plan["model"]
-    name, tokens, template = model["tokenizer"] or model["base"], model["tokens"], model["chat_template"]
-    revision = None if model["tokenizer"] else model["revision"]
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=model["trust_remote_code"])
-    except (OSError, ValueError) as error:
-        raise ModelError(f'tokenizer "{name}" cannot be loaded: {error}') from error
-    named = {f"{kind}_token": tokens[kind] for kind in ("pad", "eos", "bos") if tokens[kind]}
-    unknown = [token for token in named.values() if token not in tokenizer.get_vocab()]
-    if unknown:
-        raise ModelError(f"the tokenizer does not know {', '.join(unknown)} of model.tokens")
-    tokenizer.add_special_tokens(named)
-    if template not in (None, "tokenizer"):
-        tokenizer.chat_template = (folder / template).read_text("utf-8")
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
 
 
 def load_base(plan: Plan, device: str, *, quantized: bool = True) -> Any:

@@ -12,12 +12,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from backends.native.formats import DataError, Message, Record, Row
-from backends.native.rows import Advance, held_out, score, stream_rows, unseen, weighted
+from backends.native.files import Advance, unseen
+from backends.native.findings import DataError, RowError
+from backends.native.formats import Message, Row
+from backends.native.readers import Record
+from backends.native.rows import chooser, parted, read_rows, sound, weighted
 
 JOB = "prepare.json"
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}:?\d{2})?)?")
@@ -28,22 +31,27 @@ def write_rows(job: Mapping[str, Any], folder: Path, advance: Advance = unseen) 
     train, validation = folder / job["train_file"], folder / job["validation_file"]
     if job["validation"] is not None and not isinstance(job["validation"], list):
         return _part(job, train, validation, advance)
-    written = _write(weighted(_rows(job, "train", advance), job["seed"]), train, job)
-    return written, _write(_rows(job, "validation", advance), validation, job) if job["validation"] else 0
+    drop = job["bad_rows"] == "drop"
+    rows = sound(_rows(job, "train", advance), drop_bad=drop)
+    written = _write(weighted(rows, job["seed"]), train, job)
+    if not job["validation"]:
+        return written, 0
+    return written, _write(sound(_rows(job, "validation", advance), drop_bad=drop), validation, job)
 
 
 def _part(job: Mapping[str, Any], train: Path, validation: Path, advance: Advance) -> tuple[int, int]:
     """The rows of one list of sources, some of them kept back by hash."""
-    chosen = _chooser(job, advance)
+    held = chooser(job["train"], job["validation"], job["seed"])
+    rows = parted(_rows(job, "train", advance), held, drop_bad=job["bad_rows"] == "drop")
     kept = 0
-    with _create(validation) as held:
+    with _create(validation) as file:
 
         def training() -> Iterable[Row]:
             nonlocal kept
-            for number, row in enumerate(_rows(job, "train", advance)):
-                if chosen(number):
+            for chosen, row in rows:
+                if chosen:
                     kept += 1
-                    held.write(line(_record(row, job)))
+                    file.write(line(_record(row, job)))
                 else:
                     yield row
 
@@ -56,16 +64,8 @@ def _part(job: Mapping[str, Any], train: Path, validation: Path, advance: Advanc
     return written, kept
 
 
-def _chooser(job: Mapping[str, Any], advance: Advance) -> Callable[[int], bool]:
-    """A share is decided row by row; of a number of rows the lowest are taken, so all are counted first."""
-    share, seed = job["validation"], job["seed"]
-    if isinstance(share, float):
-        return lambda row: score(seed, row) < share
-    return held_out(sum(1 for _ in _rows(job, "train", advance)), share, seed).__contains__
-
-
-def _rows(job: Mapping[str, Any], part: str, advance: Advance) -> Iterable[Row]:
-    return stream_rows(job[part], job["system"], job["templated"], advance)
+def _rows(job: Mapping[str, Any], part: str, advance: Advance) -> Iterable[Row | RowError]:
+    return read_rows(job[part], job["system"], job["templated"], advance)
 
 
 def _write(rows: Iterable[Row], path: Path, job: Mapping[str, Any]) -> int:

@@ -15,7 +15,8 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import TrainerCallback
 
 GIB = 1 << 30
+LONG = 16 << 20
+"""Bytes of rows to read from which a bar is shown."""
 PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
 
 
@@ -186,6 +189,17 @@ def _progress() -> Progress:
         console=Console(stderr=True),
         transient=True,
     )
+
+
+@contextmanager
+def reading(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar over so many bytes, where somebody watches and it takes a while."""
+    if total < LONG or not sys.stderr.isatty() or not is_main():
+        yield lambda _: None
+        return
+    with _progress() as progress:
+        task = progress.add_task(what, total=total, told="")
+        yield lambda count: progress.advance(task, count)
 
 
 def _told(line: dict[str, Any]) -> str:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
+from backends.native.files import digest, local_files
 from backends.native.report import write_text
-from backends.native.rows import local_files
 
 Plan = dict[str, Any]
 
@@ -35,16 +34,6 @@ def identity(plan: Plan) -> str:
 def _sources(data: dict[str, Any]) -> list[dict[str, Any]]:
     own = data["validation"] if isinstance(data["validation"], list) else []
     return [source for source in (*data["train"], *own) if source["local"]]
-
-
-@cache
-def digest(file: Path) -> str:
-    """A hash of a file's content."""
-    content = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            content.update(block)
-    return content.hexdigest()
 
 
 def place_to_resume(plan: Plan, out: Path, fresh: bool) -> str | None:

@@ -113,6 +113,7 @@ DATA: Table = (
         "data.system",
         "data.max_length",
         "data.overlong",
+        "data.bad_rows",
         "data.packing",
         "data.loss_on",
         "data.shuffle",

@@ -9,8 +9,8 @@
     python train.py --measure   take two steps at the largest shape and write how much memory they need, and stop
 
 Read from the top: data, the run, the command line. `trainer.py` is where TRL is called, `settings.py` says what each
-setting is called by it, `rows.py` and `formats.py` read the data, `data.py` decides which tokens are trained,
-`model.py` loads the model and puts the adapters on it, `report.py` and `result.py` write what happened.
+setting is called by it, `examine.py` reads the data and decides which tokens are trained, `prepared.py` keeps them for
+later runs, `model.py` loads the model and puts the adapters on it, `report.py` and `result.py` write what happened.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import signal
 import sys
 import traceback
 import warnings
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,64 +43,39 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 import datasets
 import torch
 import transformers
-from datasets import Dataset
 from peft.helpers import disable_input_dtype_casting
 
-from backends.native.data import Counts, Rules, Tokens, prepare
-from backends.native.formats import DataError
+from backends.native.examine import Job
+from backends.native.findings import DataError
 from backends.native.measure import measure, write
-from backends.native.model import ModelError, Plan, load_tokenizer
-from backends.native.report import Reporter, closing_words, is_main, write_text
+from backends.native.model import ModelError, Plan
+from backends.native.prepared import Packing, Prepared, prepared, total_bytes
+from backends.native.report import Reporter, closing_words, is_main, reading, write_text
 from backends.native.result import save, summarise
 from backends.native.resume import Finisher, ResumeError, finished, identity, place_to_resume, step_of
-from backends.native.rows import held_out, read_rows, weighted
 from backends.native.settings import SettingError
-from backends.native.trainer import build_trainer, packed
+from backends.native.tokenizer import TokenizerError, load_tokenizer
+from backends.native.trainer import build_trainer
+
+CACHE = ".prepared"
+"""Beside the folders of the runs, so that all of them find it."""
 
 
 class RunError(Exception):
     """Why this run cannot start or go on, in words for its owner."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Tokenised rows of both parts, packed where the plan says so, and what became of the rows that were read."""
-
-    train: Dataset
-    validation: Dataset | None
-    counts: dict[str, dict[str, int]]
-
-
 # --- data
 
 
 def load_data(plan: Plan, tokenizer: Any) -> Prepared:
-    """Read, part, mask, cut and pack the rows."""
-    data, seed = plan["data"], plan["training"]["seed"]
-    rules = Rules(data["loss_on"], data["max_length"], data["overlong"])
-    templated = plan["model"]["chat_template"] is not None
-    rows = read_rows(data["train"], data["system"], templated)
-    share = data["validation"]
-    if isinstance(share, list):
-        kept = read_rows(share, data["system"], templated)
-    else:
-        numbers = held_out(len(rows), share, seed) if share is not None else frozenset()
-        kept = [row for number, row in enumerate(rows) if number in numbers]
-        if len(numbers) == len(rows):
-            raise DataError(f"data.validation = {share} keeps back all {len(rows)} rows, and none is left to train on")
-        rows = [row for number, row in enumerate(rows) if number not in numbers]
-    train, counts = prepare(weighted(rows, seed), tokenizer, rules)
-    validation, watched = prepare(kept, tokenizer, rules) if kept else (None, Counts())
-    return Prepared(
-        _dataset(train, data),
-        _dataset(validation, data) if validation else None,
-        {"train": asdict(counts), "validation": asdict(watched)},
-    )
-
-
-def _dataset(rows: list[Tokens], data: dict[str, Any]) -> Dataset:
-    dataset = Dataset.from_dict({"input_ids": [row.ids for row in rows], "labels": [row.labels for row in rows]})
-    return packed(dataset, data["max_length"]) if data["packing"] else dataset
+    """The rows read, parted, masked, cut and packed: prepared now, or found where an earlier run left them."""
+    data, job = plan["data"], Job.of(plan)
+    # Shapes that never change are what a compiled model wants.
+    filler = tokenizer.pad_token_id if plan["training"]["compile"] else None
+    packing = Packing(data["max_length"], filler) if data["packing"] else Packing(None, None)
+    with reading("preparing rows", total_bytes(job)) as advance:
+        return prepared(job, packing, tokenizer, Path(plan["output"]["dir"]).parent / CACHE, advance)
 
 
 # --- the run
@@ -133,16 +107,18 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     device = choose_device(plan)
     resume = place_to_resume(plan, out, fresh)
     tokenizer = load_tokenizer(plan, folder)
-    prepared = load_data(plan, tokenizer)
+    rows = load_data(plan, tokenizer)
     transformers.set_seed(plan["training"]["seed"])
-    trainer = build_trainer(plan, out, device, tokenizer, train=prepared.train, validation=prepared.validation)
+    trainer = build_trainer(plan, out, device, tokenizer, train=rows.train, validation=rows.validation)
     trainer.add_callback(Finisher(identity(plan)))
     model: Any = trainer.model
     about = {
         "plan": identity(plan),
         "resumed_at": step_of(resume) if resume else None,
-        "rows": prepared.counts,
-        "packed_rows": len(prepared.train) if plan["data"]["packing"] else None,
+        "rows": rows.counts,
+        "findings": rows.met,
+        "prepared": str(rows.folder),
+        "packed_rows": len(rows.train) if plan["data"]["packing"] else None,
         "trained_parameters": sum(item.numel() for item in model.parameters() if item.requires_grad),
     }
     if dry:
@@ -220,7 +196,10 @@ def _measured(path: Path, random: bool) -> str:
     return told + "\n" if is_main() else ""
 
 
-EXPECTED = (DataError, ModelError, ResumeError, RunError, SettingError, ImportError, OSError, json.JSONDecodeError)
+EXPECTED = (
+    *(DataError, ModelError, ResumeError, RunError, SettingError, TokenizerError),
+    *(ImportError, OSError, json.JSONDecodeError),
+)
 """Errors whose own words say what is wrong."""
 
 

@@ -15,7 +15,7 @@ import torch
 from datasets import Dataset
 from peft.optimizers import create_loraplus_optimizer
 from transformers import PrinterCallback, Trainer
-from trl import SFTConfig, SFTTrainer, pack_dataset
+from trl import SFTConfig, SFTTrainer
 
 from backends.native.data import IGNORED
 from backends.native.model import (
@@ -75,11 +75,6 @@ def trained_positions_loss(
         hook.remove()
     loss = torch.nn.functional.cross_entropy(logits.float(), labels[wanted], reduction="sum")
     return loss / (wanted.sum() if items is None else items)
-
-
-def packed(rows: Dataset, max_length: int) -> Dataset:
-    """Short rows laid end to end in rows of `max_length` tokens, best fit first; positions say where each begins."""
-    return pack_dataset(rows, max_length, "bfd")
 
 
 def build_trainer(

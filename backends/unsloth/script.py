@@ -15,6 +15,7 @@ from backends.base import apply
 from backends.beside import scripts
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
 from backends.emission import Made, Step, Tool, artifact, comment, head_lines, out_folder
+from backends.native import READS, ROWS
 from backends.release import Release, Spoken, renamed, spoken
 from backends.unsloth.table import ARGUMENTS, LOAD, OWNERS, PEFT, QUANTIZED, TABLE
 from backends.yaml_text import Chapter
@@ -32,7 +33,7 @@ TOOL: Final = Tool("unsloth", "Unsloth", "unsloth==2026.10.9")
 SCRIPT: Final = "train.py"
 
 BACKENDS: Final = Path(__file__).parent.parent
-BESIDE: Final = ("data.py", "rows.py", "formats.py")
+PREPARES: Final = ("prepared.py", "shards.py", "packing.py", *ROWS)
 """Files of the native target that the script reads its rows with: the same tokens are trained."""
 
 
@@ -77,7 +78,7 @@ def emit(
     tool = TOOL.at(release)
     script = _render(plan, tool, lost, release)
     ast.parse(script)
-    files = {SCRIPT: script, **scripts(BESIDE), **template_files(plan)}
+    files = {SCRIPT: script, **scripts(READS if plan.training.preference else PREPARES), **template_files(plan)}
     extras = (*plan.logging.to, plan.training.optimizer)
     made = Made(SCRIPT, files, (_run_step(plan),), extras=extras, remarks=_remarks(plan))
     return artifact(tool, plan, made, footprint, lost)
@@ -168,7 +169,6 @@ def _values(plan: Plan) -> dict[str, object]:
         "compares": plan.training.preference is not None,
         "trainer": TRAINERS[plan.training.objective],
         "shuffled": plan.training.objective == "kto" and plan.data.shuffle,
-        "made": "turns" if plan.training.preference else "tokenised",
         "frozen": isinstance(plan.method, FullPlan) and bool(plan.method.freeze or plan.method.train_only),
         "lora_plus": plan.lora.lora_plus_ratio if plan.lora else None,
     }

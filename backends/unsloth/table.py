@@ -94,9 +94,10 @@ TABLE: Final[Table] = {
     "data.validation[].weight": ONCE,
     "data.system": Folded("SYSTEM"),
     "data.max_length": Folded("MAX_LENGTH"),
-    "data.overlong": Folded("RULES"),
+    "data.overlong": Folded("JOB"),
+    "data.bad_rows": Folded("JOB or BAD_ROWS"),
     "data.packing": Key("packing"),
-    "data.loss_on": Folded("RULES"),
+    "data.loss_on": Folded("JOB"),
     "data.shuffle": Key("train_sampling_strategy", lambda value: "random" if value else "sequential"),
     # The training
     "training.objective": Folded("trainer", alike=("sft", "pretrain")),

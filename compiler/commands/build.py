@@ -14,14 +14,14 @@ from typing import Final, NoReturn
 import click
 from msgspec import Struct
 
-from backends.native.rows import Advance
+from backends.native.files import Advance
 from compiler.build import Compiled, Options
 from compiler.commands import options
 from compiler.commands.compiling import File, open_file, require_valid
 from compiler.exit import NO_FIT, TERMINATED
 from compiler.lock import lock
 from compiler.memory.fixes import fixes
-from compiler.prepare import total_bytes
+from compiler.prepare import bytes_to_check, bytes_to_prepare, check
 from compiler.report.memory_text import card, fixes_text, memory_text
 from compiler.report.paint import painter
 from compiler.write import write_artifact
@@ -29,7 +29,7 @@ from schemas.artifact import Artifact
 from schemas.plan import Plan
 
 LONG: Final = 64 << 20
-"""Bytes of training rows to write from which a progress bar is shown."""
+"""Bytes of training rows to read from which a progress bar is shown."""
 
 
 class Built(Struct, frozen=True):
@@ -57,7 +57,9 @@ class Built(Struct, frozen=True):
         # Ended by an exception, a build removes what it has half written.
         signal.signal(signal.SIGTERM, _terminate)
         about = lock(self.compiled, self.artifact, self.file.text, self.sets)
-        with _progress(self.artifact) as advance:
+        with _progress(self) as advance:
+            if self.artifact.preparation is None:
+                check(self.plan, advance)
             write_artifact(self.artifact, folder, about, advance, force=force)
 
 
@@ -137,11 +139,12 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 @contextmanager
-def _progress(artifact: Artifact) -> Generator[Advance]:
-    """A bar while many rows are parted, on a terminal only."""
-    total = total_bytes(artifact.preparation)
+def _progress(built: Built) -> Generator[Advance]:
+    """A bar while many rows are read, on a terminal only."""
+    rows = built.artifact.preparation
+    total = bytes_to_prepare(rows) if rows else bytes_to_check(built.plan)
     if total < LONG or not sys.stderr.isatty():
         yield lambda _: None
         return
-    with click.progressbar(length=total, label="writing rows", file=sys.stderr) as bar:
+    with click.progressbar(length=total, label="reading rows", file=sys.stderr) as bar:
         yield bar.update

@@ -21,6 +21,7 @@ def data_plan(ground: Ground) -> DataPlan:
         system=data.system,
         max_length=data.max_length,
         overlong=_overlong(ground, train),
+        bad_rows=data.bad_rows,
         packing=_packing(ground),
         loss_on=_loss_on(ground, train),
         shuffle=data.shuffle,

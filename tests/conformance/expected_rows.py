@@ -7,12 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from reading_rows import shown
 
 from backends.alike import own_template, told
-from backends.native.data import IGNORED, Rules, prepare
+from backends.native.corpus import Part, read_parts, repeated
+from backends.native.data import IGNORED, Rules
+from backends.native.examine import Examiner, Job, kept_for_validation
 from backends.native.formats import Row
-from backends.native.rows import held_out, read_rows, weighted
+from backends.native.rows import parted, read_rows, sound, weighted
 from schemas.plan import Plan, is_sources
 
 Rows = list[dict[str, Any]]
@@ -20,18 +23,22 @@ Rows = list[dict[str, Any]]
 
 def expected_rows(plan: Plan) -> tuple[Rows, Rows]:
     """Rows to train on and rows to validate on, as `reading_rows.py` shows them."""
-    templated = plan.model.chat_template is not None
-    rows = read_rows([told(source) for source in plan.data.train], plan.data.system, templated)
-    held: list[Row] = []
-    validation = plan.data.validation
-    if is_sources(validation):
-        held = read_rows([told(source) for source in validation], plan.data.system, templated)
-    elif validation is not None:
-        numbers = held_out(len(rows), validation, plan.training.seed)
-        held = [row for number, row in enumerate(rows) if number in numbers]
-        rows = [row for number, row in enumerate(rows) if number not in numbers]
     tokenizer = _tokenizer(plan.model.tokenizer or plan.model.base, own_template(plan), plan.model.tokens.add)
-    return _shown(list(weighted(rows, plan.training.seed)), plan, tokenizer), _shown(held, plan, tokenizer)
+    job = _job(plan)
+    return _compared(job, tokenizer) if plan.training.preference else _trained(job, tokenizer)
+
+
+def _job(plan: Plan) -> Job:
+    data, own = plan.data, plan.data.validation
+    return Job(
+        train=[told(source) for source in data.train],
+        validation=[told(source) for source in own] if is_sources(own) else own,
+        system=data.system,
+        templated=plan.model.chat_template is not None,
+        rules=Rules(data.loss_on, data.max_length, data.overlong),
+        drop_bad=data.bad_rows == "drop",
+        seed=plan.training.seed,
+    )
 
 
 @cache
@@ -45,17 +52,48 @@ def _tokenizer(folder: str, template: Path | None, added: tuple[str, ...]) -> An
     return tokenizer
 
 
-def _shown(rows: list[Row], plan: Plan, tokenizer: Any) -> Rows:
-    if not rows:
-        return []
-    if plan.training.preference:
-        return [shown(ids, labels, tokenizer) for row in rows for ids, labels in _compared(row, tokenizer)]
-    rules = Rules(plan.data.loss_on, plan.data.max_length, plan.data.overlong)
-    pieces, _ = prepare(rows, tokenizer, rules)
-    return [shown(piece.ids, piece.labels, tokenizer) for piece in pieces]
+def _trained(job: Job, tokenizer: Any) -> tuple[Rows, Rows]:
+    train: Rows = []
+    held: Rows = []
+    first = 0
+    for part, kept in read_parts(Examiner(job, job.train, tokenizer), kept_for_validation(job), 1):
+        train += _shown(part, tokenizer, repeated(part, first, job.seed))
+        held += _shown(kept, tokenizer, np.ones(len(kept.lengths), np.int64))
+        first += part.rows
+    if isinstance(job.validation, list):
+        for part, _ in read_parts(Examiner(job, job.validation, tokenizer), lambda _: False, 1):
+            held += _shown(part, tokenizer, np.ones(len(part.lengths), np.int64))
+    return train, held
 
 
-def _compared(row: Row, tokenizer: Any) -> Iterable[tuple[list[int], list[int]]]:
+def _shown(part: Part, tokenizer: Any, times: Any) -> Rows:
+    ends = np.cumsum(part.lengths)
+    pieces = [
+        (part.ids[end - size : end], part.labels[end - size : end])
+        for end, size in zip(ends, part.lengths, strict=True)
+    ]
+    return [
+        shown(ids.tolist(), labels.tolist(), tokenizer)
+        for (ids, labels), often in zip(pieces, times, strict=True)
+        for _ in range(often)
+    ]
+
+
+def _compared(job: Job, tokenizer: Any) -> tuple[Rows, Rows]:
+    rows = read_rows(job.train, job.system, job.templated)
+    parts = list(parted(rows, kept_for_validation(job), drop_bad=job.drop_bad))
+    train = weighted((row for held, row in parts if not held), job.seed)
+    held = [row for held, row in parts if held]
+    if isinstance(job.validation, list):
+        held = list(sound(read_rows(job.validation, job.system, job.templated), drop_bad=job.drop_bad))
+    return _answers(train, tokenizer), _answers(held, tokenizer)
+
+
+def _answers(rows: Iterable[Row], tokenizer: Any) -> Rows:
+    return [shown(ids, labels, tokenizer) for row in rows for ids, labels in _each(row, tokenizer)]
+
+
+def _each(row: Row, tokenizer: Any) -> Iterable[tuple[list[int], list[int]]]:
     """A conversation for each answer, of which the answer is trained."""
     asked = list(row.messages) if row.label is None else list(row.messages[:-1])
     answers = [list(row.chosen), list(row.rejected)] if row.label is None else [list(row.messages[-1:])]

@@ -1,0 +1,122 @@
+"""What is wrong with training data, and where: errors in words for the data's owner, and a tally of what was met.
+
+Copied as it stands into every native artifact, so it imports nothing of the compiler.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+SHOWN = 5
+"""Of each finding so many places are kept; of the others only their number."""
+
+
+class Place(NamedTuple):
+    """A row of a file: its line, or where `counted` its number among the rows, both from 1."""
+
+    file: str
+    number: int
+    counted: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.file}, row {self.number}" if self.counted else f"{self.file}:{self.number}"
+
+
+class DataError(Exception):
+    """What is wrong with the data, in words for its owner: the file, the line, what to do."""
+
+
+class FileError(DataError):
+    """A file that is missing or cannot be read at all."""
+
+
+class RowError(DataError):
+    """A row that cannot be trained on. `code`: as `ftc explain` knows it."""
+
+    def __init__(self, code: str, place: Place | str, what: str) -> None:
+        super().__init__(f"{place}: {what} ({code})")
+        self.code, self.place, self.what = code, place, what
+
+    def __reduce__(self) -> tuple[type[RowError], tuple[str, Place | str, str]]:
+        """So that it can come out of another process."""
+        return RowError, (self.code, self.place, self.what)
+
+
+class Note(NamedTuple):
+    """Something about a row. `code`: as `ftc explain` knows it; `bad`: the row is not trained on because of it."""
+
+    code: str
+    place: Place | str
+    what: str
+    bad: bool = False
+
+
+def of_error(error: RowError) -> Note:
+    """An error of a row as something met."""
+    return Note(error.code, error.place, error.what, True)
+
+
+@dataclass(slots=True)
+class Met:
+    """How often a code was met, and the first places."""
+
+    count: int = 0
+    bad: bool = False
+    first: list[Note] = field(default_factory=list[Note])
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was met in many rows, by code. In order of the rows, whoever read them."""
+
+    met: dict[str, Met] = field(default_factory=dict[str, Met])
+
+    def add(self, note: Note, times: int = 1) -> None:
+        """Count a note; keep it if it is among the first of its code."""
+        found = self.met.setdefault(note.code, Met())
+        found.count += times
+        found.bad = found.bad or note.bad
+        if len(found.first) < SHOWN:
+            found.first.append(note)
+
+    def merge(self, later: Tally) -> None:
+        """Add what was met in later rows."""
+        for code, other in later.met.items():
+            found = self.met.setdefault(code, Met())
+            found.count += other.count
+            found.bad = found.bad or other.bad
+            found.first.extend(other.first[: SHOWN - len(found.first)])
+
+    @property
+    def bad(self) -> bool:
+        """Whether there are rows that cannot be trained on."""
+        return any(found.bad for found in self.met.values())
+
+    def told(self) -> dict[str, dict[str, object]]:
+        """As JSON: code → how many, and the first places."""
+        return {
+            code: {"rows": found.count, "first": [f"{note.place}: {note.what}" for note in found.first]}
+            for code, found in sorted(self.met.items())
+        }
+
+    def refusal(self) -> DataError:
+        """All that rows cannot be trained on for, as one error."""
+        bad = {code: found for code, found in self.met.items() if found.bad}
+        rows = sum(found.count for found in bad.values())
+        lines = (f"  {code}, {_rows(found.count)}: {_listed(found.first)}" for code, found in sorted(bad.items()))
+        return DataError(
+            f"{_rows(rows)} cannot be trained on:\n" + "\n".join(lines) + "\n"
+            "mend them, or leave them out with data.bad_rows = drop"
+        )
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' if count > 1 else ''}"
+
+
+def _listed(notes: list[Note]) -> str:
+    """The first place with what is wrong there, and where else."""
+    first, *others = notes
+    also = ", ".join(str(note.place).removeprefix(f"{first.place}".rpartition(":")[0] + ":") for note in others)
+    return f"{first.place}: {first.what}" + (f"; also {also}" if also else "")

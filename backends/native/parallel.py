@@ -1,0 +1,122 @@
+"""Work spread over processes, its results in order.
+
+Copied as it stands into every native artifact, so it imports nothing of the compiler.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar, cast
+
+from backends.native.findings import DataError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+AHEAD = 4
+"""Results that may wait for their turn, for each process."""
+
+
+def processes() -> int:
+    """How many processes this machine has work for."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+
+
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """The result of each item, in order. What `work` raises is raised here, in its turn.
+
+    Processes are forked, so that they need not be told what they know already: on Linux only. Less than two items, or
+    workers, are worked off here.
+    """
+    remaining = iter(items)
+    first = list(islice(remaining, 2))
+    if workers < 2 or len(first) < 2:
+        yield from map(work, chain(first, remaining))
+        return
+    pool = _Pool(work, workers)
+    try:
+        yield from pool.results(chain(first, remaining))
+    finally:
+        pool.close()
+
+
+class _Pool:
+    def __init__(self, work: Callable[[Any], Any], workers: int) -> None:
+        context = get_context("fork")
+        self._idle: list[Connection] = []
+        self._busy: dict[Connection, int] = {}
+        self._processes: list[Any] = []
+        for _ in range(workers):
+            ours, theirs = context.Pipe()
+            # A later worker holds our ends of the earlier pipes; each ends when the one after it has.
+            process = context.Process(target=_serve, args=(work, theirs, ours), daemon=True)
+            process.start()
+            theirs.close()
+            self._idle.append(ours)
+            self._processes.append(process)
+
+    def results(self, items: Iterator[Any]) -> Iterator[Any]:
+        """As long as a result is awaited that others are ahead of, no more than a few are kept."""
+        done: dict[int, Any] = {}
+        given = turn = 0
+        while True:
+            while self._idle and given - turn < AHEAD * len(self._processes):
+                try:
+                    item = next(items)
+                except StopIteration:
+                    break
+                worker = self._idle.pop()
+                worker.send(item)
+                self._busy[worker] = given
+                given += 1
+            if turn == given:
+                return
+            if turn not in done:
+                self._receive(done)
+                continue
+            found, error = done.pop(turn)
+            turn += 1
+            if error:
+                raise error
+            yield found
+
+    def _receive(self, done: dict[int, Any]) -> None:
+        for worker in cast("list[Connection]", wait(list(self._busy))):
+            try:
+                done[self._busy.pop(worker)] = worker.recv()
+            except EOFError:
+                raise DataError("a process that prepares rows was killed, most often for want of memory") from None
+            self._idle.append(worker)
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.join()
+
+
+def _serve(work: Callable[[Any], Any], pipe: Connection, ours: Connection) -> None:
+    """The life of a worker: it ends when nobody is left to ask it."""
+    ours.close()
+    # Ctrl-C reaches every process of a terminal; the one that asked decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    while True:
+        try:
+            item = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = (work(item), None)
+        except Exception as error:  # it is raised where the result is awaited
+            answer = (None, error)
+        try:
+            pipe.send(answer)
+        except BrokenPipeError:
+            return

@@ -1,0 +1,123 @@
+# pyright: basic
+# Strict typing stops at numpy and pyarrow, whose types are loose.
+"""Rows of tokens into an Arrow file, packed on the way where they are to be packed.
+
+Copied as it stands into every native artifact, so it imports nothing of the compiler and no torch.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from backends.native.corpus import Part, repeated
+from backends.native.data import IGNORED
+from backends.native.packing import best_fit
+
+WINDOW = 1 << 21
+"""Tokens that are packed among themselves: so many that the few rows left half empty at the end do not count."""
+LIST = pa.list_(pa.int32())
+
+
+class Writer:
+    """An Arrow file of rows: `input_ids` and `labels`, and in packed ones `seq_lengths`, the documents' lengths.
+
+    `capacity`: tokens of a packed row; None: rows stay as they are. `filler`: the token that fills packed rows up, as a
+    last document of which nothing is trained; None: they stay shorter. `rows`: how many were written.
+    """
+
+    def __init__(self, path: Path, capacity: int | None, filler: int | None, seed: int) -> None:
+        self._capacity, self._filler, self._seed = capacity, filler, seed
+        names = ("input_ids", "labels", "seq_lengths") if capacity else ("input_ids", "labels")
+        self._schema = pa.schema([(name, LIST) for name in names])
+        self._file = path.open("wb")
+        self._stream = pa.ipc.new_stream(self._file, self._schema)
+        self._waiting: list[tuple[Any, Any, Any]] = []
+        self._tokens = self._first = self.rows = 0
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._flush()
+            self._stream.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self._file.close()
+
+    def add(self, part: Part) -> None:
+        """Write a part's pieces, each as often as its weight says."""
+        times = repeated(part, self._first, self._seed)
+        self._first += part.rows
+        ids, labels, lengths = part.ids, part.labels, part.lengths
+        if (times != 1).any():
+            chosen = np.repeat(np.arange(len(lengths)), times)
+            ids, labels, lengths = *_gathered((ids, labels), lengths, chosen), lengths[chosen]
+        self._waiting.append((ids, labels, lengths))
+        self._tokens += len(ids)
+        if self._tokens >= WINDOW or not self._capacity:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        ids, labels, lengths = (np.concatenate(arrays) for arrays in zip(*self._waiting, strict=True))
+        self._waiting, self._tokens = [], 0
+        if self._capacity:
+            self._write_packed(ids, labels, lengths, self._capacity)
+        else:
+            self._write([_lists(ids, lengths), _lists(labels, lengths)])
+
+    def _write_packed(self, ids: Any, labels: Any, lengths: Any, capacity: int) -> None:
+        bins = best_fit(lengths, capacity)
+        order = np.array([row for rows in bins for row in rows], np.int64)
+        documents = np.array([len(rows) for rows in bins], np.int64)
+        ids, labels, lengths = *_gathered((ids, labels), lengths, order), lengths[order]
+        if self._filler is not None:
+            ids, labels, lengths, documents = _filled((ids, labels), lengths, documents, (capacity, self._filler))
+        sizes = np.add.reduceat(lengths, np.cumsum(documents) - documents) if len(documents) else documents
+        self._write([_lists(ids, sizes), _lists(labels, sizes), _lists(lengths, documents)])
+
+    def _write(self, columns: list[Any]) -> None:
+        batch = pa.record_batch(columns, schema=self._schema)
+        self._stream.write_batch(batch)
+        self.rows += len(batch)
+
+
+def _lists(values: Any, lengths: Any) -> Any:
+    """Values as lists of these lengths."""
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.ListArray.from_arrays(offsets, pa.array(values.astype(np.int32, copy=False)))
+
+
+def _gathered(arrays: tuple[Any, ...], lengths: Any, order: Any) -> list[Any]:
+    """The rows that lie end to end in the arrays, in another order."""
+    starts = np.cumsum(lengths) - lengths
+    taken = lengths[order]
+    ends = np.cumsum(taken)
+    # Where each token comes from: its row's start, and how far into the row it is.
+    sources = np.arange(ends[-1] if len(ends) else 0, dtype=np.int32)
+    sources += np.repeat((starts[order] - (ends - taken)).astype(np.int32), taken)
+    return [array[sources] for array in arrays]
+
+
+def _filled(tokens: tuple[Any, Any], lengths: Any, documents: Any, filling: tuple[int, int]) -> tuple[Any, ...]:
+    """Bins filled up to a capacity, by a last document of one token's repetition."""
+    capacity, filler = filling
+    ends = np.cumsum(documents)
+    sizes = np.add.reduceat(lengths, ends - documents)
+    missing = capacity - sizes
+    at = np.repeat(np.cumsum(sizes), missing)
+    open_bins = missing > 0
+    return (
+        np.insert(tokens[0], at, filler),
+        np.insert(tokens[1], at, IGNORED),
+        np.insert(lengths, ends[open_bins], missing[open_bins]),
+        documents + open_bins,
+    )

@@ -1,0 +1,40 @@
+# pyright: basic
+# Strict typing stops at transformers, whose arguments are untyped.
+"""The tokenizer of a run.
+
+Copied as it stands into every native artifact, so it imports nothing of the compiler and no torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+Plan = dict[str, Any]
+
+
+class TokenizerError(Exception):
+    """Why there is no tokenizer, in words for its owner."""
+
+
+def load_tokenizer(plan: Plan, folder: Path) -> Any:
+    """The tokenizer with the plan's chat template and special tokens. `folder` holds the template's file."""
+    from transformers import AutoTokenizer  # seconds
+
+    model = plan["model"]
+    name, tokens, template = model["tokenizer"] or model["base"], model["tokens"], model["chat_template"]
+    revision = None if model["tokenizer"] else model["revision"]
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=model["trust_remote_code"])
+    except (OSError, ValueError) as error:
+        raise TokenizerError(f'tokenizer "{name}" cannot be loaded: {error}') from error
+    named = {f"{kind}_token": tokens[kind] for kind in ("pad", "eos", "bos") if tokens[kind]}
+    unknown = [token for token in named.values() if token not in tokenizer.get_vocab()]
+    if unknown:
+        raise TokenizerError(f"the tokenizer does not know {', '.join(unknown)} of model.tokens")
+    tokenizer.add_special_tokens(named)
+    if template not in (None, "tokenizer"):
+        tokenizer.chat_template = (folder / template).read_text("utf-8")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
