@@ -56,7 +56,8 @@ def test_messages_say_what_is_wrong_and_spans_lie_in_the_text(file: Path) -> Non
 
 def test_every_rule_is_planted_somewhere() -> None:
     planted = {code for file in RECIPES for _, _, code in expected(file.read_text(encoding="utf-8"))}
-    rules = {code for code in pages() if code[:4] in ("FTC1", "FTC2", "FTC5")}
+    # Codes from FTC510 on are about rows: tests/test_bad_rows.py.
+    rules = {code for code in pages() if code[:4] in ("FTC1", "FTC2") or "FTC500" < code < "FTC510"}
     assert rules <= planted
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from compiler.dataset import expand, is_local, sniff
+from compiler.data.files import expand, is_local
+from compiler.data.recognise import first_row
 from compiler.resolve.ground import Ground
 from schemas.plan import DataPlan, SourcePlan
 from schemas.recipe import DataFormat, LossOn, Overlong, Source
@@ -60,9 +61,9 @@ def _format(ground: Ground, source: Source) -> tuple[DataFormat, str | None]:
         return source.format, None
     files = expand(source.path, ground.folder) if is_local(source.path) else ()
     for file in files[:1]:
-        seen = sniff(file)
-        if seen:
-            return seen, f"the first row of {file.name} looks like it"
+        seen = first_row(file, source.fields)
+        if seen.format:
+            return seen.format, f"the first row of {file.name} shows {seen.evidence}"
     return "messages", "nothing was there to look at"
 
 

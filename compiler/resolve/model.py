@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.dataset import is_local
+from compiler.data.files import is_local
 from compiler.resolve.ground import Ground
 from schemas.plan import DataPlan, ModelPlan, TokensPlan
 from schemas.recipe import Attention

@@ -10,7 +10,8 @@ from typing import Final
 from msgspec import Struct
 
 from compiler.check import touches
-from compiler.dataset import FirstRow, expand, first_row, is_local
+from compiler.data.files import expand, is_local
+from compiler.data.recognise import FirstRow, first_row
 from schemas.diagnostic import Finding
 from schemas.facts import Gpu, ModelFacts
 from schemas.recipe import DataFormat, Recipe, Source, Sources

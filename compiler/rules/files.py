@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 import schemas
-from compiler.dataset import SUFFIXES, FirstRow
+from compiler.data.files import SUFFIXES
+from compiler.data.recognise import FirstRow, bad_row, likely
 from compiler.rules.context import Context, Rule, Seen
 from compiler.rules.data import COLUMNS as LEAVES_OF
 from schemas.diagnostic import Finding
@@ -30,6 +31,9 @@ COLUMN_LEAVES: Final = (
 
 CLOSE: Final = 0.7
 """How alike two names must be (difflib's ratio) for one to be meant by the other."""
+
+FEW: Final = 5
+"""In so many files of a pattern more than the first row is looked at."""
 
 TEMPLATES: Final = Path(schemas.__file__).parent / "catalog" / "chat_templates"
 
@@ -88,6 +92,8 @@ def unknown_rows(context: Context) -> Iterator[Finding]:
         saw = f"its first row has {columns}" if columns else "its first row cannot be looked at here"
         message = f"the format of {seen.files[0].name} is not clear: {saw}"
         hint = "write format: messages (or another), and under fields what its columns are called"
+        meant = likely(seen.row.columns)
+        hint = f"write {meant}" if meant else hint
         yield Finding("FTC504", f"{seen.path}.path", message, hint)
 
 
@@ -127,6 +133,23 @@ def other_rows(context: Context) -> Iterator[Finding]:
         leaf = "format" if file == seen.files[0] else "path"
         hint = f"write format: {row.format}" if row.format else f"write fields: {{{missing[0]}: its name}}"
         yield Finding("FTC505", f"{seen.path}.{leaf}", message, hint)
+
+
+def bad_first_rows(context: Context) -> Iterator[Finding]:
+    """Rows at the beginning of a file that are not what the format says, where they are not left out anyway."""
+    if context.recipe.data.bad_rows == "drop":
+        return
+    for seen in context.sources:
+        kind = seen.format
+        told = _misnamed(seen) or any(row.problem or _missing_columns(seen, row) for _, row in seen.rows)
+        if kind is None or told:
+            continue
+        alike = [file for file, row in seen.rows if seen.source.format != "auto" or row.format == kind]
+        bad = (bad_row(file, kind, seen.source.fields) for file in alike[:FEW])
+        wrong = next((what for what in bad if what), None)
+        if wrong:
+            hint = "mend the row; ftc data looks at all of them, and bad_rows: drop leaves such rows out"
+            yield Finding("FTC503", f"{seen.path}.path", wrong, hint)
 
 
 def columns_of_fields(context: Context) -> Iterator[Finding]:
@@ -221,6 +244,7 @@ RULES: Final = (
     Rule((), unknown_rows),
     Rule((), rows_of_two_formats),
     Rule((), other_rows),
+    Rule(("data.bad_rows",), bad_first_rows),
     Rule((), columns_of_fields),
     Rule((), hub_leaves_of_files),
     Rule(("model.chat_template",), chat_template),

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiler.dataset import expand, first_row, is_local, sniff
+from compiler.data.files import expand, is_local
+from compiler.data.recognise import bad_row, first_row, likely, sniff
 from schemas.recipe import Fields
 
 
@@ -101,19 +102,22 @@ def test_fields_say_what_columns_are_called(tmp_path: Path) -> None:
     assert sniff(file, Fields(messages="conversation", role="who", content="says")) == "messages"
 
 
+DAMAGED = "the file cannot be read: Error -3 while decompressing data: invalid block type"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
         ("a.jsonl", b"", "the file has no rows"),
         ("a.jsonl", b"\n\n", "the file has no rows"),
-        ("a.jsonl", b"{", "line 1 is not JSON: expecting property name enclosed in double quotes"),
-        ("a.jsonl", b"\n[1]", 'a row must be a mapping of columns, as {"messages": […]}'),
-        ("a.json", b"[]", "the list has no rows"),
-        ("a.json", b"[" * 200_000, "the first row is not JSON: it is nested too deeply"),
-        ("a.csv", b"text\n", "the file has no rows below its header"),
-        ("a.jsonl", b'{"text": "\xff"}', "the file is not UTF-8 text"),
-        ("a.jsonl.gz", b"plain", "the file cannot be read: damaged or not compressed"),
-        ("a.jsonl.gz", gzip.compress(b"{}")[:10] + b"\xff\xff", "the file cannot be read: damaged or not compressed"),
+        ("a.jsonl", b"{", "a.jsonl:1: not JSON: expecting property name enclosed in double quotes (column 2)"),
+        ("a.jsonl", b"\n[1]", 'a.jsonl:2: a row must be a mapping of columns, as {"messages": […]}'),
+        ("a.json", b"[]", "the file has no rows"),
+        ("a.json", b"[" * 200_000, "the file is damaged: no JSON from line 1 on: it is nested too deeply"),
+        ("a.csv", b"text\n", "the file has no rows"),
+        ("a.jsonl", b'{"text": "\xff"}', "a.jsonl:1: no UTF-8: invalid start byte at byte 11 of the line"),
+        ("a.jsonl.gz", b"plain", "the file cannot be read: Not a gzipped file (b'pl')"),
+        ("a.jsonl.gz", gzip.compress(b"{}")[:10] + b"\xff\xff", DAMAGED),
     ],
 )
 def test_what_speaks_against_a_file(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
@@ -122,16 +126,43 @@ def test_what_speaks_against_a_file(tmp_path: Path, name: str, content: bytes, p
     assert (row.format, row.problem) == (None, problem)
 
 
-def test_what_cannot_be_looked_at_is_no_problem(tmp_path: Path) -> None:
-    for name in ("a.parquet", "a.jsonl.zst"):
-        (tmp_path / name).write_bytes(b"\x00")
-        assert first_row(tmp_path / name, Fields()).problem is None
+def test_a_parquet_file_is_looked_into(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.Table.from_pylist([ROWS["messages"]]), tmp_path / "a.parquet")
+    assert sniff(tmp_path / "a.parquet") == "messages"
+    (tmp_path / "b.parquet").write_bytes(b"\x00")
+    assert "Parquet" in str(first_row(tmp_path / "b.parquet", Fields()).problem)
 
 
-def test_a_huge_first_row_is_not_read_to_its_end(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"text": "' + "x" * (2 << 20) + '"}')
+def test_a_line_without_end_is_no_row(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "' + "x" * (70 << 20) + '"}')
     row = first_row(tmp_path / "a.jsonl", Fields())
-    assert (row.format, row.problem) == (None, None)
+    assert (row.format, row.problem) == (None, "a line of over 64 MiB is no row")
+
+
+def test_the_evidence_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps(ROWS["sharegpt"]))
+    assert first_row(file, Fields()).evidence == 'turns with "from" and "value" in "conversations"'
+    file.write_text(json.dumps({"chosen": [ROWS["messages"]["messages"][0]], "rejected": []}))
+    assert first_row(file, Fields()).evidence == 'columns "chosen" and "rejected" with lists of turns'
+
+
+def test_other_names_of_a_prompt_and_its_answer_are_guessed() -> None:
+    assert likely(("id", "Question", "response")) == (
+        "format: prompt_completion, fields: {prompt: Question, completion: response}"
+    )
+    assert likely(("id", "title")) is None
+
+
+def test_a_bad_row_among_the_first_ones_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text": "a"}\n{"text": 5}\n')
+    assert bad_row(file, "text", Fields()) == 'a.jsonl:2: "text" is no text: a number'
+    file.write_text('{"text": "a"}\n')
+    assert bad_row(file, "text", Fields()) is None
 
 
 @given(st.binary(max_size=120), st.sampled_from(["a.jsonl", "a.json", "a.csv", "a.txt", "a.jsonl.gz"]))

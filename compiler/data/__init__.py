@@ -1,0 +1,1 @@
+"""Training data, looked at: which files, what their rows look like, what is wrong with them."""

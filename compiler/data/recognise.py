@@ -1,0 +1,149 @@
+"""What the first rows of a file show: their format, on what evidence, and what is wrong with them."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, cast
+
+from msgspec import Struct
+
+from backends.native.files import blocks, records
+from backends.native.findings import FileError, RowError
+from backends.native.formats import convert
+from schemas.recipe import DataFormat, Fields
+
+LOOK: Final = 20
+"""How many rows at the beginning of a file are looked at."""
+
+COLUMNS: Final[tuple[tuple[DataFormat, tuple[str, ...]], ...]] = (
+    ("preference", ("chosen", "rejected")),
+    ("kto", ("completion", "label")),
+    ("prompt_completion", ("prompt", "completion")),
+    ("alpaca", ("instruction", "output")),
+    ("text", ("text",)),
+)
+"""The columns that tell a format. Those of the answer pairs come first, since they too may have a `prompt`."""
+
+PROMPTS: Final = ("prompt", "question", "query", "instruction", "input", "source", "problem")
+ANSWERS: Final = ("completion", "answer", "response", "output", "target", "solution", "reply")
+"""What others call a prompt and its completion."""
+
+
+class FirstRow(Struct, frozen=True):
+    """What the first row of a file shows. `format` is None where it fits none, or cannot be looked at.
+
+    `columns`: its keys. `problem`: why the file cannot be right, in words; None where nothing speaks against it.
+    `speakers`: the roles of its turns, as written; empty for other rows. `evidence`: what the format is told by.
+    """
+
+    format: DataFormat | None
+    columns: tuple[str, ...] = ()
+    problem: str | None = None
+    speakers: tuple[str, ...] = ()
+    evidence: str = ""
+
+
+def sniff(path: Path, fields: Fields | None = None) -> DataFormat | None:
+    """The format that the first row of a file has; None where it fits none or cannot be looked at."""
+    return first_row(path, fields or Fields()).format
+
+
+def first_row(path: Path, fields: Fields) -> FirstRow:
+    """Look at the first row. `fields`: the columns' names where they are not ours."""
+    if ".txt" in path.suffixes[-2:]:
+        return FirstRow("text", evidence="a .txt file has a text a line")
+    try:
+        found = next((record for block in blocks(path) for _, record in records(block)), None)
+    except FileError as error:
+        return FirstRow(None, problem=_without(str(error), path))
+    except ImportError:
+        return FirstRow(None)
+    if found is None:
+        return FirstRow(None, problem="the file has no rows")
+    if isinstance(found, RowError):
+        return FirstRow(None, problem=f"{_where(found)}: {found.what}")
+    return _of_record(found, fields)
+
+
+def bad_row(path: Path, kind: DataFormat, fields: Fields) -> str | None:
+    """What is wrong with the first of the first rows that is not what the format says, and where."""
+    source = {"format": kind, "weight": 1.0, "fields": fields.model_dump()}
+    try:
+        for place, record in islice((pair for block in blocks(path) for pair in records(block)), LOOK):
+            if isinstance(record, RowError):
+                return f"{_where(record)}: {record.what}"
+            convert(record, place, source, None, templated=True)
+    except RowError as error:
+        return f"{_where(error)}: {error.what}"
+    except (FileError, ImportError):
+        return None
+    return None
+
+
+def _where(error: RowError) -> str:
+    return str(error.place).rpartition("/")[2].rpartition("\\")[2]
+
+
+def _without(said: str, path: Path) -> str:
+    """What is wrong with a file, without its name."""
+    return said.replace(f'"{path}" ', "the file ", 1)
+
+
+def _of_record(row: dict[str, Any], fields: Fields) -> FirstRow:
+    columns = cast("dict[str, object]", row)
+    found, evidence = _format(columns, fields)
+    speakers = _speakers(columns, fields) if found in ("messages", "sharegpt") else ()
+    return FirstRow(found, tuple(map(str, columns)), None, speakers, evidence)
+
+
+def _speakers(row: dict[str, object], fields: Fields) -> tuple[str, ...]:
+    keys = (fields.role,) if fields.role else ("role", "from")
+    spoken = (cast("dict[str, object]", turn).get(key) for turn in _turns(row, fields) for key in keys)
+    return tuple(said for said in spoken if isinstance(said, str))
+
+
+def _turns(row: dict[str, object], fields: Fields) -> list[object]:
+    """The turns of a conversation; nothing where there is none."""
+    turns = row.get(fields.messages or "messages", row.get("conversations"))
+    found = cast("list[object]", turns) if isinstance(turns, list) else []
+    return [turn for turn in found if isinstance(turn, dict)] if found and isinstance(found[0], dict) else []
+
+
+def _format(row: dict[str, object], fields: Fields) -> tuple[DataFormat | None, str]:
+    """The format, and what tells it."""
+    turns = _turns(row, fields)
+    if turns:
+        return _turns_format(cast("dict[str, object]", turns[0]), row, fields)
+    for kind, names in COLUMNS:
+        theirs = [getattr(fields, name) or name for name in names]
+        if all(name in row for name in theirs):
+            return kind, _evidence(row, theirs)
+    return None, ""
+
+
+def _evidence(row: dict[str, object], names: list[str]) -> str:
+    said = " and ".join(f'"{name}"' for name in names)
+    turns = " with lists of turns" if isinstance(row[names[0]], list) else ""
+    return f"{'column' if len(names) == 1 else 'columns'} {said}{turns}"
+
+
+def _turns_format(turn: dict[str, object], row: dict[str, object], fields: Fields) -> tuple[DataFormat | None, str]:
+    """ShareGPT's column is `conversations`, and its keys are other ones."""
+    column = fields.messages or ("messages" if "messages" in row else "conversations")
+    if "from" in turn and "value" in turn and fields.role in (None, "from"):
+        return "sharegpt", f'turns with "from" and "value" in "{column}"'
+    role, content = fields.role or "role", fields.content or "content"
+    named = fields.messages or "messages" in row
+    known = named and role in turn and (content in turn or "tool_calls" in turn)
+    return ("messages", f'turns with "{role}" and "{content}" in "{column}"') if known else (None, "")
+
+
+def likely(columns: tuple[str, ...]) -> str | None:
+    """What to write for a prompt and an answer that others call otherwise; None where they are not to be seen."""
+    lower = {column.lower(): column for column in reversed(columns)}
+    prompt = next((lower[name] for name in PROMPTS if name in lower), None)
+    answer = next((lower[name] for name in ANSWERS if name in lower), None)
+    if prompt is None or answer is None:
+        return None
+    return f"format: prompt_completion, fields: {{prompt: {prompt}, completion: {answer}}}"
