@@ -6,8 +6,10 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from multiprocessing import get_context
@@ -21,6 +23,11 @@ Result = TypeVar("Result")
 
 AHEAD = 4
 """Results that may wait for their turn, for each process."""
+KILLED = "a process that prepares rows was killed, most often for want of memory"
+
+
+class ElsewhereError(Exception):
+    """Where in another process an error came up: the cause of what is raised here."""
 
 
 def processes() -> int:
@@ -39,27 +46,38 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int
     if workers < 2 or len(first) < 2:
         yield from map(work, chain(first, remaining))
         return
-    pool = _Pool(work, workers)
+    pool = _Pool()
     try:
+        pool.start(work, workers)
         yield from pool.results(chain(first, remaining))
     finally:
         pool.close()
 
 
 class _Pool:
-    def __init__(self, work: Callable[[Any], Any], workers: int) -> None:
-        context = get_context("fork")
+    def __init__(self) -> None:
         self._idle: list[Connection] = []
         self._busy: dict[Connection, int] = {}
         self._processes: list[Any] = []
-        for _ in range(workers):
-            ours, theirs = context.Pipe()
-            # A later worker holds our ends of the earlier pipes; each ends when the one after it has.
-            process = context.Process(target=_serve, args=(work, theirs, ours), daemon=True)
-            process.start()
-            theirs.close()
-            self._idle.append(ours)
-            self._processes.append(process)
+
+    def start(self, work: Callable[[Any], Any], workers: int) -> None:
+        # Ctrl-C reaches every process of a terminal. The one that asked decides; its workers never hear of it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for _ in range(workers):
+                self._start_one(work)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _start_one(self, work: Callable[[Any], Any]) -> None:
+        context = get_context("fork")
+        ours, theirs = context.Pipe()
+        # A later worker holds our ends of the earlier pipes; each ends when the one after it has.
+        process = context.Process(target=_serve, args=(work, theirs, ours), daemon=True)
+        process.start()
+        theirs.close()
+        self._idle.append(ours)
+        self._processes.append(process)
 
     def results(self, items: Iterator[Any]) -> Iterator[Any]:
         """As long as a result is awaited that others are ahead of, no more than a few are kept."""
@@ -71,32 +89,38 @@ class _Pool:
                     item = next(items)
                 except StopIteration:
                     break
-                worker = self._idle.pop()
-                worker.send(item)
-                self._busy[worker] = given
+                self._give(item, given)
                 given += 1
             if turn == given:
                 return
             if turn not in done:
                 self._receive(done)
                 continue
-            found, error = done.pop(turn)
+            found, error, story = done.pop(turn)
             turn += 1
             if error:
-                raise error
+                raise error from ElsewhereError(story)
             yield found
+
+    def _give(self, item: Any, number: int) -> None:
+        worker = self._idle.pop()
+        try:
+            worker.send(item)
+        except OSError:  # it was killed while it had nothing to do
+            raise DataError(KILLED) from None
+        self._busy[worker] = number
 
     def _receive(self, done: dict[int, Any]) -> None:
         for worker in cast("list[Connection]", wait(list(self._busy))):
             try:
                 done[self._busy.pop(worker)] = worker.recv()
-            except EOFError:
-                raise DataError("a process that prepares rows was killed, most often for want of memory") from None
+            except (EOFError, OSError):  # it is gone, before its answer or amid it
+                raise DataError(KILLED) from None
             self._idle.append(worker)
 
     def close(self) -> None:
         for process in self._processes:
-            process.terminate()
+            process.kill()  # none has anything to put in order
         for process in self._processes:
             process.join()
 
@@ -104,19 +128,28 @@ class _Pool:
 def _serve(work: Callable[[Any], Any], pipe: Connection, ours: Connection) -> None:
     """The life of a worker: it ends when nobody is left to ask it."""
     ours.close()
-    # Ctrl-C reaches every process of a terminal; the one that asked decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     while True:
         try:
             item = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return
+        answer = _answer(work, item)
         try:
-            answer = (work(item), None)
-        except Exception as error:  # it is raised where the result is awaited
-            answer = (None, error)
-        try:
-            pipe.send(answer)
-        except BrokenPipeError:
+            pipe.send_bytes(answer)
+        except OSError:
             return
+
+
+def _answer(work: Callable[[Any], Any], item: Any) -> bytes:
+    """The result, or the error with its story, ready to be sent."""
+    try:
+        return pickle.dumps((work(item), None, ""), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # it is raised where the result is awaited
+        story = "\n" + traceback.format_exc()
+        try:
+            told = pickle.dumps((None, error, story))
+            pickle.loads(told)  # noqa: S301 (what was just written)
+        except Exception:  # an error that can be told only in words
+            told = pickle.dumps((None, RuntimeError(f"{type(error).__name__}: {error}"), story))
+        return told

@@ -34,7 +34,10 @@ from backends.native.shards import Writer
 
 DONE = "prepared.json"
 PARTS = ("train", "validation")
-CODE = ("chat", "corpus", "data", "examine", "files", "formats", "notes", "packing", "readers", "rows", "shards")
+CODE = (
+    *("chat", "corpus", "data", "examine", "files", "formats"),
+    *("notes", "packing", "prepared", "readers", "rows", "shards"),
+)
 """The files that decide what becomes of a row."""
 LIBRARIES = ("tokenizers", "transformers", "jinja2")
 
@@ -100,9 +103,9 @@ def _content(source: Mapping[str, Any]) -> list[str]:
 def complete(place: Path) -> bool:
     """Whether a folder holds all that its list names, at the size that it names."""
     try:
-        files = json.loads((place / DONE).read_text("utf-8"))["bytes"]
-        return all((place / name).stat().st_size == size for name, size in files.items())
-    except (OSError, ValueError, KeyError):
+        sizes = json.loads((place / DONE).read_text("utf-8"))["bytes"]
+        return all((place / f"{name}.arrow").stat().st_size == sizes[f"{name}.arrow"] for name in PARTS)
+    except (OSError, ValueError, KeyError, TypeError):  # the list is not what was written
         return False
 
 

@@ -8,6 +8,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from backends.native.data import IGNORED
 from backends.native.packing import best_fit
 
 WINDOW = 1 << 21
-"""Tokens that are packed among themselves: so many that the few rows left half empty at the end do not count."""
+"""Tokens that are packed among themselves: so many that the few rows left half empty at the end do not count. Where a
+window ends depends on the rows alone, not on the blocks in which they came."""
 LIST = pa.list_(pa.int32())
 
 
@@ -44,7 +46,7 @@ class Writer:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
-            self._flush()
+            self._flush(last=True)
             self._stream.close()
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -63,15 +65,22 @@ class Writer:
         if self._tokens >= WINDOW or not self._capacity:
             self._flush()
 
-    def _flush(self) -> None:
+    def _flush(self, *, last: bool = False) -> None:
+        """Write what waits; of rows that are packed only whole windows, but for the last."""
         if not self._waiting:
             return
         ids, labels, lengths = (np.concatenate(arrays) for arrays in zip(*self._waiting, strict=True))
         self._waiting, self._tokens = [], 0
-        if self._capacity:
-            self._write_packed(ids, labels, lengths, self._capacity)
-        else:
+        if not self._capacity:
             self._write([_lists(ids, lengths), _lists(labels, lengths)])
+            return
+        row = token = 0
+        for rows, tokens in _windows(lengths, last=last):
+            self._write_packed(ids[token:tokens], labels[token:tokens], lengths[row:rows], self._capacity)
+            row, token = rows, tokens
+        if row < len(lengths):
+            self._waiting.append((ids[token:].copy(), labels[token:].copy(), lengths[row:].copy()))
+            self._tokens = len(ids) - token
 
     def _write_packed(self, ids: Any, labels: Any, lengths: Any, capacity: int) -> None:
         bins = best_fit(lengths, capacity)
@@ -87,6 +96,17 @@ class Writer:
         batch = pa.record_batch(columns, schema=self._schema)
         self._stream.write_batch(batch)
         self.rows += len(batch)
+
+
+def _windows(lengths: Any, *, last: bool) -> Iterator[tuple[int, int]]:
+    """How many rows and tokens there are up to the end of each window: the first row that fills it is its last."""
+    ends = np.cumsum(lengths, dtype=np.int64)
+    rows = tokens = 0
+    while (rows := int(np.searchsorted(ends, tokens + WINDOW)) + 1) <= len(ends):
+        tokens = int(ends[rows - 1])
+        yield rows, tokens
+    if last and len(ends) and tokens < ends[-1]:
+        yield len(ends), int(ends[-1])
 
 
 def _lists(values: Any, lengths: Any) -> Any:
