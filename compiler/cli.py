@@ -19,7 +19,19 @@ from schemas.version import VERSION
 # A command lives too briefly for the cycle collector to find much: looking costs a twelfth of the start.
 gc.set_threshold(200_000)
 
-COMMANDS: Final = ("validate", "plan", "build", "run", "config", "targets", "models", "gpus", "explain", "schema")
+COMMANDS: Final = (
+    "validate",
+    "plan",
+    "build",
+    "run",
+    "data",
+    "config",
+    "targets",
+    "models",
+    "gpus",
+    "explain",
+    "schema",
+)
 
 
 class Ftc(click.Group):

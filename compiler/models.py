@@ -167,6 +167,11 @@ def _cache_root() -> Path:
     return Path(home).expanduser() / "hub"
 
 
+def snapshot(hub_id: str, revision: str) -> Path | None:
+    """The folder in which the hub's files of a revision lie on this machine; None where there are none."""
+    return _snapshot(_cache_root(), hub_id, revision)
+
+
 def _snapshot(root: Path, hub_id: str, revision: str) -> Path | None:
     """The snapshot of a revision: a branch or tag by its ref, a commit by its name."""
     if not HUB_ID.fullmatch(hub_id) or ".." in Path(revision).parts:

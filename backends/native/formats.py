@@ -108,7 +108,7 @@ def _message(turn: Record, role: str, content: str, thinking: str | None, place:
         raise RowError("FTC516", place, f'a turn of {speaker} without text in "{content}": {_kind(said)}')
     rest = {key: value for key, value in turn.items() if key not in (role, content, thinking) and value is not None}
     reasoning = {"reasoning_content": turn[thinking]} if thinking and turn.get(thinking) else {}
-    return {"role": ROLES.get(speaker, speaker), "content": said or "", **reasoning, **rest}
+    return {"role": ROLES.get(speaker, speaker), "content": _sound(said or "", place), **reasoning, **rest}
 
 
 def _check_calls(calls: Any, place: Where) -> None:
@@ -207,6 +207,16 @@ def _tools(record: Record, fields: Record, place: Where) -> tuple[Record, ...]:
     return tuple(tools)
 
 
+def _sound(text: str, place: Where) -> str:
+    """A text that can be written as UTF-8."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise RowError("FTC512", place, "a text holds half of a surrogate pair, as of a broken emoji") from None
+    return text
+
+
 def _says(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
@@ -222,7 +232,7 @@ def _string(record: Record, name: str, place: Where) -> str:
     value = _column(record, name, place)
     if not isinstance(value, str):
         raise RowError("FTC514", place, f'"{name}" is no text: {_kind(value)}')
-    return value
+    return _sound(value, place)
 
 
 def _optional(record: Record, name: str, place: Where) -> str | None:
@@ -230,7 +240,7 @@ def _optional(record: Record, name: str, place: Where) -> str | None:
     value = record.get(name)
     if value is not None and not isinstance(value, str):
         raise RowError("FTC514", place, f'"{name}" is no text: {_kind(value)}')
-    return value or None
+    return _sound(value, place) if value else None
 
 
 def _kind(value: Any) -> str:

@@ -27,7 +27,7 @@ SIZE = 1 << 20
 ROWS = 1024
 """Rows of a block whose rows are not lines."""
 LONGEST = 1 << 26
-"""Characters of one row of a .json file."""
+"""Bytes or characters of one row."""
 BOM = b"\xef\xbb\xbf"
 
 
@@ -93,6 +93,8 @@ def _stretches(stream: Stream) -> Iterator[bytes]:
             kept = rest
         else:
             kept += data
+        if len(kept) > LONGEST:
+            raise FileError(f"a line of over {LONGEST >> 20} MiB is no row")
     if kept:
         yield kept
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -12,9 +12,12 @@ from msgspec import Struct
 
 from compiler.build import Compiled, Options, compile_recipe
 from compiler.exit import OK, of_recipe
+from compiler.locate import locate
+from compiler.overrides import override
 from compiler.report.paint import painter
 from compiler.report.text import diagnostics_text, summary
-from compiler.source import read
+from compiler.source import parse, read
+from schemas.diagnostic import Diagnostic, Finding
 from schemas.plan import Plan
 
 
@@ -27,6 +30,11 @@ class File(Struct, frozen=True):
     def sources(self, sets: Sequence[str]) -> dict[str, Sequence[str]]:
         """The lines that findings point at: the file's, broken where YAML breaks them, and the options."""
         return {self.name: re.split(r"\r\n|[\n\r\x85\u2028\u2029]", self.text), "--set": sets}
+
+    def locate(self, found: Iterable[Finding], sets: Sequence[str]) -> tuple[Diagnostic, ...]:
+        """Findings of later steps at their places in the recipe."""
+        source = override(parse(self.text, self.name), tuple(sets))
+        return tuple(locate(item, source) for item in found)
 
     def compile(self, options: Options) -> Compiled:
         """Take it through the pipeline."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backends.native.files import blocks, records
 from backends.native.findings import FileError, RowError
@@ -54,16 +55,18 @@ def first_row(path: Path, fields: Fields) -> FirstRow:
     if ".txt" in path.suffixes[-2:]:
         return FirstRow("text", evidence="a .txt file has a text a line")
     try:
-        found = next((record for block in blocks(path) for _, record in records(block)), None)
+        looked_at = islice((record for block in blocks(path) for _, record in records(block)), LOOK)
+        first = next(looked_at, None)
+        if isinstance(first, RowError):
+            # What the format is shows a later row.
+            sound = next((record for record in looked_at if not isinstance(record, RowError)), None)
+            seen = _of_record(sound, fields) if sound else FirstRow(None)
+            return replace(seen, problem=f"{_where(first)}: {first.what}")
+        return _of_record(first, fields) if first else FirstRow(None, problem="the file has no rows")
     except FileError as error:
         return FirstRow(None, problem=_without(str(error), path))
     except ImportError:
         return FirstRow(None)
-    if found is None:
-        return FirstRow(None, problem="the file has no rows")
-    if isinstance(found, RowError):
-        return FirstRow(None, problem=f"{_where(found)}: {found.what}")
-    return _of_record(found, fields)
 
 
 def bad_row(path: Path, kind: DataFormat, fields: Fields) -> str | None:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from reading_rows import shown
 
-from backends.alike import own_template, told
+from backends.alike import own_template
 from backends.native.corpus import Part, read_parts, repeated
-from backends.native.data import IGNORED, Rules
+from backends.native.data import IGNORED
 from backends.native.examine import Examiner, Job, kept_for_validation
 from backends.native.formats import Row
 from backends.native.rows import parted, read_rows, sound, weighted
-from schemas.plan import Plan, is_sources
+from compiler.data.job import job
+from schemas.plan import Plan
 
 Rows = list[dict[str, Any]]
 
@@ -24,21 +25,8 @@ Rows = list[dict[str, Any]]
 def expected_rows(plan: Plan) -> tuple[Rows, Rows]:
     """Rows to train on and rows to validate on, as `reading_rows.py` shows them."""
     tokenizer = _tokenizer(plan.model.tokenizer or plan.model.base, own_template(plan), plan.model.tokens.add)
-    job = _job(plan)
-    return _compared(job, tokenizer) if plan.training.preference else _trained(job, tokenizer)
-
-
-def _job(plan: Plan) -> Job:
-    data, own = plan.data, plan.data.validation
-    return Job(
-        train=[told(source) for source in data.train],
-        validation=[told(source) for source in own] if is_sources(own) else own,
-        system=data.system,
-        templated=plan.model.chat_template is not None,
-        rules=Rules(data.loss_on, data.max_length, data.overlong),
-        drop_bad=data.bad_rows == "drop",
-        seed=plan.training.seed,
-    )
+    asked = job(plan)
+    return _compared(asked, tokenizer) if plan.training.preference else _trained(asked, tokenizer)
 
 
 @cache
@@ -52,16 +40,16 @@ def _tokenizer(folder: str, template: Path | None, added: tuple[str, ...]) -> An
     return tokenizer
 
 
-def _trained(job: Job, tokenizer: Any) -> tuple[Rows, Rows]:
+def _trained(asked: Job, tokenizer: Any) -> tuple[Rows, Rows]:
     train: Rows = []
     held: Rows = []
     first = 0
-    for part, kept in read_parts(Examiner(job, job.train, tokenizer), kept_for_validation(job), 1):
-        train += _shown(part, tokenizer, repeated(part, first, job.seed))
+    for part, kept in read_parts(Examiner(asked, asked.train, tokenizer), kept_for_validation(asked), 1):
+        train += _shown(part, tokenizer, repeated(part, first, asked.seed))
         held += _shown(kept, tokenizer, np.ones(len(kept.lengths), np.int64))
         first += part.rows
-    if isinstance(job.validation, list):
-        for part, _ in read_parts(Examiner(job, job.validation, tokenizer), lambda _: False, 1):
+    if isinstance(asked.validation, list):
+        for part, _ in read_parts(Examiner(asked, asked.validation, tokenizer), lambda _: False, 1):
             held += _shown(part, tokenizer, np.ones(len(part.lengths), np.int64))
     return train, held
 
@@ -79,13 +67,13 @@ def _shown(part: Part, tokenizer: Any, times: Any) -> Rows:
     ]
 
 
-def _compared(job: Job, tokenizer: Any) -> tuple[Rows, Rows]:
-    rows = read_rows(job.train, job.system, job.templated)
-    parts = list(parted(rows, kept_for_validation(job), drop_bad=job.drop_bad))
-    train = weighted((row for held, row in parts if not held), job.seed)
+def _compared(asked: Job, tokenizer: Any) -> tuple[Rows, Rows]:
+    rows = read_rows(asked.train, asked.system, asked.templated)
+    parts = list(parted(rows, kept_for_validation(asked), drop_bad=asked.drop_bad))
+    train = weighted((row for held, row in parts if not held), asked.seed)
     held = [row for held, row in parts if held]
-    if isinstance(job.validation, list):
-        held = list(sound(read_rows(job.validation, job.system, job.templated), drop_bad=job.drop_bad))
+    if isinstance(asked.validation, list):
+        held = list(sound(read_rows(asked.validation, asked.system, asked.templated), drop_bad=asked.drop_bad))
     return _answers(train, tokenizer), _answers(held, tokenizer)
 
 

@@ -1,0 +1,232 @@
+"""Everything there is to say of a recipe's rows: each is read, rendered and masked as training does it, and counted.
+
+Memory does not grow with the number of rows. Without a tokenizer rows are read and checked, and no token is counted.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any, Final, Literal, NamedTuple
+
+from msgspec import Struct, field
+
+from backends.native.data import Counts, Tokens
+from backends.native.examine import Examined, Examiner, Job, judged, kept_for_validation
+from backends.native.files import Advance
+from backends.native.findings import Note, Place, Tally
+from backends.native.parallel import in_order
+from backends.native.rows import Sources, Stretch, stretches
+from compiler.data.duplicates import Fingerprints, Seen, fingerprint
+from compiler.data.showing import Shown, show
+from compiler.data.similar import Alike, Sketch, Sketches, sketch
+
+Part = Literal["train", "validation"]
+PARTS: Final[tuple[Part, ...]] = ("train", "validation")
+LINES: Final = 40
+"""Bits of an order that say where in its file a row is; the others say in which file."""
+PAIRS: Final = 5
+"""Pairs of rows that are nearly the same, of which so many are named."""
+
+
+class End(NamedTuple):
+    """The last trained token of an answer: its text if it is a special one, else ""; and whether generation stops."""
+
+    token: str
+    stops: bool
+
+
+class Measured(Struct):
+    """Rows of one part. `lengths`: tokens of a row as it is rendered → how many rows; `pieces`: the same of what is
+    trained of them, after long rows were cut or left out. `ends`: what answers end with → how often."""
+
+    counts: Counts = field(default_factory=Counts)
+    met: Tally = field(default_factory=Tally)
+    lengths: Counter[int] = field(default_factory=Counter[int])
+    pieces: Counter[int] = field(default_factory=Counter[int])
+    ends: Counter[End] = field(default_factory=Counter[End])
+
+    def merge(self, later: Measured) -> None:
+        """Add later rows."""
+        self.counts.merge(later.counts)
+        self.met.merge(later.met)
+        self.lengths.update(later.lengths)
+        self.pieces.update(later.pieces)
+        self.ends.update(later.ends)
+
+
+class Read(Struct):
+    """What became of a stretch of rows: both parts, and of each row in order its place, its fingerprint, its part, and
+    its sketch where it has one."""
+
+    parts: dict[Part, Measured]
+    path: str
+    counted: bool
+    source: int
+    numbers: array[int]
+    marks: array[int]
+    held: bytearray
+    sketches: list[tuple[int, Sketch]]
+    shown: list[list[Shown]]
+
+
+class Survey(Struct):
+    """`rows`: how many each source of training has, and each source of validation. `pieces`: of each source of
+    training, tokens of what is trained → how often. `alike` is None where it cannot be estimated here."""
+
+    parts: dict[Part, Measured]
+    rows: tuple[list[int], list[int]]
+    pieces: list[Counter[int]]
+    shown: list[Shown]
+    alike: Alike | None
+    pairs: list[tuple[str, str]]
+
+
+class Asked(Struct, frozen=True):
+    """`tokenizer`: None where there is none. `stops`: ids of tokens at which generation stops. `shown`: of each source
+    so many rows."""
+
+    job: Job
+    tokenizer: Any
+    stops: frozenset[int]
+    shown: int
+    workers: int
+
+
+def survey(asked: Asked, advance: Advance) -> Survey:
+    """Read every row. `DataError` for a file that cannot be read to its end."""
+    folding = _Folding()
+    own = asked.job.validation
+    for read in _reads(asked, asked.job.train, kept_for_validation(asked.job), advance):
+        folding.add(read, 0)
+    if isinstance(own, Sequence):
+        for read in _reads(asked, own, lambda _: True, advance):
+            folding.add(read, 1)
+    return folding.survey()
+
+
+def _reads(asked: Asked, sources: Sources, held: Callable[[int], bool], advance: Advance) -> Iterator[Read]:
+    examiner = Examiner(asked.job, sources, asked.tokenizer)
+    sketched = find_spec("numpy") is not None
+    wanted = [asked.shown] * len(sources)
+
+    def work(stretch: Stretch) -> Read:
+        return _read(stretch, examiner, asked, held, sketched=sketched)
+
+    for read in in_order(work, stretches(sources, advance), asked.workers):
+        read.shown = read.shown[: wanted[read.source]]
+        wanted[read.source] -= len(read.shown)
+        yield read
+
+
+def _read(stretch: Stretch, examiner: Examiner, asked: Asked, held: Callable[[int], bool], *, sketched: bool) -> Read:
+    found = examiner.examine(stretch)
+    parts: dict[Part, Measured] = {part: Measured() for part in PARTS}
+    read = Read(parts, stretch.block.path, False, stretch.source, array("Q"), array("Q"), bytearray(), [], [])
+    for item in found:
+        part = PARTS[held(item.number)]
+        _measure(item, read.parts[part], asked)
+        _remember(item, read, held=part == "validation", sketched=sketched)
+        if item.row and len(read.shown) < asked.shown:
+            read.shown.append(show(item, part, asked.tokenizer))
+    return read
+
+
+def _measure(item: Examined, into: Measured, asked: Asked) -> None:
+    into.counts.read += 1
+    for piece in judged(item, asked.job.rules, into.counts) if asked.tokenizer else _unrendered(item, into.counts):
+        into.pieces[len(piece.ids)] += 1
+    if item.tokens and not item.bad:
+        into.lengths[max(len(tokens.ids) for tokens in item.tokens)] += 1
+        into.ends.update(end for tokens in item.tokens if (end := _end(tokens, asked)) is not None)
+    for note in item.met:
+        into.met.add(note)
+
+
+def _unrendered(item: Examined, counts: Counts) -> tuple[Tokens, ...]:
+    """Nothing is known of a row's tokens, but whether it can be read."""
+    counts.bad += item.bad
+    return ()
+
+
+def _end(tokens: Tokens, asked: Asked) -> End | None:
+    """What the last trained token is; None where none is trained."""
+    if not tokens.spans:
+        return None
+    token = tokens.ids[tokens.spans[-1][1] - 1]
+    stops = token in asked.stops
+    special = stops or token in asked.tokenizer.added_tokens_decoder
+    return End(str(asked.tokenizer.convert_ids_to_tokens(token)) if special else "", stops)
+
+
+def _remember(item: Examined, read: Read, *, held: bool, sketched: bool) -> None:
+    place = item.row.place if item.row else item.met[0].place
+    if not isinstance(place, Place) or item.row is None:
+        return
+    read.counted = place.counted
+    read.numbers.append(place.number)
+    read.marks.append(fingerprint(item.row))
+    read.held.append(held)
+    found = sketch(item.row) if sketched else None
+    if found:
+        read.sketches.append((len(read.numbers) - 1, found))
+
+
+class _Folding:
+    """What was read so far, of all stretches."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Part, Measured] = {part: Measured() for part in PARTS}
+        self._rows: tuple[list[int], list[int]] = ([], [])
+        self._shown: list[Shown] = []
+        self._pieces: list[Counter[int]] = []
+        self._files: list[tuple[str, bool, int]] = []
+        self._prints = Fingerprints()
+        self._sketches: Sketches | None = Sketches() if find_spec("numpy") else None
+
+    def add(self, read: Read, own: int) -> None:
+        """Add a stretch. `own`: 1 for sources of validation."""
+        for part in PARTS:
+            self._parts[part].merge(read.parts[part])
+        rows = self._rows[own]
+        rows.extend([0] * (read.source + 1 - len(rows)))
+        rows[read.source] += sum(read.parts[part].counts.read for part in PARTS)
+        self._shown += [each for renderings in read.shown for each in renderings]
+        self._pieces.extend(Counter[int]() for _ in range(read.source + 1 - len(self._pieces)))
+        self._pieces[read.source].update(read.parts["train"].pieces)
+        file = (read.path, read.counted, 2 * read.source + own)
+        if not self._files or self._files[-1] != file:
+            self._files.append(file)
+        base = (len(self._files) - 1) << LINES
+        for number, mark, held in zip(read.numbers, read.marks, read.held, strict=True):
+            self._prints.add(mark, base + number, held=bool(held))
+        if self._sketches:
+            for at, found in read.sketches:
+                self._sketches.add(base + read.numbers[at], found)
+
+    def survey(self) -> Survey:
+        """The whole."""
+        looked_at = self._sketches.orders if self._sketches else frozenset[int]()
+        repeated: set[int] = set()
+        for group in self._prints.repeated():
+            self._repeat(group)
+            repeated.update(row.order for row in group[1:] if row.order in looked_at)
+        alike = self._sketches.alike(repeated, PAIRS) if self._sketches else None
+        pairs = [(str(self._place(one)), str(self._place(other))) for one, other in (alike.pairs if alike else ())]
+        return Survey(self._parts, self._rows, self._pieces, self._shown, alike, pairs)
+
+    def _repeat(self, group: tuple[Seen, ...]) -> None:
+        trained, held = ([row for row in group if row.held is part] for part in (False, True))
+        for part, rows in zip(PARTS, (trained, held), strict=True):
+            for row in rows[1:]:
+                what = f"the same row as {self._place(rows[0].order)}"
+                self._parts[part].met.add(Note("FTC535", self._place(row.order), what))
+        for row in held if trained else ():
+            what = f"trained on as well, at {self._place(trained[0].order)}"
+            self._parts["validation"].met.add(Note("FTC537", self._place(row.order), what))
+
+    def _place(self, order: int) -> Place:
+        path, counted, _ = self._files[order >> LINES]
+        return Place(path, order & ((1 << LINES) - 1), counted)
