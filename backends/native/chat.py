@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from backends.native.findings import DataError, RowError
@@ -26,6 +27,11 @@ REWRITES = (
     "that the answers cannot be told apart; name a template with {% generation %} marks in model.chat_template, or "
     "train on data.loss_on = last_assistant"
 )
+SILENT = (
+    "the chat template leaves out the tool calls of a turn that says nothing else, and an empty answer is left; name a "
+    "template that writes them in model.chat_template"
+)
+ASKED: Message = {"role": "user", "content": "?"}
 
 
 class Renderer:
@@ -43,23 +49,48 @@ class Renderer:
 
     def render(self, rows: Sequence[Row]) -> list[Drawn | RowError]:
         """Each row's text, end-of-turn tokens among what is trained; for a row that the template refuses, the error."""
-        return self._marked(rows) if self.marked and self.loss_on != "all" else self._found(rows)
+        marked = self.marked and self.loss_on != "all"
+        return self._without_silent(rows, self._marked(rows) if marked else self._found(rows))
+
+    def _without_silent(self, rows: Sequence[Row], drawn: list[Drawn | RowError]) -> list[Drawn | RowError]:
+        """An error for each row that reads the same without its tool calls, though a turn consists of nothing else."""
+        calling = [at for at, row in enumerate(rows) if any(map(_only_calls, row.messages))]
+        bare = self._texts([(rows[at], [_uncalled(turn) for turn in rows[at].messages]) for at in calling])
+        for at, without in zip(calling, bare, strict=True):
+            found = drawn[at]
+            if not isinstance(found, RowError) and not isinstance(without, RowError) and found[0] == without[0]:
+                drawn[at] = RowError("FTC523", rows[at].place, SILENT)
+        return drawn
 
     def _marked(self, rows: Sequence[Row]) -> list[Drawn | RowError]:
+        late = [at for at, row in enumerate(rows) if self._first(row)]
+        heads = self._texts([(rows[at], rows[at].messages[: self._first(rows[at])]) for at in late], ask=True)
+        before = dict(zip(late, heads, strict=True))
         drawn: list[Drawn | RowError] = []
-        for row, found in zip(rows, self._texts([(row, row.messages) for row in rows], marked=True), strict=True):
+        for at, found in enumerate(self._texts([(row, row.messages) for row in rows], marked=True)):
             if isinstance(found, RowError):
                 drawn.append(found)
                 continue
-            text, marks = found
-            drawn.append((text, [self._closed(text, *mark) for mark in marks[-self._answers(row) :]]))
+            marks = self._wanted(rows[at], found, before.get(at))
+            drawn.append((found[0], [self._closed(found[0], *mark) for mark in marks]))
         return drawn
 
-    def _answers(self, row: Row) -> int:
-        """How many answers are trained, from the last backwards; 0: all."""
-        if row.answers:
-            return sum(turn["role"] == "assistant" for turn in row.messages[-row.answers :])
-        return 0 if self.loss_on == "assistant" else 1
+    def _wanted(self, row: Row, found: Drawn, before: Drawn | RowError | None) -> list[Span]:
+        """The marks that are trained: those after `before`, what comes before the first answer that is."""
+        text, marks = found
+        if before is None:
+            return marks
+        if not isinstance(before, RowError) and text.startswith(before[0]):
+            return [mark for mark in marks if mark[0] >= len(before[0])]
+        # Where the beginning is written otherwise once more follows, the marks are counted instead.
+        numbers = self._numbers(row)
+        return marks[-len(numbers) :] if numbers else []
+
+    def _first(self, row: Row) -> int:
+        """The first message that is trained; 0 where all answers are."""
+        if self.loss_on == "assistant" and not row.answers:
+            return 0
+        return next(iter(self._numbers(row)), len(row.messages))
 
     def _found(self, rows: Sequence[Row]) -> list[Drawn | RowError]:
         wanted = [(at, number) for at, row in enumerate(rows) for number in self._numbers(row)]
@@ -93,10 +124,24 @@ class Renderer:
         if isinstance(drawn, RowError) or isinstance(before, RowError) or isinstance(through, RowError):
             return next(found for found in (drawn, before, through) if isinstance(found, RowError))
         text, spans = drawn
-        start, end = before[0], through[0]
+        start, end = before[0], self._unclosed(through[0])
         if text.startswith(start) and text.startswith(end) and len(start) < len(end):
-            return text, [*spans, self._trimmed(text, len(start), len(end))]
+            return text, [*spans, self._closed(text, len(start), len(end))]
         return RowError("FTC524", row.place, REWRITES)
+
+    @cached_property
+    def _closing(self) -> str:
+        """The end-of-sequence token that the template writes after the last turn, whoever speaks in it, as Phi-3's."""
+        row, end = Row("", 1.0, (ASKED,)), self.tokenizer.eos_token or ""
+        (closed,), (asking,) = self._texts([(row, row.messages)]), self._texts([(row, row.messages)], ask=True)
+        if isinstance(closed, RowError) or isinstance(asking, RowError) or asking[0].startswith(closed[0]):
+            return ""
+        return end if closed[0].endswith(end) and asking[0].startswith(closed[0].removesuffix(end)) else ""
+
+    def _unclosed(self, text: str) -> str:
+        """A conversation up to the end of its last turn, where that has an end of its own."""
+        said = text.removesuffix(self._closing)
+        return said if said.rstrip().endswith(self.specials) else text
 
     def _texts(
         self, asked: Sequence[tuple[Row, Sequence[Message]]], *, marked: bool = False, ask: bool = False
@@ -142,8 +187,16 @@ class Renderer:
         return (start, start + len(said)) if said.endswith(self.specials) else (start, end)
 
     def _closed(self, text: str, start: int, end: int) -> Span:
-        """With the end-of-sequence token, where a template's mark stops just short of it."""
-        closing = self.tokenizer.eos_token
-        if closing and not text[start:end].rstrip().endswith(self.specials) and text.startswith(closing, end):
-            return start, end + len(closing)
+        """With the token that ends the turn, where it follows: after a template's mark, or as the next turn's first."""
+        if start < end and not text[start:end].rstrip().endswith(self.specials):
+            return start, end + len(next((token for token in self.specials if text.startswith(token, end)), ""))
         return self._trimmed(text, start, end)
+
+
+def _only_calls(turn: Message) -> bool:
+    """A turn that calls tools and has no words."""
+    return bool(turn.get("tool_calls")) and not turn["content"].strip()
+
+
+def _uncalled(turn: Message) -> Message:
+    return {key: value for key, value in turn.items() if key != "tool_calls"}

@@ -3,7 +3,8 @@
 Each recipe is compiled for each tool and given to the tool's own parser, then to its own code that loads the model,
 prepares the rows and builds the trainer, up to where training begins. What is read out of the trainer's own objects,
 field by field, must be what the plan says; what differs must be a warning of the artifact (FTC405), or the recipe's
-line is refused. One spoiled artifact of each kind must be noticed, so that a check that sees nothing is.
+line is refused. One spoiled artifact of each kind must be noticed, so that a check that sees nothing is. Beside that,
+the tools' own chat templates are compared with those that models ship (`templates.py`; alone with `--templates`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from judging import judge, needless_excuses
 from launch import commands, launched, training
 from msgspec import Struct, to_builtins
 from spoiling import SPOILS, Spoil, is_seen, spoil
-from summary import Result, write_page
+from summary import Result, write_page, write_section
+from templates import compare_templates, report_templates, section
 from worker import REPORT, TOLD
 
 from backends.emission import out_folder
@@ -59,19 +61,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tools", nargs="*", help="only these of " + ", ".join(tool.name for tool in TOOLS))
     parser.add_argument("--only", default="", help="only cases whose name has this pattern in it")
+    parser.add_argument("--templates", action="store_true", help="only the chat templates, beside those of the tools")
     parser.add_argument("--keep", type=Path, help="a folder to work in, which is kept")
     asked = parser.parse_args()
     chosen = [tool for tool in TOOLS if not asked.tools or tool.name in asked.tools]
     found: list[Result] = []
     with TemporaryDirectory(prefix="ftc-conformance-") as scratch:
         ground = Ground(asked.keep or Path(scratch))
-        ground.prepare()
-        for tool in chosen:
-            install(tool)
-            found.append(check(tool, ground, asked.only))
-    wrong = any(item.wrong for item in found)
+        if not asked.templates:
+            ground.prepare()
+            for tool in chosen:
+                install(tool)
+                found.append(check(tool, ground, asked.only))
+        templates = [] if asked.only else compare_templates(ground.place, [tool.name for tool in chosen])
+    report_templates(templates)
+    wrong = any(item.wrong for item in (*found, *templates))
     if not wrong and len(chosen) == len(TOOLS) and not asked.only:
-        write_page(found)
+        if asked.templates:
+            write_section(section(templates))
+        else:
+            write_page(found, section(templates))
     return int(wrong)
 
 

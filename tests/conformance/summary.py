@@ -54,11 +54,17 @@ class Result(Struct, frozen=True):
         return bool(self.unseen or self.needless or any(item.wrong for item in self.judged))
 
 
-def write_page(results: Iterable[Result]) -> None:
-    """The page, from a run of all tools."""
+def write_page(results: Iterable[Result], templates: str) -> None:
+    """The page, from a run of all tools. `templates`: its part about chat templates."""
     found = list(results)
-    parts = [HEAD, _table(found), "\n", *map(_section, found)]
+    parts = [HEAD, _table(found), "\n", *map(_section, found), templates]
     PAGE.write_text("".join(parts).rstrip() + "\n", encoding="utf-8")
+
+
+def write_section(templates: str) -> None:
+    """The page's last part anew."""
+    before = PAGE.read_text(encoding="utf-8").partition(templates.partition("\n")[0])[0]
+    PAGE.write_text(before.rstrip() + "\n\n" + templates.rstrip() + "\n", encoding="utf-8")
 
 
 def _table(results: Iterable[Result]) -> str:
