@@ -61,7 +61,7 @@ class _Pool:
         self._processes: list[Any] = []
 
     def start(self, work: Callable[[Any], Any], workers: int) -> None:
-        # Ctrl-C reaches every process of a terminal. The one that asked decides; its workers never hear of it.
+        # Ctrl-C reaches every process of a terminal. The one that asked decides; what it forks never hears of it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             for _ in range(workers):

@@ -134,8 +134,8 @@ def _prepare(job: Job, packing: Packing, tokenizer: Any, place: Path, advance: A
     if place.exists():  # it is damaged
         place.rename(place.with_name(f"{place.name}.damaged"))
     draft = place.with_name(f"{place.name}.{os.getpid()}")
-    draft.mkdir()
     try:
+        draft.mkdir()
         told = _write(job, packing, tokenizer, draft, advance)
         told["bytes"] = {f"{name}.arrow": (draft / f"{name}.arrow").stat().st_size for name in PARTS}
         _synced(draft / DONE, json.dumps(told, indent=1) + "\n")
