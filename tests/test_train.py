@@ -71,7 +71,7 @@ def validation_loss(model: Any, folder: Path) -> float:
     """What a plain script finds: the loss of the held-out rows' answers, one row at a time."""
     import torch
 
-    from backends.native.model import load_tokenizer
+    from backends.native.tokenizer import load_tokenizer
     from backends.native.train import load_data
 
     config = json.loads((folder / "plan.json").read_text())

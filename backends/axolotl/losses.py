@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from backends.alike import (
     all_sources,
     bounded_by_trl,
@@ -26,6 +28,15 @@ from backends.turns import end_of_turn, has_end
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan, SourcePlan
+
+OTHERWISE_TRAINED: Final = {
+    "llama2": "it does not train the space that this template writes after an answer",
+    "phi3": "after the last answer it also trains the end of the text",
+    "phi4-mini": "after the last answer it also trains the end of the text",
+    "qwen3": "it does not train the empty thought that this template writes before the last answer",
+}
+"""Chat formats of which it finds other tokens to be the answer, though the text is the same: compared by
+`make conformance`, which renders each with Axolotl's own code."""
 
 
 def largest_micro(plan: Plan) -> int | None:  # noqa: ARG001 - the signature is that of every target
@@ -131,7 +142,11 @@ def _lost_of_preference(plan: Plan) -> list[Finding]:
 def _lost_of_template(plan: Plan) -> list[Finding]:
     """It trains the end of a turn where it is one token (`_validate_eot_and_eos_tokens` in prompt_strategies)."""
     if has_end(plan) is not False:
-        return []
+        trained = OTHERWISE_TRAINED.get(plan.facts.chat_format or "")
+        rendered = (
+            plan.model.chat_template == "tokenizer" and plan.data.loss_on != "all" and not plan.training.preference
+        )
+        return [differs("model.chat_template", trained)] if trained and rendered else []
     why = f"this tokenizer has no {end_of_turn(plan)}, so that the end of a turn goes untrained"
     return [lost("model.chat_template", why)]
 

@@ -30,7 +30,8 @@ CLOSE: Final = "it writes no space before [/INST]"
 TEMPLATES: Final[dict[str, Template]] = {
     "chatml": Template("chatml", NEWLINE),
     "gemma": Template("gemma", NEWLINE),
-    "gemma3": Template("gemma3", NEWLINE),
+    # Its "gemma3" is the same, and wants an image processor beside the tokenizer.
+    "gemma3": Template("gemma", NEWLINE),
     "llama2": Template("llama2"),
     "llama3": Template("llama3"),
     "mistral": Template("mistral", CLOSE),

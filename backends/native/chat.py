@@ -8,10 +8,12 @@ text begins.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from backends.native.findings import DataError, RowError
 from backends.native.formats import Message, Row
@@ -147,7 +149,7 @@ class Renderer:
         self, asked: Sequence[tuple[Row, Sequence[Message]]], *, marked: bool = False, ask: bool = False
     ) -> list[Drawn | RowError]:
         """Messages as text, with the template's own marks where they are wanted. Those without tools at one stroke."""
-        plain = [messages for row, messages in asked if not row.tools]
+        plain = [_with_objects(messages) for row, messages in asked if not row.tools]
         try:
             texts = iter(self._drawn(plain, None, marked, ask) if plain else ())
         except Exception:  # one of them is refused; which, shows below
@@ -158,9 +160,14 @@ class Renderer:
         ]
 
     def _alone(self, row: Row, messages: Sequence[Message], marked: bool, ask: bool) -> Drawn | RowError:
+        said = _with_objects(messages)
         try:
-            return self._drawn([messages], row.tools, marked, ask)[0]
+            return self._drawn([said], row.tools, marked, ask)[0]
         except Exception as error:  # a template may raise whatever it likes
+            if said is not messages:
+                # DeepSeek-V3's writes the arguments as the text that they are.
+                with suppress(Exception):
+                    return self._drawn([messages], row.tools, marked, ask)[0]
             return RowError("FTC523", row.place, f"the chat template refuses this conversation: {error}")
 
     def _drawn(
@@ -191,6 +198,29 @@ class Renderer:
         if start < end and not text[start:end].rstrip().endswith(self.specials):
             return start, end + len(next((token for token in self.specials if text.startswith(token, end)), ""))
         return self._trimmed(text, start, end)
+
+
+def _with_objects(messages: Sequence[Message]) -> Sequence[Message]:
+    """Messages in which the arguments of calls are objects: most templates write them as JSON, and OpenAI's format has
+    them as JSON already, which would be written twice."""
+    if not any("tool_calls" in turn for turn in messages):
+        return messages
+    return [
+        {**turn, "tool_calls": [_with_object(call) for call in turn["tool_calls"]]} if turn.get("tool_calls") else turn
+        for turn in messages
+    ]
+
+
+def _with_object(call: Any) -> Any:
+    function: Any = call.get("function", call)
+    try:
+        arguments: Any = json.loads(function.get("arguments"))
+    except (TypeError, ValueError):
+        return call
+    if not isinstance(arguments, dict):
+        return call
+    said: dict[str, Any] = {**function, "arguments": cast("dict[str, Any]", arguments)}
+    return {**call, "function": said} if "function" in call else said
 
 
 def _only_calls(turn: Message) -> bool:

@@ -216,12 +216,29 @@ def closing_words(summary: dict[str, Any]) -> str:
         f"({summary['tokens_per_second']:,.0f} tokens/s)",
         f"  loss         {_course(loss['first'], loss['last'])}",
         f"  validation   {_course(loss['first_validation'], loss['last_validation'])}",
-        f"  rows         {rows['kept']:,} trained, {rows['dropped']:,} dropped, {rows['truncated']:,} truncated, "
-        f"{rows['split']:,} split, {rows['untrained']:,} with nothing to learn",
+        f"  rows         {rows['kept']:,} trained{_fate(rows)}",
+        *_noted(summary["findings"]["train"]),
         f"  memory       planned {_sizes(memory['planned'])}; measured {_sizes(memory['measured'])}",
         f"  written to   {summary['result']}",
     ]
     return "\n".join(line for line in lines if line.split()[-1] != "-")
+
+
+def _fate(rows: dict[str, int]) -> str:
+    """What became of the others."""
+    said = {
+        "bad": "left out, as they cannot be trained on",
+        "dropped": "left out, as they are too long",
+        "truncated": "cut",
+        "split": "split",
+        "untrained": "left out, with nothing to learn",
+    }
+    return "".join(f", {rows[name]:,} {what}" for name, what in said.items() if rows[name])
+
+
+def _noted(findings: dict[str, dict[str, Any]]) -> list[str]:
+    """What was met in the rows."""
+    return [f"  noted        {code} in {found['rows']:,}: {found['first'][0]}" for code, found in findings.items()]
 
 
 def _course(first: float | None, last: float | None) -> str:
