@@ -139,7 +139,7 @@ def test_a_parquet_file_is_looked_into(tmp_path: Path) -> None:
 def test_a_line_without_end_is_no_row(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "' + "x" * (70 << 20) + '"}')
     row = first_row(tmp_path / "a.jsonl", Fields())
-    assert (row.format, row.problem) == (None, "a line of over 64 MiB is no row")
+    assert (row.format, row.problem) == (None, "the file cannot be read: a line of over 64 MiB is no row")
 
 
 def test_the_evidence_is_named(tmp_path: Path) -> None:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cache
-from glob import glob
+from glob import escape, glob
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from backends.native.findings import FileError
+from backends.native.findings import AbsentError, DamagedError, FileError, Place, RowError
 from backends.native.readers import (
+    BOM,
     ROWS,
     SIZE,
     Block,
+    Record,
     Records,
     csv_blocks,
     csv_rows,
@@ -28,8 +31,6 @@ from backends.native.readers import (
     json_items,
     json_lines,
     line_blocks,
-    numbered,
-    table_blocks,
     text_lines,
 )
 
@@ -56,10 +57,23 @@ def unseen(_: int) -> None:
 def local_files(pattern: str) -> list[Path]:
     """The files that a path or glob names, in the order in which they are read; `FileError` where there is none."""
     path = Path(pattern)
-    found = [path] if path.is_file() else [Path(name) for name in sorted(glob(pattern, recursive=True))]  # noqa: PTH207 (absolute patterns)
-    if not found:
+    if path.is_file():
+        return [path]
+    base, rest = literal(path)
+    found = sorted(glob(str(Path(escape(str(base)), *rest)), recursive=True))  # noqa: PTH207 (absolute patterns)
+    files = [path for name in found if (path := Path(name)).is_file()]
+    if not files:
         raise FileError(f'no file matches "{pattern}"')
-    return found
+    return files
+
+
+def literal(path: Path) -> tuple[Path, list[str]]:
+    """The folder in which a pattern begins, and its parts from there on: brackets of a folder that is there are part of
+    its name."""
+    base, rest = Path(path.anchor), list(path.parts[bool(path.anchor) :])
+    while rest and (base / rest[0]).is_dir():
+        base /= rest.pop(0)
+    return base, rest
 
 
 @cache
@@ -78,15 +92,19 @@ def blocks(path: Path, advance: Advance = unseen) -> Iterator[Block]:
     packed = suffixes.pop() if suffixes[-1:] in ([".gz"], [".zst"]) else ""
     kind = suffixes[-1] if suffixes else ""
     if kind == PARQUET and not packed:
-        yield from table_blocks(str(path), _parquet_batches(path), kind)
+        yield from _table_blocks(str(path), _parquet_batches(path), kind)
         return
     if kind not in READERS:
-        raise FileError(f'"{path}" is none of {", ".join(READERS)}, {PARQUET}')
+        raise DamagedError(Place(str(path), 1), f"is none of {', '.join(READERS)}, {PARQUET}")
+    watched = None
     try:
         with path.open("rb") as file, _unpacked(file, packed) as stream:
-            yield from READERS[kind][0](str(path), _Watched(stream, file, advance), kind)
+            watched = _Watched(str(path), stream, file, advance)
+            for number, block in enumerate(READERS[kind][0](str(path), watched, kind)):
+                yield replace(block, marked=True) if watched.marked and not number else block
     except (OSError, EOFError, zlib.error, *_zstd_errors(packed)) as error:
-        raise FileError(f'"{path}" cannot be read: {str(error) or "it is damaged"}') from error
+        what = f"cannot be read: {getattr(error, 'strerror', None) or error or 'it is damaged'}"
+        raise DamagedError(Place(str(path), watched.line if watched else 1), what) from error
 
 
 def records(block: Block) -> Records:
@@ -116,15 +134,20 @@ def _zstd_errors(packed: str) -> tuple[type[Exception], ...]:
 
 
 class _Watched:
-    """A stream that tells how far into its file it is."""
+    """A stream that tells how far into its file it is. `line`: the one that is read next; `marked`: whether it begins
+    with a byte order mark."""
 
-    def __init__(self, stream: Any, file: Any, advance: Advance) -> None:
-        self._stream, self._file, self._advance, self._at = stream, file, advance, 0
+    def __init__(self, path: str, stream: Any, file: Any, advance: Advance) -> None:
+        self._path, self._stream, self._file, self._advance, self._at = path, stream, file, advance, 0
+        self.line, self.marked = 1, False
 
     def read(self, size: int) -> bytes:
         data: bytes = self._stream.read(size)
         if not self._at and data[:2] in UTF16:
-            raise FileError(f'"{self._file.name}" is UTF-16; make it UTF-8: iconv -f UTF-16 -t UTF-8')
+            raise DamagedError(Place(self._path, 1), "is UTF-16; make it UTF-8: iconv -f UTF-16 -t UTF-8")
+        if not self._at:
+            self.marked = data.startswith(BOM)
+        self.line += data.count(b"\n")
         at = self._file.tell()
         self._advance(at - self._at)
         self._at = at
@@ -134,10 +157,13 @@ class _Watched:
 def _parquet_batches(path: Path) -> Iterator[Any]:
     from pyarrow import ArrowException, parquet  # comes with datasets, and is rarely needed
 
+    read = 0
     try:
-        yield from parquet.ParquetFile(path).iter_batches(batch_size=ROWS)
+        for batch in parquet.ParquetFile(path).iter_batches(batch_size=ROWS):
+            yield batch
+            read += len(batch)
     except (OSError, ArrowException) as error:
-        raise FileError(f'"{path}" cannot be read: {error}') from error
+        raise DamagedError(Place(str(path), read + 1, True), f"cannot be read: {error}") from error
 
 
 def hub_blocks(source: Any) -> Iterator[Block]:
@@ -148,5 +174,35 @@ def hub_blocks(source: Any) -> Iterator[Block]:
     try:
         dataset = load_dataset(path, source["subset"], split=split, revision=source["revision"])
     except Exception as error:  # every kind of network, hub and format trouble ends here
-        raise FileError(f'dataset "{path}" (split {split}) cannot be read: {error}') from error
-    yield from table_blocks(path, dataset.with_format("arrow").iter(batch_size=ROWS), HUB)
+        raise AbsentError(f'dataset "{path}" (split {split}) cannot be read: {error}') from error
+    yield from _table_blocks(path, dataset.with_format("arrow").iter(batch_size=ROWS), HUB)
+
+
+def numbered(block: Block) -> Records:
+    """Rows that have no lines, counted."""
+    for number, record in enumerate(_listed(block), block.number):
+        yield Place(block.path, number, True), record
+
+
+def _listed(block: Block) -> list[Record | RowError]:
+    try:
+        return block.rows.to_pylist()
+    except (ValueError, OverflowError):  # text that is no UTF-8, times out of range; in which row, shows below
+        return [_alone(block, at) for at in range(len(block.rows))]
+
+
+def _alone(block: Block, at: int) -> Record | RowError:
+    place = Place(block.path, block.number + at, True)
+    try:
+        return block.rows.slice(at, 1).to_pylist()[0]
+    except UnicodeDecodeError as error:
+        return RowError("FTC512", place, f"no UTF-8: {error.reason}")
+    except (ValueError, OverflowError) as error:
+        return RowError("FTC514", place, f"a value that cannot be read: {error}")
+
+
+def _table_blocks(path: str, batches: Iterable[Any], kind: str) -> Iterator[Block]:
+    number = 1
+    for batch in batches:
+        yield Block(path, kind, number, len(batch), batch)
+        number += len(batch)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 SHOWN = 5
 """Of each finding so many places are kept; of the others only their number."""
+UNREADABLE = "FTC526"
+"""The code of a file that cannot be read to its end. Nothing is trained, whatever is done with bad rows."""
 
 
 class Place(NamedTuple):
@@ -28,7 +30,23 @@ class DataError(Exception):
 
 
 class FileError(DataError):
-    """A file that is missing or cannot be read at all."""
+    """A file that is missing or cannot be read to its end."""
+
+
+class DamagedError(FileError):
+    """A file that cannot be read on from a place. `what`: why, to stand behind the file's name."""
+
+    def __init__(self, place: Place, what: str) -> None:
+        super().__init__(f'"{place.file}" {what}')
+        self.place, self.what = place, what
+
+    def __reduce__(self) -> tuple[type[DamagedError], tuple[Place, str]]:
+        """So that it can come out of another process."""
+        return DamagedError, (self.place, self.what)
+
+
+class AbsentError(FileError):
+    """A dataset of the hub that cannot be had here."""
 
 
 class RowError(DataError):
@@ -55,6 +73,11 @@ class Note(NamedTuple):
 def of_error(error: RowError) -> Note:
     """An error of a row as something met."""
     return Note(error.code, error.place, error.what, True)
+
+
+def of_file(error: DamagedError) -> Note:
+    """A file that cannot be read to its end as something met."""
+    return Note(UNREADABLE, error.place, f"the file {error.what}", True)
 
 
 @dataclass(slots=True)

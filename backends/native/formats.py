@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isnan
 from typing import Any
 
 from backends.native.findings import Place, RowError
@@ -86,9 +87,9 @@ def _conversation(record: Record, fields: Record, kind: str, place: Where) -> li
     sharegpt = kind == "sharegpt"
     column = fields["messages"] or ("conversations" if sharegpt else "messages")
     turns = _column(record, column, place)
-    turns = parsed(turns, place) if isinstance(turns, str) else turns
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-        raise RowError("FTC514", place, f'"{column}" is no list of turns')
+    turns = parsed(turns, place, column) if isinstance(turns, str) else turns
+    if not _are_turns(turns):
+        raise RowError("FTC514", place, f'"{column}" is no list of turns: {_what(turns)}')
     if not turns:
         raise RowError("FTC517", place, f'"{column}" has no turns')
     role = fields["role"] or ("from" if sharegpt else "role")
@@ -96,19 +97,44 @@ def _conversation(record: Record, fields: Record, kind: str, place: Where) -> li
     return [_message(turn, role, content, fields["thinking"], place) for turn in turns]
 
 
+def _are_turns(said: Any) -> bool:
+    return isinstance(said, list) and all(isinstance(turn, dict) for turn in said)
+
+
+def _what(said: Any) -> str:
+    """What stands there where turns should."""
+    other = next((item for item in said if not isinstance(item, dict)), None) if isinstance(said, list) else None
+    return f"a list with {_kind(other)} in it" if isinstance(said, list) else _kind(said)
+
+
 def _message(turn: Record, role: str, content: str, thinking: str | None, place: Where) -> Message:
     """A turn in the shape that chat templates read; what else it holds (tool calls) stays."""
     speaker, said = turn.get(role), turn.get(content)
     if not isinstance(speaker, str):
-        keys = ", ".join(map(str, turn)) or "nothing"
-        raise RowError("FTC515", place, f'a turn without "{role}"; it has {keys}')
+        raise RowError("FTC515", place, f'a turn without "{role}"{_instead(turn, role)}')
     if turn.get("tool_calls") is not None:
         _check_calls(turn["tool_calls"], place)
     if not isinstance(said, str) and not (said is None and turn.get("tool_calls")):
-        raise RowError("FTC516", place, f'a turn of {speaker} without text in "{content}": {_kind(said)}')
-    rest = {key: value for key, value in turn.items() if key not in (role, content, thinking) and value is not None}
-    reasoning = {"reasoning_content": turn[thinking]} if thinking and turn.get(thinking) else {}
-    return {"role": ROLES.get(speaker, speaker), "content": _sound(said or "", place), **reasoning, **rest}
+        raise RowError("FTC516", place, f'a turn of {speaker} without text in "{content}"{_instead(turn, content)}')
+    reasoning = _reasoning(turn, thinking, place)
+    # Where our own keys are called otherwise, what is called as they are says something else.
+    taken = (role, content, thinking, "role", "content", *reasoning)
+    rest = {key: value for key, value in turn.items() if key not in taken and value is not None}
+    ours = {"role": _sound(ROLES.get(speaker, speaker), place), "content": _sound(said or "", place)}
+    return {**ours, **reasoning, **_all_sound(rest, place)}
+
+
+def _instead(turn: Record, key: str) -> str:
+    """What stands there instead of a text."""
+    return f": {_kind(turn[key])}" if key in turn else f"; it has {', '.join(map(str, turn)) or 'nothing'}"
+
+
+def _reasoning(turn: Record, thinking: str | None, place: Where) -> Record:
+    """What is thought before the answer, where the recipe says how it is called."""
+    thought = turn.get(thinking) if thinking else None
+    if thought is not None and not isinstance(thought, str):
+        raise RowError("FTC516", place, f'a turn whose "{thinking}" is no text: {_kind(thought)}')
+    return {"reasoning_content": _sound(thought, place)} if thought else {}
 
 
 def _check_calls(calls: Any, place: Where) -> None:
@@ -132,12 +158,12 @@ def _pair(record: Record, prompt: str, answer: str, place: Where) -> list[Messag
 
 def _compared(record: Record, fields: Record, place: Where, weight: float, system: str | None) -> Row:
     """Two answers to one prompt; without a prompt, what both conversations begin with is the prompt."""
-    good = _turns(_column(record, fields["chosen"] or "chosen", place), "assistant", fields, place)
-    bad = _turns(_column(record, fields["rejected"] or "rejected", place), "assistant", fields, place)
+    good = _turns(record, fields["chosen"] or "chosen", "assistant", fields, place)
+    bad = _turns(record, fields["rejected"] or "rejected", "assistant", fields, place)
     if good == bad:
         raise RowError("FTC521", place, "the chosen answer and the rejected one are the same")
     named = fields["prompt"] or "prompt"
-    asked = _turns(record[named], "user", fields, place) if record.get(named) else []
+    asked = _turns(record, named, "user", fields, place) if record.get(named) else []
     shared = 0
     while not asked and shared < min(len(good), len(bad)) - 1 and good[shared] == bad[shared]:
         shared += 1
@@ -154,6 +180,8 @@ def _compared(record: Record, fields: Record, place: Where, weight: float, syste
 def _judged(record: Record, fields: Record, place: Where, weight: float, system: str | None) -> Row:
     """A prompt, an answer, and whether it is a good one; or a conversation that ends with the answer."""
     label = _column(record, fields["label"] or "label", place)
+    # A table holds nothing but texts.
+    label = {"true": True, "false": False}.get(label.lower(), label) if _is_cell(label, place) else label
     if not isinstance(label, bool):
         raise RowError("FTC522", place, f'"{fields["label"] or "label"}" is neither true nor false: {_kind(label)}')
     if (fields["messages"] or "messages") in record:
@@ -165,15 +193,20 @@ def _judged(record: Record, fields: Record, place: Where, weight: float, system:
     return Row(place, weight, tuple(messages), _tools(record, fields, place), label=label)
 
 
-def _turns(said: Any, speaker: str, fields: Record, place: Where) -> list[Message]:
+def _is_cell(value: Any, place: Where) -> bool:
+    return isinstance(value, str) and isinstance(place, Place) and ".csv" in place.file[-8:].lower()
+
+
+def _turns(record: Record, column: str, speaker: str, fields: Record, place: Where) -> list[Message]:
     """A text as one turn, or turns as they are."""
+    said = _column(record, column, place)
     if isinstance(said, str):
-        return [_says(speaker, said)]
+        return [_says(speaker, _sound(said, place))]
     turns = [said] if isinstance(said, dict) else said
-    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-        raise RowError("FTC514", place, f"a side that is neither text nor turns: {_kind(said)}")
+    if not _are_turns(turns):
+        raise RowError("FTC514", place, f'"{column}" is neither text nor turns: {_what(said)}')
     if not turns:
-        raise RowError("FTC517", place, "a side without turns")
+        raise RowError("FTC517", place, f'"{column}" has no turns')
     role, content = fields["role"] or "role", fields["content"] or "content"
     return [_message(turn, role, content, fields["thinking"], place) for turn in turns]
 
@@ -201,10 +234,10 @@ def _with_system(messages: list[Message], system: str | None) -> list[Message]:
 
 def _tools(record: Record, fields: Record, place: Where) -> tuple[Record, ...]:
     tools = record.get(fields["tools"] or "tools") or ()
-    tools = parsed(tools, place) if isinstance(tools, str) else tools
+    tools = parsed(tools, place, fields["tools"] or "tools") if isinstance(tools, str) else tools
     if not isinstance(tools, list | tuple) or not all(isinstance(tool, dict) for tool in tools):
         raise RowError("FTC519", place, f'"{fields["tools"] or "tools"}" is no list of tool definitions')
-    return tuple(tools)
+    return tuple(_all_sound(tool, place) for tool in tools)
 
 
 def _sound(text: str, place: Where) -> str:
@@ -215,6 +248,17 @@ def _sound(text: str, place: Where) -> str:
         except UnicodeEncodeError:
             raise RowError("FTC512", place, "a text holds half of a surrogate pair, as of a broken emoji") from None
     return text
+
+
+def _all_sound(value: Any, place: Where) -> Any:
+    """The value, in which every text can be written as UTF-8."""
+    if isinstance(value, str):
+        return _sound(value, place)
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inside:
+        _all_sound(key, place)
+        _all_sound(item, place)
+    return value
 
 
 def _says(role: str, content: str) -> Message:
@@ -247,5 +291,7 @@ def _kind(value: Any) -> str:
     """What a value is, in JSON's words."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else "true or false"
+    if isinstance(value, float) and isnan(value):
+        return "NaN, which is no JSON"
     words = {int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
     return words.get(type(value), type(value).__name__)

@@ -14,10 +14,13 @@ from backends.native.findings import Note
 from backends.native.formats import Message, Row
 
 FIRST = ("system", "developer")
-KNOWN = (*FIRST, "user", "assistant", "tool", "ipython")
+RESULTS = ("tool", "ipython")
+"""Speakers that tell what a call came to."""
+KNOWN = (*FIRST, "user", "assistant", *RESULTS)
 """Speakers that chat templates know."""
 DAMAGED = re.compile("[\ufffd\x00-\x08\x0b\x0e-\x1f]")
 """The sign of bytes that were read in a wrong encoding, and characters that belong to no text."""
+SAID = ("content", "reasoning_content")
 Specials = re.Pattern[str]
 
 
@@ -33,9 +36,9 @@ def notes(row: Row, specials: Specials | None) -> Iterator[Note]:
     turns = (*row.messages, *row.chosen, *row.rejected)
     if row.messages:
         yield from _about_turns(row)
-    texts = [turn["content"] for turn in turns] or [row.prompt, row.text]
-    if row.cuttable and not row.text.strip():
-        yield Note("FTC531", row.place, "an empty text")
+    texts = [turn[key] for turn in turns for key in SAID if isinstance(turn.get(key), str)] or [row.prompt, row.text]
+    if not turns and not row.text.strip():
+        yield Note("FTC531", row.place, "an empty text" if row.cuttable else "an empty completion")
     for text in texts:
         yield from _about_text(text, row, specials)
 
@@ -74,8 +77,11 @@ def _disorder(turns: tuple[Message, ...]) -> str | None:
         return None
     if late := next((role for role in spoken if role in FIRST), None):
         return f"a turn of {late} that is not the first"
-    if spoken[0] in ("assistant", "tool"):
+    if spoken[0] in ("assistant", *RESULTS):
         return f"{spoken[0]} speaks before user does"
-    pairs = pairwise(spoken)
-    twice = next((a for a, b in pairs if a == b and a != "tool"), None)
-    return f"two turns of {twice}, one after the other" if twice else None
+    pairs = tuple(pairwise(spoken))
+    twice = next((a for a, b in pairs if a == b and a not in RESULTS), None)
+    if twice:
+        return f"two turns of {twice}, one after the other"
+    uncalled = next((b for a, b in pairs if b in RESULTS and a not in ("assistant", *RESULTS)), None)
+    return f"a turn of {uncalled} that does not follow a call of assistant" if uncalled else None

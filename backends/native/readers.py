@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from codecs import getincrementaldecoder
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
-from backends.native.findings import FileError, Place, RowError
+from backends.native.findings import DamagedError, Place, RowError
 
 Record = dict[str, Any]
-Records = Iterable[tuple[Place, Record | RowError]]
+Read = tuple[Place, Record | RowError]
+Records = Iterable[Read]
 
 SIZE = 1 << 20
 """Bytes of lines in a block."""
@@ -28,49 +30,66 @@ ROWS = 1024
 """Rows of a block whose rows are not lines."""
 LONGEST = 1 << 26
 """Bytes or characters of one row."""
+DEEPEST = 64
+"""Lists and objects inside one another: what has more is no training row, and templates and pickle would give up."""
+DEEP = "it is nested too deeply"
 BOM = b"\xef\xbb\xbf"
+NO_UTF8 = re.compile("[\udc80-\udcff]")
+"""Bytes that are no UTF-8, kept as `surrogateescape` decodes them until it is known which row they are in."""
+DECODER = json.JSONDecoder()
 
 
 class Stream(Protocol):
-    """What a file is read from."""
+    """What a file is read from: its next bytes, none at the end."""
 
-    def read(self, size: int) -> bytes:
-        """The next bytes; none at the end."""
-        ...
+    def read(self, size: int) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`count` raw rows of a file, the first at line (or row) `number`. `kind`: how `records` reads `rows`."""
+    """`count` raw rows of a file, the first at line (or row) `number`. `kind`: how `records` reads `rows`. `marked`: it
+    is the first of a file that begins with a byte order mark."""
 
     path: str
     kind: str
     number: int
     count: int
     rows: Any
+    marked: bool = False
 
 
-def parsed(text: str, place: Place | str) -> Any:
-    """JSON, or a `RowError` that names the place."""
+def parsed(text: str, place: Place | str, name: str = "") -> Any:
+    """JSON, or a `RowError` that names the place, and the column where it is the text of one."""
     try:
-        return json.loads(text)
+        found = json.loads(text)
+        if not _is_deep(text, found):
+            return found
+        reason = DEEP
     except (ValueError, RecursionError) as error:
-        raise RowError("FTC510", place, f"not JSON: {_reason(error)}") from None
+        reason = _reason(error)
+    column = f' in "{name}"' if name else ""
+    raise RowError("FTC510", place, f"not JSON{column}: {reason}")
+
+
+def _is_deep(text: str, found: Any) -> bool:
+    """Whether there are too many levels. Most rows have fewer brackets than that."""
+    return text.count("[") + text.count("{") > DEEPEST and not _within(found, DEEPEST)
+
+
+def _within(found: Any, levels: int) -> bool:
+    inside = found.values() if isinstance(found, dict) else found if isinstance(found, list) else None
+    return inside is None or (levels > 0 and all(_within(item, levels - 1) for item in inside))
 
 
 def _reason(error: Exception) -> str:
-    said = getattr(error, "msg", "") or "it is nested too deeply"
+    said = DEEP if isinstance(error, RecursionError) else str(getattr(error, "msg", error)).partition("; use sys.")[0]
     column = getattr(error, "colno", None)
     return f"{said[:1].lower()}{said[1:]}" + (f" (column {column})" if column else "")
 
 
 def _object(item: Any, place: Place) -> Record | RowError:
-    if isinstance(item, dict):
-        return item
-    return RowError("FTC511", place, 'a row must be a mapping of columns, as {"messages": […]}')
-
-
-# --- a row a line
+    what = 'a row must be a mapping of columns, as {"messages": […]}'
+    return item if isinstance(item, dict) else RowError("FTC511", place, what)
 
 
 def line_blocks(path: str, stream: Stream, kind: str) -> Iterator[Block]:
@@ -94,7 +113,7 @@ def _stretches(stream: Stream) -> Iterator[bytes]:
         else:
             kept += data
         if len(kept) > LONGEST:
-            raise FileError(f"a line of over {LONGEST >> 20} MiB is no row")
+            raise OSError(f"a line of over {LONGEST >> 20} MiB is no row")
     if kept:
         yield kept
 
@@ -108,31 +127,22 @@ def json_lines(block: Block) -> Records:
     """An object a line."""
     for number, line in enumerate(_split(block.rows), block.number):
         if line and not line.isspace():
-            place = Place(block.path, number)
-            try:
-                yield place, _object(parsed(_decoded(line, place), place), place)
-            except RowError as error:
-                yield place, error
+            yield _read(line, Place(block.path, number), lambda text, place: _object(parsed(text, place), place))
 
 
 def text_lines(block: Block) -> Records:
     """A text a line."""
     for number, line in enumerate(_split(block.rows), block.number):
-        place = Place(block.path, number)
-        try:
-            yield place, {"text": _decoded(line, place).rstrip("\r")}
-        except RowError as error:
-            yield place, error
+        yield _read(line, Place(block.path, number), lambda text, _: {"text": text.rstrip("\r")})
 
 
-def _decoded(line: bytes, place: Place) -> str:
+def _read(line: bytes, place: Place, read: Callable[[str, Place], Record | RowError]) -> Read:
     try:
-        return line.decode("utf-8")
+        return place, read(line.decode("utf-8"), place)
     except UnicodeDecodeError as error:
-        raise RowError("FTC512", place, f"no UTF-8: {error.reason} at byte {error.start + 1} of the line") from None
-
-
-# --- a list of objects
+        return place, RowError("FTC512", place, f"no UTF-8: {error.reason} at byte {error.start + 1} of the line")
+    except RowError as error:
+        return place, error
 
 
 class _Text:
@@ -140,17 +150,14 @@ class _Text:
 
     def __init__(self, path: str, stream: Stream) -> None:
         self._path, self._stream = path, stream
-        self._decode = getincrementaldecoder("utf-8-sig")().decode
+        self._decode = getincrementaldecoder("utf-8-sig")("surrogateescape").decode
         self.text, self.at, self.line = "", 0, 1
 
     def more(self) -> bool:
         """Read on; False at the end. Doubles what is there, so that a long row is not looked at too often."""
         rest = self.text[self.at :]
         data = self._stream.read(max(SIZE, len(rest)) if len(rest) < LONGEST else 0)
-        try:
-            self.text, self.at = rest + self._decode(data, not data), 0
-        except UnicodeDecodeError as error:
-            raise FileError(f'"{self._path}" is not UTF-8: {error.reason} after line {self.line}') from None
+        self.text, self.at = rest + self._decode(data, not data), 0
         return bool(data)
 
     def go(self, at: int) -> None:
@@ -168,59 +175,96 @@ class _Text:
             if char or not self.more():
                 return char
 
+    def damaged(self, what: str) -> DamagedError:
+        """The file cannot be read on from here."""
+        return DamagedError(Place(self._path, self.line), f"is damaged: {what}")
+
 
 def json_blocks(path: str, stream: Stream, kind: str) -> Iterator[Block]:
     """A list of objects, or in spite of the name one object after the other."""
-    rows = _items(path, _Text(path, stream))
-    while batch := list(islice(rows, ROWS)):
+    for batch in _batches(_items(path, _Text(path, stream))):
         yield Block(path, kind, batch[0][0], len(batch), batch)
 
 
+def _batches(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    """So many at once. Where they cannot be read on, those before are not lost."""
+    errors: list[Exception] = []
+
+    def whole() -> Iterator[Any]:
+        try:
+            yield from rows
+        except Exception as error:  # it is raised where it came up: after the rows before it
+            errors.append(error)
+
+    readable = whole()
+    while batch := list(islice(readable, ROWS)):
+        yield batch
+    for error in errors:
+        raise error
+
+
 def _items(path: str, text: _Text) -> Iterator[tuple[int, Any]]:
-    listed = text.next() == "["
-    if listed:
-        text.go(text.at + 1)
-    while (char := text.next()) and not (listed and char == "]"):
+    if text.next() != "[":
+        while text.next():
+            yield text.line, _item(path, text)
+        return
+    text.go(text.at + 1)
+    char = text.next()
+    while char != "]":
         yield text.line, _item(path, text)
-        if listed and (char := text.next()) == ",":
+        if (char := text.next()) == ",":
             text.go(text.at + 1)
-        elif listed and char != "]":
-            raise FileError(f'"{path}" is damaged: no "," or "]" after the row that ends in line {text.line}')
+            if (char := text.next()) == "]":
+                raise text.damaged('a "," stands before the "]" that ends the list')
+        elif char != "]":
+            raise text.damaged('no "," or "]" after the row before')
+    text.go(text.at + 1)
+    if text.next():
+        raise text.damaged("there is more after the list")
 
 
 def _item(path: str, text: _Text) -> Any:
-    decoder = json.JSONDecoder()
+    """The next value; a `RowError` in the place of one that cannot be right."""
+    place = Place(path, text.line)
     while True:
         try:
-            item, end = decoder.raw_decode(text.text, text.at)
+            item, end = DECODER.raw_decode(text.text, text.at)
         except (ValueError, RecursionError) as error:
             if text.more():
                 continue
-            raise FileError(f'"{path}" is damaged: no JSON from line {text.line} on: {_reason(error)}') from None
+            raise text.damaged(f"no JSON from line {text.line} on: {_reason(error)}") from None
+        raw = text.text[text.at : end]
         text.go(end)
-        return item
+        if not raw.isascii() and NO_UTF8.search(raw):
+            return RowError("FTC512", place, "no UTF-8")
+        return RowError("FTC510", place, DEEP) if _is_deep(raw, item) else item
 
 
 def json_items(block: Block) -> Records:
     """Objects, each with the line in which it begins."""
     for line, item in block.rows:
         place = Place(block.path, line)
-        yield place, _object(item, place)
-
-
-# --- tables
+        yield place, item if isinstance(item, RowError) else _object(item, place)
 
 
 def csv_blocks(path: str, stream: Stream, kind: str) -> Iterator[Block]:
-    """Rows of values under a header."""
+    """Rows of values under a header; where that cannot be understood, no row can."""
     csv.field_size_limit(sys.maxsize)
-    # What is no UTF-8 is kept as it stands until its row is known.
     lines = (f"{line.decode('utf-8', 'surrogateescape')}\n" for data in _stretches(stream) for line in _split(data))
     table = csv.reader(lines, strict=True)
-    header = next(_values(table), (1, []))[1]
-    rows = _values(table)
-    while batch := list(islice(rows, ROWS)):
+    number, header = next(_values(table), (1, []))
+    if problem := _header_problem(header):
+        yield Block(path, kind, number, 1, ([], [(number, problem)]))
+        return
+    for batch in _batches(_values(table)):
         yield Block(path, kind, batch[0][0], len(batch), (header, batch))
+
+
+def _header_problem(header: list[str] | str) -> str | None:
+    if isinstance(header, str):
+        return header
+    twice = next((name for at, name in enumerate(header) if name and name in header[:at]), None)
+    return f'the header names "{twice}" twice' if twice else None
 
 
 def _values(table: Any) -> Iterator[tuple[int, list[str] | str]]:
@@ -230,7 +274,7 @@ def _values(table: Any) -> Iterator[tuple[int, list[str] | str]]:
         try:
             values = next(table, None)
         except csv.Error as error:
-            yield line, str(error)
+            yield line, f"no CSV: {error}"
             continue
         if values is None:
             return
@@ -246,29 +290,11 @@ def csv_rows(block: Block) -> Records:
         yield place, _table_row(header, values, place)
 
 
-def _table_row(header: Any, values: list[str] | str, place: Place) -> Record | RowError:
-    if isinstance(header, str) or isinstance(values, str):
-        return RowError("FTC518", place, f"no CSV: {values if isinstance(values, str) else header}")
+def _table_row(header: list[str], values: list[str] | str, place: Place) -> Record | RowError:
+    if isinstance(values, str):
+        return RowError("FTC518", place, values)
     if len(values) != len(header):
         return RowError("FTC518", place, f"{len(values)} values for {len(header)} columns")
-    if any("\udc80" <= char <= "\udcff" for value in values if not value.isascii() for char in value):
+    if any(NO_UTF8.search(value) for value in values if not value.isascii()):
         return RowError("FTC512", place, "no UTF-8")
     return dict(zip(header, values, strict=True))
-
-
-# --- records as they are
-
-
-def numbered(block: Block) -> Records:
-    """Rows that have no lines, counted."""
-    rows = block.rows if isinstance(block.rows, list) else block.rows.to_pylist()
-    for number, record in enumerate(rows, block.number):
-        yield Place(block.path, number, True), record
-
-
-def table_blocks(path: str, batches: Iterable[Any], kind: str) -> Iterator[Block]:
-    """Batches of rows, each either a list or pyarrow's."""
-    number = 1
-    for batch in batches:
-        yield Block(path, kind, number, len(batch), batch)
-        number += len(batch)

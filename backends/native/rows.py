@@ -16,11 +16,12 @@ from hashlib import sha256
 from typing import Any
 
 from backends.native.files import Advance, blocks, hub_blocks, local_files, records, unseen
-from backends.native.findings import RowError, Tally, of_error
+from backends.native.findings import DamagedError, RowError, Tally, of_error
 from backends.native.formats import Row, convert
 from backends.native.readers import Block
 
 Sources = Sequence[Mapping[str, Any]]
+Failed = Callable[[DamagedError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,14 @@ class Stretch:
     block: Block
 
 
-def stretches(sources: Sources, advance: Advance = unseen) -> Iterator[Stretch]:
-    """The rows of all sources as they stand there, in order, each source cut at its limit."""
+def stretches(sources: Sources, advance: Advance = unseen, failed: Failed | None = None) -> Iterator[Stretch]:
+    """The rows of all sources as they stand there, in order, each source cut at its limit.
+
+    `failed` is told of files that are damaged, and the next one is read; without it the error is raised.
+    """
     first = 0
     for index, source in enumerate(sources):
-        for block in _limited(source, advance):
+        for block in _limited(source, advance, failed):
             yield Stretch(index, first, block)
             first += block.count
 
@@ -119,12 +123,13 @@ def weighted(rows: Iterable[Row], seed: int) -> Iterator[Row]:
             yield row
 
 
-def _limited(source: Mapping[str, Any], advance: Advance) -> Iterator[Block]:
+def _limited(source: Mapping[str, Any], advance: Advance, failed: Failed | None) -> Iterator[Block]:
     """The first rows. A share is one of all rows of the source, rounded down, so they are counted first."""
     limit = source["limit"]
     if isinstance(limit, float):
-        limit = int(limit * sum(block.count for block in _blocks(source, unseen)))
-    for block in _blocks(source, advance):
+        told_later = failed and (lambda _: None)
+        limit = int(limit * sum(block.count for block in _blocks(source, unseen, told_later)))
+    for block in _blocks(source, advance, failed):
         if limit is not None and block.count >= limit:
             if limit:
                 yield replace(block, count=limit)
@@ -133,9 +138,14 @@ def _limited(source: Mapping[str, Any], advance: Advance) -> Iterator[Block]:
         yield block
 
 
-def _blocks(source: Mapping[str, Any], advance: Advance) -> Iterator[Block]:
+def _blocks(source: Mapping[str, Any], advance: Advance, failed: Failed | None) -> Iterator[Block]:
     if not source["local"]:
         yield from hub_blocks(source)
         return
     for path in local_files(source["path"]):
-        yield from blocks(path, advance)
+        try:
+            yield from blocks(path, advance)
+        except DamagedError as error:
+            if failed is None:
+                raise
+            failed(error)

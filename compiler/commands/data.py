@@ -10,9 +10,9 @@ from typing import Final, Literal
 import click
 from msgspec.structs import replace
 
+from backends.native.examine import total_bytes, workers
 from backends.native.files import Advance
-from backends.native.findings import DataError, FileError
-from backends.native.parallel import processes
+from backends.native.findings import AbsentError, DataError, FileError
 from compiler.build import Compiled, Options
 from compiler.commands import options
 from compiler.commands.compiling import File, open_file
@@ -22,15 +22,14 @@ from compiler.data.tokenizer import Tokenizer, find_tokenizer
 from compiler.data.verdict import Verdict, verdict
 from compiler.errors import FtcError
 from compiler.exit import ABSENT, INVALID, MISSING, USAGE, of_recipe
-from compiler.prepare import bytes_to_check
 from schemas.diagnostic import Diagnostic
 from schemas.plan import Plan
 
 Format = Literal["text", "json", "html"]
 LONG: Final = 4 << 20
 """Bytes of rows to read from which a progress bar is shown."""
-BAD_ROW: Final = "FTC503"
-"""The code of bad rows at the beginning of a file: here every row is looked at."""
+FIRST_ROWS: Final = ("FTC243", "FTC503")
+"""Codes about the rows at the beginning of a file: here every row is looked at."""
 STAND_IN: Final = "model.base=llama-3.1-8b-instruct"
 """Read in the place of a base that was not found: what is asked of the rows does not depend on it."""
 
@@ -53,9 +52,9 @@ def command(*, recipe: str, rows: int, form: Format, sets: tuple[str, ...]) -> i
         return of_recipe(compiled.diagnostics, ())
     tokenizer = Tokenizer(None, why="its base model was not found") if compiled.missing else find_tokenizer(plan)
     found = _surveyed(plan, tokenizer, rows)
-    said = (*(item for item in compiled.diagnostics if item.code != BAD_ROW), *file.locate(found.about, sets))
+    said = (*(item for item in compiled.diagnostics if item.code not in FIRST_ROWS), *file.locate(found.about, sets))
     _print(file, replace(compiled, plan=plan, diagnostics=said), (found, tokenizer), form, sets)
-    return INVALID if not found.valid else MISSING if compiled.missing else 0
+    return USAGE if not found.readable else INVALID if not found.valid else MISSING if compiled.missing else 0
 
 
 def _without_model(file: File, compiled: Compiled, sets: tuple[str, ...]) -> Plan | None:
@@ -67,14 +66,17 @@ def _without_model(file: File, compiled: Compiled, sets: tuple[str, ...]) -> Pla
 
 def _wrong(found: Sequence[Diagnostic]) -> bool:
     """Whether the recipe has errors that keep its rows from being read."""
-    return any(item.level == "error" and item.code not in (BAD_ROW, *ABSENT) for item in found)
+    return any(item.level == "error" and item.code not in (*FIRST_ROWS, *ABSENT) for item in found)
 
 
 def _surveyed(plan: Plan, tokenizer: Tokenizer, rows: int) -> Verdict:
-    asked = Asked(job(plan), tokenizer.tokenizer, tokenizer.stops, rows, processes())
+    told = job(plan)
     try:
-        with _progress(bytes_to_check(plan)) as advance:
+        asked = Asked(told, tokenizer.tokenizer, tokenizer.stops, rows, workers(told))
+        with _progress(total_bytes(told)) as advance:
             return verdict(survey(asked, advance), plan, tokenized=tokenizer.tokenizer is not None)
+    except AbsentError as error:
+        raise FtcError(str(error), exit_code=MISSING) from error
     except DataError as error:
         raise FtcError(str(error), exit_code=USAGE if isinstance(error, FileError) else INVALID) from error
     except ImportError as error:

@@ -6,6 +6,7 @@ holds all that can be alike.
 
 from __future__ import annotations
 
+import heapq
 import json
 from array import array
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from backends.native.findings import SHOWN
 from backends.native.formats import Row
 
 BUCKETS: Final = 64
@@ -29,6 +31,26 @@ class Seen(Struct, frozen=True):
 
     order: int
     held: bool
+
+
+class FirstPairs:
+    """Pairs of rows by their order, of which there may be many: the first ones are kept, the others counted."""
+
+    def __init__(self) -> None:
+        self._last: list[tuple[int, int]] = []
+        self.count = 0
+
+    def add(self, row: int, other: int) -> None:
+        """Count a row that is like another."""
+        self.count += 1
+        heapq.heappush(self._last, (-row, other))
+        if len(self._last) > SHOWN:
+            heapq.heappop(self._last)
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The first ones, in order."""
+        return sorted((-row, other) for row, other in self._last)
 
 
 def fingerprint(row: Row) -> int:

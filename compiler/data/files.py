@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from backends.native.files import literal
+
 SUFFIXES: Final = ("jsonl", "json", "csv", "parquet", "txt")
 _LOCAL: Final = re.compile(rf"[./~]|.*\.({'|'.join(SUFFIXES)})(\.gz|\.zst)?$", re.DOTALL)
 _MAGIC: Final = re.compile(r"[*?\[]")
@@ -30,8 +32,8 @@ def expand(pattern: str, folder: Path) -> tuple[Path, ...]:
         full = folder / Path(pattern).expanduser()
         if full.is_file() or not _MAGIC.search(pattern):
             return (full,) if full.is_file() else ()
-        parts = list(full.parts)
-        return tuple(sorted(set(_matching(Path(parts[0]), parts[1:], iter(range(MOST_ENTRIES))))))
+        base, rest = literal(full)
+        return tuple(sorted(set(_matching(base, rest, iter(range(MOST_ENTRIES)))), key=str))
     except (OSError, ValueError, RuntimeError):
         return ()
 

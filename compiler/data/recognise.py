@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, cast
@@ -10,8 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backends.native.files import blocks, records
-from backends.native.findings import FileError, RowError
+from backends.native.findings import DamagedError, RowError
 from backends.native.formats import convert
+from backends.native.readers import parsed
 from schemas.recipe import DataFormat, Fields
 
 LOOK: Final = 20
@@ -57,16 +59,23 @@ def first_row(path: Path, fields: Fields) -> FirstRow:
     try:
         looked_at = islice((record for block in blocks(path) for _, record in records(block)), LOOK)
         first = next(looked_at, None)
-        if isinstance(first, RowError):
-            # What the format is shows a later row.
-            sound = next((record for record in looked_at if not isinstance(record, RowError)), None)
-            seen = _of_record(sound, fields) if sound else FirstRow(None)
-            return replace(seen, problem=f"{_where(first)}: {first.what}")
-        return _of_record(first, fields) if first else FirstRow(None, problem="the file has no rows")
-    except FileError as error:
-        return FirstRow(None, problem=_without(str(error), path))
+        if first is None:
+            return FirstRow(None, problem="the file has no rows")
+        seen = FirstRow(None) if isinstance(first, RowError) else _of_record(first, fields)
+        if seen.format is None:
+            seen = _later(looked_at, fields) or seen
+        return replace(seen, problem=f"{_where(first)}: {first.what}") if isinstance(first, RowError) else seen
+    except DamagedError as error:
+        return FirstRow(None, problem=f"the file {error.what}")
     except ImportError:
         return FirstRow(None)
+
+
+def _later(looked_at: Iterable[dict[str, Any] | RowError], fields: Fields) -> FirstRow | None:
+    """What the first of the later rows shows that has a format: the very first may be a bad one."""
+    rows = (_of_record(record, fields) for record in looked_at if not isinstance(record, RowError))
+    found = next((row for row in rows if row.format), None)
+    return found and replace(found, evidence=f"nothing, but a later one {found.evidence}")
 
 
 def bad_row(path: Path, kind: DataFormat, fields: Fields) -> str | None:
@@ -79,18 +88,13 @@ def bad_row(path: Path, kind: DataFormat, fields: Fields) -> str | None:
             convert(record, place, source, None, templated=True)
     except RowError as error:
         return f"{_where(error)}: {error.what}"
-    except (FileError, ImportError):
+    except (DamagedError, ImportError):
         return None
     return None
 
 
 def _where(error: RowError) -> str:
     return str(error.place).rpartition("/")[2].rpartition("\\")[2]
-
-
-def _without(said: str, path: Path) -> str:
-    """What is wrong with a file, without its name."""
-    return said.replace(f'"{path}" ', "the file ", 1)
 
 
 def _of_record(row: dict[str, Any], fields: Fields) -> FirstRow:
@@ -109,8 +113,17 @@ def _speakers(row: dict[str, object], fields: Fields) -> tuple[str, ...]:
 def _turns(row: dict[str, object], fields: Fields) -> list[object]:
     """The turns of a conversation; nothing where there is none."""
     turns = row.get(fields.messages or "messages", row.get("conversations"))
+    turns = _of_text(turns) if isinstance(turns, str) else turns
     found = cast("list[object]", turns) if isinstance(turns, list) else []
     return [turn for turn in found if isinstance(turn, dict)] if found and isinstance(found[0], dict) else []
+
+
+def _of_text(said: str) -> object:
+    """The turns of a table or a text, in which they are JSON."""
+    try:
+        return parsed(said, "")
+    except RowError:
+        return None
 
 
 def _format(row: dict[str, object], fields: Fields) -> tuple[DataFormat | None, str]:

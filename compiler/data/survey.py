@@ -6,7 +6,7 @@ Memory does not grow with the number of rows. Without a tokenizer rows are read 
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, Final, Literal, NamedTuple
@@ -16,10 +16,10 @@ from msgspec import Struct, field
 from backends.native.data import Counts, Tokens
 from backends.native.examine import Examined, Examiner, Job, judged, kept_for_validation
 from backends.native.files import Advance
-from backends.native.findings import Note, Place, Tally
+from backends.native.findings import DamagedError, Note, Place, Tally, of_file
 from backends.native.parallel import in_order
-from backends.native.rows import Sources, Stretch, stretches
-from compiler.data.duplicates import Fingerprints, Seen, fingerprint
+from backends.native.rows import Failed, Sources, Stretch, stretches
+from compiler.data.duplicates import Fingerprints, FirstPairs, Seen, fingerprint
 from compiler.data.showing import Shown, show
 from compiler.data.similar import Alike, Sketch, Sketches, sketch
 
@@ -96,18 +96,28 @@ class Asked(Struct, frozen=True):
 
 
 def survey(asked: Asked, advance: Advance) -> Survey:
-    """Read every row. `DataError` for a file that cannot be read to its end."""
+    """Read every row, of damaged files those before the damage. `FileError` for what is not there at all."""
     folding = _Folding()
     own = asked.job.validation
-    for read in _reads(asked, asked.job.train, kept_for_validation(asked.job), advance):
+    for read in _reads(asked, asked.job.train, _held(asked.job), advance, folding.failed("train")):
         folding.add(read, 0)
     if isinstance(own, Sequence):
-        for read in _reads(asked, own, lambda _: True, advance):
+        for read in _reads(asked, own, lambda _: True, advance, folding.failed("validation")):
             folding.add(read, 1)
     return folding.survey()
 
 
-def _reads(asked: Asked, sources: Sources, held: Callable[[int], bool], advance: Advance) -> Iterator[Read]:
+def _held(job: Job) -> Callable[[int], bool]:
+    """Which rows are kept for validation, where all of them can be counted."""
+    try:
+        return kept_for_validation(job)
+    except DamagedError:
+        return lambda _: False
+
+
+def _reads(
+    asked: Asked, sources: Sources, held: Callable[[int], bool], advance: Advance, failed: Failed
+) -> Iterator[Read]:
     examiner = Examiner(asked.job, sources, asked.tokenizer)
     sketched = find_spec("numpy") is not None
     wanted = [asked.shown] * len(sources)
@@ -115,7 +125,7 @@ def _reads(asked: Asked, sources: Sources, held: Callable[[int], bool], advance:
     def work(stretch: Stretch) -> Read:
         return _read(stretch, examiner, asked, held, sketched=sketched)
 
-    for read in in_order(work, stretches(sources, advance), asked.workers):
+    for read in in_order(work, stretches(sources, advance, failed), asked.workers):
         read.shown = read.shown[: wanted[read.source]]
         wanted[read.source] -= len(read.shown)
         yield read
@@ -125,6 +135,9 @@ def _read(stretch: Stretch, examiner: Examiner, asked: Asked, held: Callable[[in
     found = examiner.examine(stretch)
     parts: dict[Part, Measured] = {part: Measured() for part in PARTS}
     read = Read(parts, stretch.block.path, False, stretch.source, array("Q"), array("Q"), bytearray(), [], [])
+    if stretch.block.marked and found:
+        place = Place(stretch.block.path, 1)
+        parts[PARTS[held(stretch.first)]].met.add(Note("FTC540", place, "the file begins with a byte order mark"))
     for item in found:
         part = PARTS[held(item.number)]
         _measure(item, read.parts[part], asked)
@@ -184,7 +197,12 @@ class _Folding:
         self._pieces: list[Counter[int]] = []
         self._files: list[tuple[str, bool, int]] = []
         self._prints = Fingerprints()
+        self._repeats: defaultdict[tuple[Part, str], FirstPairs] = defaultdict(FirstPairs)
         self._sketches: Sketches | None = Sketches() if find_spec("numpy") else None
+
+    def failed(self, part: Part) -> Failed:
+        """Add what cannot be read of a part."""
+        return lambda error: self._parts[part].met.add(of_file(error))
 
     def add(self, read: Read, own: int) -> None:
         """Add a stretch. `own`: 1 for sources of validation."""
@@ -213,6 +231,8 @@ class _Folding:
         for group in self._prints.repeated():
             self._repeat(group)
             repeated.update(row.order for row in group[1:] if row.order in looked_at)
+        for (part, code), rows in sorted(self._repeats.items()):
+            self._tell(part, code, rows)
         alike = self._sketches.alike(repeated, PAIRS) if self._sketches else None
         pairs = [(str(self._place(one)), str(self._place(other))) for one, other in (alike.pairs if alike else ())]
         return Survey(self._parts, self._rows, self._pieces, self._shown, alike, pairs)
@@ -221,11 +241,16 @@ class _Folding:
         trained, held = ([row for row in group if row.held is part] for part in (False, True))
         for part, rows in zip(PARTS, (trained, held), strict=True):
             for row in rows[1:]:
-                what = f"the same row as {self._place(rows[0].order)}"
-                self._parts[part].met.add(Note("FTC535", self._place(row.order), what))
+                self._repeats[part, "FTC535"].add(row.order, rows[0].order)
         for row in held if trained else ():
-            what = f"trained on as well, at {self._place(trained[0].order)}"
-            self._parts["validation"].met.add(Note("FTC537", self._place(row.order), what))
+            self._repeats["validation", "FTC537"].add(row.order, trained[0].order)
+
+    def _tell(self, part: Part, code: str, rows: FirstPairs) -> None:
+        said = "the same row as" if code == "FTC535" else "trained on as well, at"
+        notes = [Note(code, self._place(row), f"{said} {self._place(other)}") for row, other in rows.pairs]
+        for note in notes:
+            self._parts[part].met.add(note)
+        self._parts[part].met.met[code].count = rows.count
 
     def _place(self, order: int) -> Place:
         path, counted, _ = self._files[order >> LINES]

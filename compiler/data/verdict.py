@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backends.native.data import Counts, Rules, nothing
-from backends.native.findings import Met, Place
+from backends.native.findings import UNREADABLE, Met, Place
 from compiler.codes import pages
 from compiler.data.lengths import Bar, Filled, Spread, bars, over, packed, padded, spread, weighted
 from compiler.data.showing import Shown
@@ -79,26 +79,40 @@ class Verdict(Struct, frozen=True):
         """Whether the rows can be trained on as they are."""
         return all(item.level != "error" for item in (*self.findings, *self.about))
 
+    @property
+    def readable(self) -> bool:
+        """Whether every file could be read to its end."""
+        return all(item.code != UNREADABLE for item in self.findings)
+
 
 def verdict(found: Survey, plan: Plan, *, tokenized: bool) -> Verdict:
     """Judge what was surveyed. Places are shown from the working folder on."""
     parts = PARTS if plan.data.validation is not None else PARTS[:1]
     figures: dict[Part, Figures] = {part: _figures(found.parts[part], plan) for part in parts}
-    about = [*_empty(found, plan), *(_untrained(found, plan) if tokenized else ()), *_ends(found)]
+    findings = tuple(_row_findings(found, plan))
+    readable = all(item.code != UNREADABLE for item in findings)
+    about = tuple(_about(found, plan, tokenized=tokenized)) if readable else ()
     alike = found.alike and (
         found.alike.rows,
         found.alike.looked_at,
         tuple((_from(a), _from(b)) for a, b in found.pairs),
     )
     return Verdict(
-        tuple(_row_findings(found, plan)),
-        tuple(about),
+        findings,
+        about,
         figures,
-        _epoch(found, plan) if tokenized and not about else None,
+        _epoch(found, plan) if tokenized and readable and found.parts["train"].counts.kept else None,
         tuple(replace(row, place=_from(row.place)) for row in found.shown),
         (tuple(found.rows[0]), tuple(found.rows[1])),
         alike,
     )
+
+
+def _about(found: Survey, plan: Plan, *, tokenized: bool) -> Iterator[Finding]:
+    """What there is to say of all rows together."""
+    yield from _empty(found, plan)
+    yield from _untrained(found, plan) if tokenized else ()
+    yield from _ends(found)
 
 
 def _from(said: str) -> str:
@@ -118,7 +132,7 @@ def _row_findings(found: Survey, plan: Plan) -> Iterator[RowFinding]:
 def _row_finding(code: str, part: Part, met: Met, *, drop: bool) -> RowFinding:
     first = met.first[0]
     place = first.place if isinstance(first.place, Place) else Place(first.place, 0)
-    level: Level = "warning" if drop else pages()[code].level
+    level: Level = "warning" if drop and code != UNREADABLE else pages()[code].level
     more = tuple(_from(str(note.place)) for note in met.first[1:])
     what = _from(first.what)
     return RowFinding(code, level, part, what, _from(place.file), place.number, place.counted, met.count, more)
@@ -148,11 +162,12 @@ def _empty(found: Survey, plan: Plan) -> Iterator[Finding]:
 
 
 def _untrained(found: Survey, plan: Plan) -> Iterator[Finding]:
-    """Parts of which no row is left that is learnt from."""
+    """Parts of which no row is left that is learnt from; where all are bad, that is an error of each."""
     data = plan.data
     for part in PARTS:
         counts = found.parts[part].counts
-        problem = nothing(counts, Rules(data.loss_on, data.max_length, data.overlong), part) if counts.read else None
+        told = counts.bad == counts.read and (data.bad_rows == "error" or not counts.read)
+        problem = None if told else nothing(counts, Rules(data.loss_on, data.max_length, data.overlong), part)
         if problem:
             yield Finding("FTC550", f"data.{part}", str(problem))
 
