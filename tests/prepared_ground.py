@@ -72,7 +72,7 @@ TOKENIZER = make_tokenizer()
 def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
     """Three hundred rows, in some thirty blocks and a dozen windows."""
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
-    monkeypatch.setattr(prepared, "processes", lambda: 3)
+    monkeypatch.setattr(prepared, "workers", lambda _: 3)
     monkeypatch.setattr(readers, "SIZE", 1200)
     monkeypatch.setattr(shards, "WINDOW", 500)
     source = {

@@ -221,7 +221,7 @@ def test_rows_do_not_depend_on_workers_or_blocks(
     here = with_job(as_kind(ground, kind), rules=Rules("assistant", 64, "drop"))
     for workers, size in ((1, 1 << 20), (2, 17), (3, 90), (2, 5)):
         shutil.rmtree(ground.home)
-        monkeypatch.setattr(prepared, "processes", lambda workers=workers: workers)
+        monkeypatch.setattr(prepared, "workers", lambda _, workers=workers: workers)
         monkeypatch.setattr(readers, KINDS[kind], size)
         if kind == ".parquet":
             monkeypatch.setattr(files, "ROWS", size)
@@ -232,7 +232,7 @@ def test_weights_do_not_depend_on_workers_or_blocks(ground: Ground, monkeypatch:
     ground = with_job(ground, train=tuple({**ground.job.train[0], "weight": weight} for weight in (2.5, 0.5)))
     expected = rows_of(ground.prepare())
     shutil.rmtree(ground.home)
-    monkeypatch.setattr(prepared, "processes", lambda: 1)
+    monkeypatch.setattr(prepared, "workers", lambda _: 1)
     monkeypatch.setattr(readers, "SIZE", 300)
     assert rows_of(ground.prepare()) == expected
     monkeypatch.setattr(shards, "WINDOW", 1 << 21)

@@ -298,10 +298,13 @@ def keys_of(value: Any, path: str = "") -> set[tuple[str, str]]:
     return inner | {(path, key) for key in value if path not in ("derived.memory", "derived.predicted")}
 
 
-def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path) -> None:
+def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the compiler writes into `plan.json` has to reach the run: a key that nobody reads is a silent drop."""
-    from backends.native import train
+    from backends.native import prepared, train
     from backends.native.measure import measure
+
+    # What another process reads would not be seen.
+    monkeypatch.setattr(prepared, "workers", lambda _: 1)
 
     rows = {
         "messages": chats(0, 8),

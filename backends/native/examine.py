@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from backends.native.data import Counts, Encoder, Rules, Tokens, fit
+from backends.native.files import local_files
 from backends.native.findings import Note, RowError, of_error
 from backends.native.formats import Row
 from backends.native.notes import notes, special_tokens
+from backends.native.parallel import processes
 from backends.native.rows import Sources, Stretch, chooser, rows_of
+
+SMALL = 1 << 20
+"""Bytes of rows for which one process is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,19 @@ class Job:
             drop_bad=data["bad_rows"] == "drop",
             seed=plan["training"]["seed"],
         )
+
+
+def total_bytes(job: Job) -> int:
+    """About how much will be reported to `advance`."""
+    sources = [*job.train, *(job.validation if isinstance(job.validation, list | tuple) else ())]
+    return sum(file.stat().st_size for source in sources if source["local"] for file in local_files(source["path"]))
+
+
+def workers(job: Job) -> int:
+    """How many processes prepare: one alone where that takes no longer than starting more."""
+    own = job.validation if isinstance(job.validation, list | tuple) else ()
+    known = all(source["local"] for source in (*job.train, *own))
+    return 1 if known and total_bytes(job) < SMALL else processes()
 
 
 @dataclass(slots=True)

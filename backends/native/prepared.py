@@ -26,10 +26,9 @@ from filelock import FileLock
 
 from backends.native.corpus import read_parts
 from backends.native.data import Counts, nothing
-from backends.native.examine import Examiner, Job, kept_for_validation
+from backends.native.examine import Examiner, Job, kept_for_validation, workers
 from backends.native.files import Advance, digest, local_files, unseen
 from backends.native.findings import DataError, Tally
-from backends.native.parallel import processes
 from backends.native.shards import Writer
 
 DONE = "prepared.json"
@@ -69,12 +68,6 @@ def prepared(job: Job, packing: Packing, tokenizer: Any, home: Path, advance: Ad
         if not complete(place):
             _prepare(job, packing, tokenizer, place, advance)
     return load(place)
-
-
-def total_bytes(job: Job) -> int:
-    """About how much will be reported to `advance`."""
-    sources = [*job.train, *(job.validation if isinstance(job.validation, list | tuple) else ())]
-    return sum(file.stat().st_size for source in sources if source["local"] for file in local_files(source["path"]))
 
 
 def key(job: Job, packing: Packing, tokenizer: Any) -> str:
@@ -155,14 +148,14 @@ def _write(job: Job, packing: Packing, tokenizer: Any, draft: Path, advance: Adv
         Writer(draft / "validation.arrow", packing.capacity, packing.filler, job.seed) as validation,
     ):
         writers = {"train": train, "validation": validation}
-        for pair in read_parts(Examiner(job, job.train, tokenizer), held, processes(), advance):
+        for pair in read_parts(Examiner(job, job.train, tokenizer), held, workers(job), advance):
             for name, part in zip(PARTS, pair, strict=True):
                 counts[name].merge(part.counts)
                 met[name].merge(part.met)
                 writers[name].add(part)
         if isinstance(job.validation, list | tuple):
             own = Examiner(job, job.validation, tokenizer)
-            for part, _ in read_parts(own, lambda _: False, processes(), advance):
+            for part, _ in read_parts(own, lambda _: False, workers(job), advance):
                 counts["validation"].merge(part.counts)
                 met["validation"].merge(part.met)
                 part.weight = 1.0

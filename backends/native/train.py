@@ -45,11 +45,11 @@ import torch
 import transformers
 from peft.helpers import disable_input_dtype_casting
 
-from backends.native.examine import Job
+from backends.native.examine import Job, total_bytes
 from backends.native.findings import DataError
 from backends.native.measure import measure, write
 from backends.native.model import ModelError, Plan
-from backends.native.prepared import Packing, Prepared, prepared, total_bytes
+from backends.native.prepared import Packing, Prepared, prepared
 from backends.native.report import Reporter, closing_words, is_main, reading, write_text
 from backends.native.result import save, summarise
 from backends.native.resume import Finisher, ResumeError, finished, identity, place_to_resume, step_of
