@@ -17,6 +17,7 @@ from tokenizers import AddedToken
 
 from backends.native import files, prepared, readers, shards
 from backends.native.data import Rules
+from backends.native.examine import total_bytes
 from backends.native.prepared import DONE, Packing, complete, key
 
 __all__ = ["ground"]
@@ -32,7 +33,7 @@ def refuse(*_: object) -> None:
 def test_prepared_once_and_found_again(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     first = ground.prepare(advance=seen.append)
-    assert sum(seen) == prepared.total_bytes(ground.job) == Path(ground.job.train[0]["path"]).stat().st_size
+    assert sum(seen) == total_bytes(ground.job) == Path(ground.job.train[0]["path"]).stat().st_size
     assert len(first.train) < first.counts["train"]["kept"]
     assert first.counts["train"]["read"] + first.counts["validation"]["read"] == 300
     monkeypatch.setattr(prepared, "_write", refuse)
