@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from compiler.build import Compiled
@@ -13,9 +12,9 @@ from compiler.memory.stacks import profile
 from compiler.report.alternatives import Option, headline, reason, sides
 from compiler.report.html_bars import PHASES, phase_chart, stack_chart
 from compiler.report.html_fitting import fitting
+from compiler.report.html_page import environment
 from compiler.report.machine import gib
 from compiler.report.memory_text import VERDICTS, card, size
-from compiler.report.paint import printable
 from compiler.report.plan_text import file_size, percent, plan_summary, setting, solved_words
 from compiler.timing import estimate
 from schemas.artifact import Target
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-PAGE: Final = Path(__file__).with_name("page")
 SYMBOLS: Final[Mapping[Verdict, str]] = {"fits": "✓", "tight": "!", "does_not_fit": "✕", "unknown": "?"}
 """So that no verdict is told by colour alone."""
 WORDS: Final[dict[str, object]] = {
@@ -91,27 +89,10 @@ def _phases(footprint: Footprint) -> dict[str, str]:
 
 
 def _environment(small: bool) -> Environment:
-    """Templates that escape all they are given. `small`: what is under a GiB is counted in MiB."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    made = Environment(
-        loader=FileSystemLoader(PAGE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    """Templates that know sizes. `small`: what is under a GiB is counted in MiB."""
+    made = environment()
     made.filters.update(size=_small_size if small else _size, figure=_figure, percent=percent)
     return made
-
-
-def _shown(value: object) -> object:
-    """What a template puts in: text without characters that steer; markup as it is."""
-    from markupsafe import Markup
-
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _size(amount: int) -> Markup:
