@@ -13,6 +13,9 @@ from msgspec import Struct
 MOST: Final = 200_000
 """Rows that are packed to see how full they get; of more a sample of the same lengths."""
 BARS: Final = 24
+"""Of many rows; fewer rows have fewer (Rice's rule)."""
+FAR: Final = 4
+"""A row that is so many times as long as nine tenths of the rows are at most is far longer."""
 
 
 class Spread(Struct, frozen=True):
@@ -23,6 +26,11 @@ class Spread(Struct, frozen=True):
     p99: int
     longest: int
     mean: float
+
+    @property
+    def skewed(self) -> bool:
+        """Whether a few rows are far longer than the others."""
+        return self.longest > FAR * self.p90
 
 
 class Bar(Struct, frozen=True):
@@ -57,17 +65,27 @@ def spread(lengths: Counter[int]) -> Spread | None:
 
 
 def bars(lengths: Counter[int], max_length: int) -> tuple[Bar, ...]:
-    """The distribution in bars of equal width, one of which ends at `max_length`."""
-    if not lengths:
+    """The distribution in bars, one of which ends at `max_length` if rows are longer: none is cut in part.
+
+    They are of equal width; where a few rows are far longer than the others, each bar is as many times wider.
+    """
+    found = spread(lengths)
+    if not found:
         return ()
-    longest = max(lengths)
-    width = max(1, ceil((longest - min(lengths) + 1) / BARS))
-    if longest > max_length > width:
-        # A bar ends where rows are cut, so that none is cut in part.
-        width = ceil(max_length / max(1, round(max_length / width)))
-    shortest = (min(lengths) - 1) // width * width + 1
-    starts = [*range(shortest, min(longest, max_length) + 1, width), *range(max_length + 1, longest + 1, width)]
-    ends = [min(start + width - 1, max_length if start <= max_length else longest) for start in starts]
+    count = min(BARS, ceil(2 * lengths.total() ** (1 / 3)))
+    shortest, longest = min(lengths), found.longest
+    split = max_length if shortest <= max_length < longest else None
+    if found.skewed:
+        factor = (longest / shortest) ** (1 / count)
+        ends = {round((split or longest) * factor**step) for step in range(-count, count)}
+    else:
+        width = ceil((longest - shortest + 1) / count)
+        ends = {(split or ceil(longest / width) * width) + width * step for step in range(-count, count)}
+    return _bars(lengths, sorted({longest, *(end for end in ends if shortest <= end < longest)}), max_length)
+
+
+def _bars(lengths: Counter[int], ends: Sequence[int], max_length: int) -> tuple[Bar, ...]:
+    starts = [min(lengths), *(end + 1 for end in ends[:-1])]
     return tuple(
         Bar(start, end, sum(rows for length, rows in lengths.items() if start <= length <= end), start > max_length)
         for start, end in zip(starts, ends, strict=True)

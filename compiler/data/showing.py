@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-from typing import Any, Literal
+from itertools import chain, groupby, islice
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from backends.native.data import IGNORED, Tokens
+from backends.native.data import IGNORED, Rules, Tokens
 from backends.native.examine import Examined
 from backends.native.formats import Row
 
+LEFT_OUT: Final = "FTC533"
+"""The code of a row that is left out for its length."""
+
 
 class Stretch(Struct, frozen=True):
-    """Some of a row's text. `special`: it is one of the tokenizer's special tokens."""
+    """Some of a row's text. `special`: it is one of the tokenizer's special tokens; `cut`: it lies beyond the longest
+    row, and the model does not see it."""
 
     text: str
     trained: bool
     special: bool
+    cut: bool = False
 
 
 class Shown(Struct, frozen=True):
     """A row: where it stands, and its text as the model sees it; as it was written where there is no tokenizer.
 
     `tokens` and `trained` are None then. `about` says which of two answers that are compared it is; `problem` why it
-    cannot be rendered.
+    is not trained on; `notes`, each a code and words, what else there is to say of it.
     """
 
     place: str
@@ -34,31 +39,60 @@ class Shown(Struct, frozen=True):
     trained: int | None = None
     about: str = ""
     problem: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
 
 
-def show(item: Examined, part: Literal["train", "validation"], tokenizer: Any) -> list[Shown]:
-    """A row as it is rendered, or of rows whose answers are compared both renderings."""
+def show(item: Examined, part: Literal["train", "validation"], tokenizer: Any, rules: Rules) -> list[Shown]:
+    """A row that was judged as it is rendered, or of rows whose answers are compared both renderings."""
     row = item.row
     if row is None:
         return []
+    place = str(row.place)
+    problem = next((note.what for note in item.met if note.bad or note.code == LEFT_OUT), "")
+    notes = tuple((note.code, note.what) for note in item.met if note.what != problem)
     if not item.tokens:
-        problem = next((note.what for note in item.met if note.bad), "")
-        return [Shown(str(row.place), part, _written(row), problem=problem)]
+        return [Shown(place, part, _written(row), problem=problem, notes=notes)]
     names = ("chosen", "rejected") if row.chosen else ("",)
+    labelled = [[IGNORED] * len(tokens.ids) if problem else _labels(tokens, rules) for tokens in item.tokens]
+    cut = rules.max_length if rules.overlong == "truncate" else None
     return [
-        Shown(str(row.place), part, _rendered(tokens, tokenizer), len(tokens.ids), tokens.trained, name)
-        for name, tokens in zip(names, item.tokens, strict=True)
+        Shown(
+            place,
+            part,
+            _rendered(tokens.ids, labels, tokenizer, cut),
+            len(tokens.ids),
+            sum(label != IGNORED for label in labels),
+            name,
+            problem,
+            notes,
+        )
+        for name, tokens, labels in zip(names, item.tokens, labelled, strict=True)
     ]
 
 
-def _rendered(tokens: Tokens, tokenizer: Any) -> tuple[Stretch, ...]:
+def _labels(tokens: Tokens, rules: Rules) -> list[int]:
+    """What is trained of a row that is kept, as a whole, cut or split."""
+    limit, length = rules.max_length, len(tokens.ids)
+    if length <= limit:
+        return tokens.labels
+    pieces = (tokens.cut(start, min(start + limit, length)).labels for start in range(0, length, limit))
+    if rules.overlong == "truncate":
+        pieces = islice(pieces, 1)
+    labels = list(chain.from_iterable(pieces))
+    return [*labels, *[IGNORED] * (length - len(labels))]
+
+
+def _rendered(ids: list[int], labels: list[int], tokenizer: Any, cut: int | None) -> tuple[Stretch, ...]:
+    """Each special token is a stretch of its own."""
     special = tokenizer.added_tokens_decoder
+    beyond = len(ids) if cut is None else cut
     kinds = [
-        (label != IGNORED, token in special, token) for token, label in zip(tokens.ids, tokens.labels, strict=True)
+        (label != IGNORED, token in special, at >= beyond, at if token in special else None, token)
+        for at, (token, label) in enumerate(zip(ids, labels, strict=True))
     ]
     return tuple(
-        Stretch(tokenizer.decode([token for *_, token in group], skip_special_tokens=False), *kind)
-        for kind, group in groupby(kinds, key=lambda item: item[:2])
+        Stretch(tokenizer.decode([token for *_, token in group], skip_special_tokens=False), *kind[:3])
+        for kind, group in groupby(kinds, key=lambda item: item[:4])
     )
 
 

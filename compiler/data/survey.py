@@ -143,7 +143,7 @@ def _read(stretch: Stretch, examiner: Examiner, asked: Asked, held: Callable[[in
         _measure(item, read.parts[part], asked)
         _remember(item, read, held=part == "validation", sketched=sketched)
         if item.row and len(read.shown) < asked.shown:
-            read.shown.append(show(item, part, asked.tokenizer))
+            read.shown.append(show(item, part, asked.tokenizer, asked.job.rules))
     return read
 
 

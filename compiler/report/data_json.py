@@ -77,12 +77,15 @@ def _alike(verdict: Verdict) -> dict[str, object] | None:
 
 
 def _row(row: Shown) -> dict[str, object]:
-    stretches = [{"text": item.text, "trained": item.trained, "special": item.special} for item in row.stretches]
+    stretches = [
+        {"text": item.text, "trained": item.trained, "special": item.special, "cut": item.cut} for item in row.stretches
+    ]
     return {
         "place": row.place,
         "part": row.part,
         "about": row.about or None,
         "problem": row.problem or None,
+        "notes": [{"code": code, "message": what} for code, what in row.notes],
         "tokens": row.tokens,
         "trained": row.trained,
         "stretches": stretches,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from compiler.data.showing import Shown
 from compiler.data.survey import Part
 from compiler.data.tokenizer import Tokenizer
 from compiler.data.verdict import Epoch, Figures, RowFinding, Verdict
@@ -18,6 +19,16 @@ def percent(share: float) -> str:
 def rows(count: int) -> str:
     """So many rows."""
     return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def summary(plan: Plan) -> str:
+    """What the rows are for, and what decides which of their tokens are trained."""
+    data = plan.data
+    packed = "packed" if data.packing else "not packed"
+    return (
+        f"{plan.training.objective} of {plan.facts.name}, loss_on {data.loss_on}, rows of at most "
+        f"{data.max_length:,} tokens (longer: {data.overlong}), {packed}"
+    )
 
 
 def sources(plan: Plan, verdict: Verdict) -> list[tuple[Part, str, str, str]]:
@@ -66,6 +77,11 @@ def others(item: RowFinding) -> str:
     return f"{rows(item.rows)}: also {listed}{', …' if item.rows > len(item.more) + 1 else ''}"
 
 
+def counted(row: Shown) -> str:
+    """How many tokens a row has, and are learnt; nothing where it was not rendered."""
+    return "" if row.tokens is None else f"{row.tokens:,} tokens, {row.trained:,} trained"
+
+
 def tokens(figures: Figures) -> str:
     """How many there are, and are learnt."""
     counts = figures.counts
@@ -92,7 +108,7 @@ def lengths(figures: Figures, plan: Plan) -> str:
         return ""
     total = figures.counts.read - figures.counts.bad
     beyond = f"{percent(figures.over / total)} of the rows are longer" if figures.over else "no row is longer"
-    spread = f"median {found.median:,}, 90 % up to {found.p90:,}, 99 % up to {found.p99:,}, longest {found.longest:,}"
+    spread = f"median {found.median:,}, 90% up to {found.p90:,}, 99% up to {found.p99:,}, longest {found.longest:,}"
     return f"{spread}; max_length is {plan.data.max_length:,}, {beyond}"
 
 
