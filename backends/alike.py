@@ -148,6 +148,14 @@ def told(source: SourcePlan) -> dict[str, Any]:
     return {**values, "fields": source.fields.model_dump()}
 
 
+def unchecked(read: Rows) -> list[Finding]:
+    """Rows of the hub that the tool fetches by itself: nobody looks at them before."""
+    if read.preparation or all(source.local for source in (*read.train, *read.validation)):
+        return []
+    how = "rows of the hub are first seen by the tool, which may leave bad ones out; ftc data reads them all"
+    return [differs("data.bad_rows", how)]
+
+
 def unmixable(plan: Plan, read: Rows) -> list[Finding]:
     """Training sources that cannot stand in one file: conversations beside raw text."""
     if read.preparation is None:

@@ -28,6 +28,7 @@ COMMANDS = {
         "ftc validate recipes/llama3-8b-qlora-t4.ftc.yaml",
         "ftc validate recipes/llama3.1-70b-qlora-a100-40gb.ftc.yaml",
     ),
+    "data": ("ftc data docs/examples/data.ftc.yaml --rows 1",),
     "plan": ("ftc plan recipes/llama3-8b-qlora-t4.ftc.yaml | grep '#'",),
 }
 """What the README shows of the command line: block → commands."""

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tool_plans import FULL, lora, plan, source
+from msgspec.structs import replace
+from tool_plans import FACTS, FULL, lora, plan, source
 
-from backends import axolotl
+from backends import axolotl, llamafactory
 from backends.base import apply
 from schemas.method_plan import FullPlan, QuantizationPlan
 from schemas.plan import PreferencePlan
@@ -376,3 +377,24 @@ def test_micro_batches_that_weigh_the_same_are_warned_about(micro: int, warned: 
 
 def test_nothing_is_lost_of_an_ordinary_plan() -> None:
     assert refused(training__micro_batch_size=plan().training.global_batch_size) == {("FTC405", "training.seed")}
+
+
+@pytest.mark.parametrize("family", ["llama2", "phi3", "phi4-mini", "qwen3"])
+def test_answers_that_it_finds_otherwise_are_warned_of(family: str) -> None:
+    """Found by rendering each family's template with Axolotl's own code (tests/conformance/templates_known.py)."""
+    facts = replace(FACTS, chat_format=family)
+    found = [item for item in axolotl.losses(plan(facts=facts)) if item.path == "model.chat_template"]
+    assert [(item.code, item.level) for item in found] == [("FTC405", "warning")]
+    everything = axolotl.losses(plan(facts=facts, data__loss_on="all"))
+    assert not [item for item in everything if item.path == "model.chat_template"]
+
+
+@pytest.mark.parametrize("target", [axolotl, llamafactory])
+def test_rows_of_the_hub_are_seen_by_the_tool_first(target: Any) -> None:
+    hub = source("tatsu-lab/support", local=False)
+    on_hub = plan(data__train=(hub,), data__validation=None)
+    assert [item.path for item in target.losses(on_hub) if item.path == "data.bad_rows"] == ["data.bad_rows"]
+    dropped = plan(data__train=(hub,), data__validation=None, data__bad_rows="drop")
+    assert [item for item in target.losses(dropped) if item.path == "data.bad_rows"] == []
+    assert "prepare.py" in target.emit(dropped, None, ()).files
+    assert [item for item in target.losses(plan()) if item.path == "data.bad_rows"] == []

@@ -15,6 +15,7 @@ from backends.alike import (
     read_directly,
     shape,
     shortened_by_trl,
+    unchecked,
     unmixable,
     unoffloadable,
     unreadable_template,
@@ -48,6 +49,7 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
     """Combinations that Axolotl cannot do, or would quietly do otherwise."""
     return (
         *unmixable(plan, reading(plan)),
+        *unchecked(reading(plan)),
         *unsayable(plan),
         *unreadable_template(plan),
         *untrained_tokens(plan),

@@ -11,6 +11,7 @@ from backends.alike import (
     lost,
     merged_by_hand,
     read_directly,
+    unchecked,
     unmixable,
     unoffloadable,
     untrained_tokens,
@@ -30,6 +31,7 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
     """What of this plan LLaMA-Factory would refuse, or quietly do otherwise."""
     return (
         *unmixable(plan, reading(plan)),
+        *unchecked(reading(plan)),
         *untrained_tokens(plan),
         *_parted_tokens(plan),
         *unoffloadable(plan),

@@ -23,7 +23,7 @@ AGREEING: Final = 7
 """So many values of two sketches are the same where rows are called nearly the same: about nine tenths of the text."""
 STRETCH: Final = 8
 """Bytes."""
-KEPT: Final = 50_000
+KEPT: Final = 20_000
 """Rows of which the sketch is kept."""
 FACTORS: Final = (
     *(0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93),
