@@ -38,6 +38,7 @@ class FirstRow(Struct, frozen=True):
 
     `columns`: its keys. `problem`: why the file cannot be right, in words; None where nothing speaks against it.
     `speakers`: the roles of its turns, as written; empty for other rows. `evidence`: what the format is told by.
+    `missing`: a package without which the file cannot be read here.
     """
 
     format: DataFormat | None
@@ -45,6 +46,7 @@ class FirstRow(Struct, frozen=True):
     problem: str | None = None
     speakers: tuple[str, ...] = ()
     evidence: str = ""
+    missing: str = ""
 
 
 def sniff(path: Path, fields: Fields | None = None) -> DataFormat | None:
@@ -67,8 +69,8 @@ def first_row(path: Path, fields: Fields) -> FirstRow:
         return replace(seen, problem=f"{_where(first)}: {first.what}") if isinstance(first, RowError) else seen
     except DamagedError as error:
         return FirstRow(None, problem=f"the file {error.what}")
-    except ImportError:
-        return FirstRow(None)
+    except ImportError as error:
+        return FirstRow(None, missing=str(error.name))
 
 
 def _later(looked_at: Iterable[dict[str, Any] | RowError], fields: Fields) -> FirstRow | None:

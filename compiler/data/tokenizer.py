@@ -36,8 +36,8 @@ def find_tokenizer(plan: Plan) -> Tokenizer:
         tokenizer = load_tokenizer(_told(plan), Path())
     except TokenizerError as error:
         return Tokenizer(None, why=_short(str(error)))
-    except ImportError as error:
-        return Tokenizer(None, why=f"it cannot be loaded here: {error}")
+    except Exception as error:  # a package that is missing, or a damaged file: it raises whatever it likes
+        return Tokenizer(None, why=f"it cannot be loaded here: {type(error).__name__}: {error}")
     return Tokenizer(tokenizer, _stops(plan, tokenizer))
 
 
@@ -52,7 +52,7 @@ def _told(plan: Plan) -> dict[str, Any]:
 
 def _short(said: str) -> str:
     """The first sentence: what follows is advice for other cases."""
-    return said.splitlines()[0].partition(". ")[0]
+    return said.splitlines()[0].partition(". ")[0].rstrip(".")
 
 
 def _stops(plan: Plan, tokenizer: Any) -> frozenset[int]:

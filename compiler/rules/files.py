@@ -94,6 +94,9 @@ def unknown_rows(context: Context) -> Iterator[Finding]:
         hint = "write format: messages (or another), and under fields what its columns are called"
         meant = likely(seen.row.columns)
         hint = f"write {meant}" if meant else hint
+        if seen.row.missing:
+            message = f"the format of {seen.files[0].name} is not clear: {seen.row.missing}, which reads it, is missing"
+            hint = f"pip install {seen.row.missing}, or write format: messages (or another)"
         yield Finding("FTC504", f"{seen.path}.path", message, hint)
 
 
