@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def _part(found: list[Examined], rules: Rules, weight: float) -> Part:
         pieces += kept
         owners += [part.rows] * len(kept)
         part.rows += item.row is not None
-    part.ids = np.fromiter((token for piece in pieces for token in piece.ids), np.int32)
+    part.ids = np.fromiter(chain.from_iterable(piece.ids for piece in pieces), np.int32)
     part.labels = _labels(part.ids, pieces)
     part.lengths = np.array([len(piece.ids) for piece in pieces], np.int32)
     part.owners = np.array(owners, np.int32)

@@ -5,6 +5,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -128,6 +129,7 @@ class _Pool:
 def _serve(work: Callable[[Any], Any], pipe: Connection, ours: Connection) -> None:
     """The life of a worker: it ends when nobody is left to ask it."""
     ours.close()
+    gc.freeze()  # what was there before would be looked through again and again, and its memory copied by that
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     while True:
         try:
