@@ -98,10 +98,14 @@ def over(lengths: Counter[int], max_length: int) -> int:
 
 
 def weighted(pieces: Sequence[Counter[int]], weights: Sequence[float]) -> Counter[int]:
-    """What an epoch sees: each source's lengths as often as its weight says, rounded."""
+    """What an epoch sees: each source's lengths as often as its weight says. What is left of a row goes to the next
+    longer one, so that neither rows nor tokens are lost where each has a length of its own."""
     seen = Counter[int]()
     for lengths, weight in zip(pieces, weights, strict=False):
-        seen.update({length: round(count * weight) for length, count in lengths.items()})
+        done = 0
+        for length, count in sorted(lengths.items()):
+            seen[length] += round((done + count) * weight) - round(done * weight)
+            done += count
     return seen
 
 
