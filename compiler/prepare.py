@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from backends.alike import job, told
 from backends.native.files import Advance, local_files
-from backends.native.findings import DataError, FileError
+from backends.native.findings import DataError, FileError, Tally
 from backends.native.prepare import write_rows
 from backends.native.rows import read_rows, sound
 from compiler.errors import FtcError
@@ -22,17 +22,19 @@ from schemas.plan import Plan, SourcePlan, is_sources
 Result = TypeVar("Result")
 
 
-def prepare(rows: Preparation, folder: Path, advance: Advance) -> None:
-    """Write both files. Rows that cannot be trained on are an `FtcError` that names file and line."""
-    _told(lambda: write_rows(job(rows), folder, advance))
+def prepare(rows: Preparation, folder: Path, advance: Advance) -> Tally:
+    """Write both files; which rows are left out. Where they are not to be, they are an `FtcError` that names file and
+    line."""
+    return _told(lambda: write_rows(job(rows), folder, advance)).met
 
 
-def check(plan: Plan, advance: Advance) -> None:
-    """Read every row that is on this machine; an `FtcError` as above."""
+def check(plan: Plan, advance: Advance) -> Tally:
+    """Read every row that is on this machine; which will be left out, or an `FtcError` as above."""
+    met, templated = Tally(), plan.model.chat_template is not None
     sources = [told(source) for source in _sources(plan) if source.local]
-    templated = plan.model.chat_template is not None
-    rows = sound(read_rows(sources, plan.data.system, templated, advance), drop_bad=plan.data.bad_rows == "drop")
-    _told(lambda: sum(1 for _ in rows))
+    rows = read_rows(sources, plan.data.system, templated, advance)
+    _told(lambda: sum(1 for _ in sound(rows, met, drop_bad=plan.data.bad_rows == "drop")))
+    return met
 
 
 def bytes_to_check(plan: Plan) -> int:

@@ -17,6 +17,7 @@ from tempfile import mkdtemp
 from typing import Final
 
 from backends.native.files import Advance
+from backends.native.findings import Tally
 from compiler.errors import FtcError
 from compiler.exit import USAGE
 from compiler.prepare import prepare
@@ -27,8 +28,9 @@ LOCK: Final = "ftc.lock.json"
 
 def write_artifact(
     artifact: Artifact, folder: Path, lock: Mapping[str, object], advance: Advance, *, force: bool = False
-) -> None:
-    """Write the artifact's files, its prepared rows and `ftc.lock.json`: `lock` and the hash of every file.
+) -> Tally:
+    """Write the artifact's files, its prepared rows and `ftc.lock.json`: `lock` and the hash of every file. Which rows
+    were left out.
 
     `FtcError` (usage) where a path leaves the folder, or a file there is not ftc's and `force` is not given.
     """
@@ -36,13 +38,15 @@ def write_artifact(
         _check_path(name)
     try:
         with _staging(folder) as staged:
-            hashes = _stage(artifact, staged, advance)
+            met = _prepared(artifact, staged, advance)
+            hashes = _stage(artifact, staged)
             _dump(staged / LOCK, {**lock, "files": hashes})
             if not force:
                 _refuse_foreign(folder, hashes)
             _move(staged, folder, hashes)
     except OSError as error:
         raise FtcError(f'"{folder}" cannot be written: {error}', exit_code=USAGE) from error
+    return met
 
 
 def _names(artifact: Artifact) -> list[str]:
@@ -74,15 +78,17 @@ def _staging(folder: Path) -> Generator[Path]:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _stage(artifact: Artifact, staged: Path, advance: Advance) -> dict[str, str]:
+def _prepared(artifact: Artifact, staged: Path, advance: Advance) -> Tally:
+    return prepare(artifact.preparation, staged, advance) if artifact.preparation else Tally()
+
+
+def _stage(artifact: Artifact, staged: Path) -> dict[str, str]:
     for name, text in artifact.files.items():
         path = staged / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
         if name.endswith(".sh"):
             path.chmod(0o755)
-    if artifact.preparation:
-        prepare(artifact.preparation, staged, advance)
     return {name: _digest(staged / name) for name in sorted(_names(artifact))}
 
 

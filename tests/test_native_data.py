@@ -19,7 +19,7 @@ from schemas.recipe import Fields
 ROOT = Path(__file__).parents[1]
 
 from backends.native.data import IGNORED, Counts, Encoder, Rules, Tokens, fit
-from backends.native.findings import DataError, RowError
+from backends.native.findings import DataError, RowError, Tally
 from backends.native.formats import Row
 from backends.native.rows import chooser, read_rows, sound, weighted
 
@@ -46,7 +46,7 @@ def encoded(rows: list[Row], tokenizer: Any, loss_on: str) -> list[Tokens]:
 
 
 def all_rows(sources: list[dict[str, Any]], system: str | None, *, templated: bool) -> list[Row]:
-    return list(sound(read_rows(sources, system, templated), drop_bad=False))
+    return list(sound(read_rows(sources, system, templated), Tally(), drop_bad=False))
 
 
 def trained(tokenizer: Any, row: Row, loss_on: str = "assistant") -> str:

@@ -125,13 +125,17 @@ class Tally:
 
     def refusal(self) -> DataError:
         """All that rows cannot be trained on for, as one error."""
+        remedy = "mend them, or leave them out with data.bad_rows = drop"
+        return DataError(f"{self._told_bad('cannot be trained on')}\n{remedy}")
+
+    def left_out(self) -> str:
+        """The same where they are left out; nothing where there are none."""
+        return self._told_bad("left out, as they cannot be trained on") if self.bad else ""
+
+    def _told_bad(self, what: str) -> str:
         bad = {code: found for code, found in self.met.items() if found.bad}
-        rows = sum(found.count for found in bad.values())
-        lines = (f"  {code}, {_rows(found.count)}: {_listed(found.first)}" for code, found in sorted(bad.items()))
-        return DataError(
-            f"{_rows(rows)} cannot be trained on:\n" + "\n".join(lines) + "\n"
-            "mend them, or leave them out with data.bad_rows = drop"
-        )
+        lines = [f"  {code}, {_rows(found.count)}: {_listed(found.first)}" for code, found in sorted(bad.items())]
+        return "\n".join([f"{_rows(sum(found.count for found in bad.values()))} {what}:", *lines])
 
 
 def _rows(count: int) -> str:

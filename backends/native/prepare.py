@@ -14,10 +14,10 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from backends.native.files import Advance, unseen
-from backends.native.findings import DataError, RowError
+from backends.native.findings import DataError, RowError, Tally
 from backends.native.formats import Message, Row
 from backends.native.readers import Record
 from backends.native.rows import chooser, parted, read_rows, sound, weighted
@@ -26,23 +26,32 @@ JOB = "prepare.json"
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}:?\d{2})?)?")
 
 
-def write_rows(job: Mapping[str, Any], folder: Path, advance: Advance = unseen) -> tuple[int, int]:
-    """Write the job's files into the folder; how many rows went into each. `DataError` where a row cannot be read."""
+class Written(NamedTuple):
+    """How many rows went into each file, and what was met in those that did not."""
+
+    train: int
+    validation: int
+    met: Tally
+
+
+def write_rows(job: Mapping[str, Any], folder: Path, advance: Advance = unseen) -> Written:
+    """Write the job's files into the folder. `DataError` where rows cannot be trained on and are not to be dropped."""
     train, validation = folder / job["train_file"], folder / job["validation_file"]
     if job["validation"] is not None and not isinstance(job["validation"], list):
         return _part(job, train, validation, advance)
-    drop = job["bad_rows"] == "drop"
-    rows = sound(_rows(job, "train", advance), drop_bad=drop)
+    drop, met = job["bad_rows"] == "drop", Tally()
+    rows = sound(_rows(job, "train", advance), met, drop_bad=drop)
     written = _write(weighted(rows, job["seed"]), train, job)
     if not job["validation"]:
-        return written, 0
-    return written, _write(sound(_rows(job, "validation", advance), drop_bad=drop), validation, job)
+        return Written(written, 0, met)
+    held = sound(_rows(job, "validation", advance), met, drop_bad=drop)
+    return Written(written, _write(held, validation, job), met)
 
 
-def _part(job: Mapping[str, Any], train: Path, validation: Path, advance: Advance) -> tuple[int, int]:
+def _part(job: Mapping[str, Any], train: Path, validation: Path, advance: Advance) -> Written:
     """The rows of one list of sources, some of them kept back by hash."""
-    held = chooser(job["train"], job["validation"], job["seed"])
-    rows = parted(_rows(job, "train", advance), held, drop_bad=job["bad_rows"] == "drop")
+    held, met = chooser(job["train"], job["validation"], job["seed"]), Tally()
+    rows = parted(_rows(job, "train", advance), held, met, drop_bad=job["bad_rows"] == "drop")
     kept = 0
     with _create(validation) as file:
 
@@ -61,7 +70,7 @@ def _part(job: Mapping[str, Any], train: Path, validation: Path, advance: Advanc
             f"data.validation = {job['validation']} parts {written + kept} rows into {written} to train on and {kept} "
             "to validate with; write a number of rows, or null for no validation"
         )
-    return written, kept
+    return Written(written, kept, met)
 
 
 def _rows(job: Mapping[str, Any], part: str, advance: Advance) -> Iterable[Row | RowError]:
@@ -165,12 +174,14 @@ def main() -> int:
     if done.is_file() and done.read_text(encoding="utf-8") == text:
         return 0
     try:
-        train, validation = write_rows(json.loads(text), here)
+        written = write_rows(json.loads(text), here)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
     done.write_text(text, encoding="utf-8")
-    print(f"{train} rows to train on, {validation} to validate with")  # noqa: T201
+    print(f"{written.train} rows to train on, {written.validation} to validate with")  # noqa: T201
+    if written.met.bad:
+        print(written.met.left_out())  # noqa: T201
     return 0
 
 

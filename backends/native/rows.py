@@ -70,13 +70,13 @@ def read_rows(
 
 
 def parted(
-    rows: Iterable[Row | RowError], held: Callable[[int], bool], *, drop_bad: bool
+    rows: Iterable[Row | RowError], held: Callable[[int], bool], met: Tally, *, drop_bad: bool
 ) -> Iterator[tuple[bool, Row]]:
     """The rows that can be trained on, each with whether it is kept for validation, which `held` says by its number.
 
-    Where others are met and not to be dropped, all are read first, and then a `DataError` says what is wrong with them.
+    The others go into `met`. Where they are not to be dropped, all rows are read first, and then a `DataError` says
+    what is wrong with them.
     """
-    met = Tally()
     for number, row in enumerate(rows):
         if isinstance(row, RowError):
             met.add(of_error(row))
@@ -86,9 +86,9 @@ def parted(
         raise met.refusal()
 
 
-def sound(rows: Iterable[Row | RowError], *, drop_bad: bool) -> Iterator[Row]:
+def sound(rows: Iterable[Row | RowError], met: Tally, *, drop_bad: bool) -> Iterator[Row]:
     """The rows that can be trained on, as `parted` has them, where none is kept for validation."""
-    return (row for _, row in parted(rows, lambda _: False, drop_bad=drop_bad))
+    return (row for _, row in parted(rows, lambda _: False, met, drop_bad=drop_bad))
 
 
 def count(sources: Sources) -> int:

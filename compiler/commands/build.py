@@ -15,6 +15,7 @@ import click
 from msgspec import Struct
 
 from backends.native.files import Advance
+from backends.native.findings import Tally
 from compiler.build import Compiled, Options
 from compiler.commands import options
 from compiler.commands.compiling import File, open_file, require_valid
@@ -52,15 +53,15 @@ class Built(Struct, frozen=True):
         version = f"@{self.artifact.version}" if self.artifact.version else ""
         return f"{self.artifact.target}{version}"
 
-    def write(self, folder: Path, *, force: bool) -> None:
-        """Write the artifact into the folder."""
+    def write(self, folder: Path, *, force: bool) -> str:
+        """Write the artifact into the folder; which rows are left out, in words."""
         # Ended by an exception, a build removes what it has half written.
         signal.signal(signal.SIGTERM, _terminate)
         about = lock(self.compiled, self.artifact, self.file.text, self.sets)
         with _progress(self) as advance:
-            if self.artifact.preparation is None:
-                check(self.plan, advance)
-            write_artifact(self.artifact, folder, about, advance, force=force)
+            met = Tally() if self.artifact.preparation else check(self.plan, advance)
+            met.merge(write_artifact(self.artifact, folder, about, advance, force=force))
+        return f"{left_out}\n" if (left_out := met.left_out()) else ""
 
 
 @click.command()
@@ -103,8 +104,8 @@ def command(
         click.echo(built.artifact.files[built.artifact.body], nl=False)
         return
     folder = out or built.folder
-    built.write(folder, force=force)
-    click.echo(_written(built, folder), nl=False)
+    left_out = built.write(folder, force=force)
+    click.echo(left_out + _written(built, folder), nl=False)
 
 
 def build(file: File, asked: Options, *, err: bool = False) -> Built:

@@ -64,7 +64,7 @@ def command(
     built = build(file, replace(asked, sets=(*sets, *_this_machine(file, asked))))
     if fresh:
         built = _afresh(built, replace(asked, sets=built.sets))
-    built.write(built.folder, force=False)
+    click.echo(built.write(built.folder, force=False), nl=False)
     artifact = replace(built.artifact, command=(*built.artifact.command, *flags))
     if dry_run:
         click.echo(f"cd {shlex.quote(str(built.folder))} && {shlex.join(artifact.command)}")

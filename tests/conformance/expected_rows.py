@@ -14,6 +14,7 @@ from backends.alike import own_template
 from backends.native.corpus import Part, read_parts, repeated
 from backends.native.data import IGNORED
 from backends.native.examine import Examiner, Job, kept_for_validation
+from backends.native.findings import Tally
 from backends.native.formats import Row
 from backends.native.rows import parted, read_rows, sound, weighted
 from compiler.data.job import job
@@ -69,11 +70,11 @@ def _shown(part: Part, tokenizer: Any, times: Any) -> Rows:
 
 def _compared(asked: Job, tokenizer: Any) -> tuple[Rows, Rows]:
     rows = read_rows(asked.train, asked.system, asked.templated)
-    parts = list(parted(rows, kept_for_validation(asked), drop_bad=asked.drop_bad))
+    parts = list(parted(rows, kept_for_validation(asked), Tally(), drop_bad=asked.drop_bad))
     train = weighted((row for held, row in parts if not held), asked.seed)
     held = [row for held, row in parts if held]
     if isinstance(asked.validation, list):
-        held = list(sound(read_rows(asked.validation, asked.system, asked.templated), drop_bad=asked.drop_bad))
+        held = list(sound(read_rows(asked.validation, asked.system, asked.templated), Tally(), drop_bad=asked.drop_bad))
     return _answers(train, tokenizer), _answers(held, tokenizer)
 
 
