@@ -75,10 +75,15 @@ def _alike(name: str, other: str) -> bool:
 
 
 def unreadable_rows(context: Context) -> Iterator[Finding]:
+    dropped = context.recipe.data.bad_rows == "drop"
     for seen in context.sources:
-        broken = next(((file, row) for file, row in seen.rows if row.problem), None)
+        # Where a later row shows the format, the first one alone is bad.
+        broken = next(
+            ((file.name, row.problem) for file, row in seen.rows if row.problem and not (dropped and row.format)), None
+        )
         if broken:
-            message = f"{broken[0].name}: {broken[1].problem}"
+            name, problem = broken
+            message = problem if problem.startswith(f"{name}:") else f"{name}: {problem}"
             yield Finding("FTC503", f"{seen.path}.path", message, "mend the file, or name another")
 
 
