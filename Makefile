@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 EXAMPLES ?= 7000
 
-.PHONY: help install quickstart control test test-slow check docs format bench bench-memory fuzz conformance parity clean
+.PHONY: help install quickstart control test test-slow check docs format bench bench-memory fuzz browser conformance parity clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -55,6 +55,9 @@ bench-memory: .venv/installed  ## how right the memory figures are: docs/memory-
 
 fuzz: .venv/installed  ## random bytes, YAML and mutated recipes: EXAMPLES of each kind
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz_recipes.py
+
+browser: .venv/installed  ## the HTML pages in a headless Chromium, which must be installed; pictures in build/browser
+	$(BIN)/python -m pytest tests/browser/pages.py
 
 conformance: .venv/installed  ## the real parsers of the other targets read what is built (installs them: about 7 GB)
 	$(BIN)/python tests/conformance/run.py

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST: Final = 4000
 """Characters of a row that are shown."""
 PAGE: Final = 1_000_000
-"""Characters of the page that rows may take."""
+"""Bytes of the page that rows may take."""
 LONG: Final = (1500, 20)
 """Characters and lines from which a row is scrolled."""
 KEPT: Final = "\u200c\u200d\u3000"
@@ -62,7 +62,7 @@ def shown_rows(shown: Sequence[Shown]) -> tuple[tuple[ShownRow, ...], int]:
             break
         first = group[0]
         row = ShownRow(first.part, first.place, first.problem, first.notes, tuple(map(_rendering, group)))
-        room -= sum(len(each.text) for each in row.renderings)
+        room -= sum(len(each.text.encode()) for each in row.renderings)
         rows.append(row)
     return tuple(rows), len(groups) - len(rows)
 
