@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Final
 
 from compiler.build import Compiled
@@ -11,6 +12,7 @@ from compiler.data.showing import Shown, Stretch
 from compiler.data.tokenizer import Tokenizer
 from compiler.data.verdict import Figures, RowFinding, Verdict
 from compiler.report import data_words as words
+from compiler.report.excerpt import Gap, Piece, brief, excerpt
 from compiler.report.paint import Paint, printable
 from compiler.report.text import SHADES, diagnostics_text, summary
 from schemas.plan import Plan
@@ -58,45 +60,51 @@ def _sources(plan: Plan, verdict: Verdict) -> Iterator[tuple[str, str]]:
 
 def _finding(item: RowFinding, paint: Paint) -> str:
     head = f"{paint(words.place(item), bold=True)}: {paint(item.level, SHADES[item.level], bold=True)} "
+    part = " (validation)" if item.part == "validation" else ""
     more = words.others(item)
-    return f"{head}{paint(item.code, bold=True)}: {printable(item.message)}\n" + (f"    {more}\n" if more else "")
+    return f"{head}{paint(item.code, bold=True)}{part}: {printable(brief(item.message))}\n" + (
+        f"    {more}\n" if more else ""
+    )
 
 
 def _shown(row: Shown, paint: Paint) -> str:
-    count = f", {row.tokens} tokens, {row.trained} trained" if row.tokens is not None else ""
+    count = words.counted(row)
     about = f" ({row.about})" if row.about else ""
-    head = paint(f"{row.part}, {row.place}{about}{count}", "cyan")
-    text = "".join(_stretches(row, paint))
-    problem = f"  {paint(row.problem, 'red')}\n" if row.problem else ""
-    return f"{head}\n{problem}" + "".join(f"  {line}\n" for line in text.split("\n"))
+    head = paint(f"{row.part}, {row.place}{about}{', ' if count else ''}{count}", "cyan")
+    problem = [paint(f"not trained on: {printable(brief(row.problem))}", "red")] if row.problem else []
+    notes = [paint(f"{code}: {printable(brief(what))}", "yellow") for code, what in row.notes]
+    text = "".join(_pieces(excerpt(row.stretches, MOST), paint))
+    lines = (*problem, *notes, *text.split("\n"))
+    return f"{head}\n" + "".join(f"  {line}\n" if line else "\n" for line in lines)
 
 
-def _stretches(row: Shown, paint: Paint) -> Iterator[str]:
+def _pieces(pieces: Sequence[Piece], paint: Paint) -> Iterator[str]:
     """Without colours what is trained stands in brackets of its own."""
-    left = MOST
-    opened = False
-    for stretch in row.stretches:
-        if stretch.trained != opened and not paint.on:
-            yield "⟦" if stretch.trained else "⟧"
-        opened = stretch.trained
-        yield _painted(stretch, stretch.text[:left], paint)
-        left -= len(stretch.text)
-        if left <= 0:
-            yield " …"
-            break
+    opened = cut = False
+    for piece in pieces:
+        if isinstance(piece, Gap):
+            yield paint(f" … {piece.characters:,} characters … ", "bright_black")
+            continue
+        if piece.trained != opened and not paint.on:
+            yield "⟦" if piece.trained else "⟧"
+        if piece.cut and not cut:
+            yield paint(" [cut here: max_length] ", "red")
+        opened, cut = piece.trained, piece.cut
+        yield _painted(piece, paint)
     if opened and not paint.on:
         yield "⟧"
 
 
-def _painted(stretch: Stretch, text: str, paint: Paint) -> str:
+def _painted(stretch: Stretch, paint: Paint) -> str:
     """Line by line, so that no colour runs into the margin."""
-    shade = "green" if stretch.trained else "bright_black" if stretch.special else None
-    return "\n".join(paint(printable(line), shade, bold=stretch.trained) for line in text.split("\n"))
+    shade = "green" if stretch.trained else "bright_black" if stretch.special or stretch.cut else None
+    lines = stretch.text.split("\n")
+    return "\n".join(paint(printable(line), shade, bold=stretch.trained) for line in lines)
 
 
 def _parts(plan: Plan, verdict: Verdict, tokenizer: Tokenizer, paint: Paint) -> Iterator[str]:
     if tokenizer.tokenizer is None:
-        yield words.no_tokens(tokenizer) + "\n"
+        yield paint(printable(words.no_tokens(tokenizer)), "yellow") + "\n"
     for part, figures in verdict.figures.items() if tokenizer.tokenizer else ():
         if figures.counts.read:
             yield paint(part, bold=True) + "\n" + _lines(_figures(figures, plan), paint) + _chart(figures, plan, paint)
@@ -122,25 +130,23 @@ def _pairs(verdict: Verdict) -> tuple[tuple[str, str], ...]:
 
 
 def _chart(figures: Figures, plan: Plan, paint: Paint) -> str:
-    """A bar for each stretch of lengths; those over the limit in red, under a line of their own."""
-    if not figures.bars:
-        return ""
-    most = max(bar.rows for bar in figures.bars)
-    width = len(f"{figures.bars[-1].end:,}")
+    """A bar for each stretch of lengths, named by its longest; those over the limit in red, below a line."""
+    most = max((bar.rows for bar in figures.bars), default=0)
+    width = len(f"{figures.bars[-1].end:,}") if figures.bars else 0
     lines: list[str] = []
-    for bar in figures.bars:
-        if bar.over and (not lines or not lines[-1].startswith(" " * width + " ┄")) and not _over(lines):
-            lines.append(" " * width + f" ┄┄ max_length {plan.data.max_length:,} ┄┄")
-        lines.append(f"{f'{bar.end:,}'.rjust(width)} {_bar(bar, most, paint)}")
+    limited = False
+    for (beyond, filled), group in groupby(figures.bars, key=lambda bar: (bar.over, bar.rows > 0)):
+        if beyond and not limited:
+            lines.append(paint(f"{'':>{width}} ┄┄┄ max_length {plan.data.max_length:,} ┄┄┄", "red"))
+        limited = beyond
+        found = list(group)
+        gap = not filled and len(found) > 2
+        lines += [f"{'⋮':>{width}}"] if gap else [_bar(bar, width, most, paint) for bar in found]
     return "".join(f"  {line}\n" for line in lines)
 
 
-def _over(lines: Sequence[str]) -> bool:
-    return any("┄┄" in line for line in lines)
-
-
-def _bar(bar: Bar, most: int, paint: Paint) -> str:
-    eighths = round(bar.rows / most * WIDTH * 8)
+def _bar(bar: Bar, width: int, most: int, paint: Paint) -> str:
+    eighths = max(1, round(bar.rows / most * WIDTH * 8)) if bar.rows else 0
     drawn = "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
-    drawn = drawn or ("▏" if bar.rows else "")
-    return f"{paint(drawn, 'red' if bar.over else 'blue')} {bar.rows:,}".strip() if bar.rows else ""
+    rows = f" {paint(drawn, 'red' if bar.over else 'blue')} {bar.rows:,}" if bar.rows else ""
+    return f"{bar.end:>{width},}{rows}"
