@@ -133,7 +133,7 @@ def _say(size: Mapping[str, Any]) -> None:
         print(
             f"  {name:12} {speed['median']:8,.0f} rows/s ({speed['min']:,.0f} to {speed['max']:,.0f}), "
             f"{size['cpu_seconds'][name]['median']:.1f} s of CPU, "
-            f"{memory['resident'] / MIB:,.0f} MiB ({memory['share'] / MIB:,.0f} shared fairly, "
+            f"{memory['resident'] / MIB:,.0f} MiB ({memory['own'] / MIB:,.0f} of no file, "
             f"{memory['resting'] / MIB:,.0f} at rest)" + (f", packed {packing:.2%} full" if packing else ", not packed")
         )
     check = size["check_rows_per_second"]

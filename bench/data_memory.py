@@ -9,27 +9,28 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-EVERY = 0.02
+EVERY = 0.05
 """Seconds between looks."""
 PROC = Path("/proc")
 HIGHEST = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
-SHARE = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
+OWN = re.compile(r"^Pss_(?:Anon|Shmem):\s+(\d+) kB", re.MULTILINE)
 
 
 @dataclass
 class Peak:
     """Bytes. `resident`: the sum of each living process's own highest mark: never too low, for a mark does not sink,
-    but memory that forked processes share is counted in each. `share`: the sum at one look, where shared memory is
-    divided among those that share it: what the machine must have, but for what rises and falls between two looks."""
+    but memory that forked processes share is counted in each. `own`: the highest sum at one look of what belongs to no
+    file, where shared memory is divided among those that share it. Libraries and mapped data are left out there, which
+    the system drops and reads again as it likes, and which it divides among whoever else has them open."""
 
     resident: int = 0
-    share: int = 0
+    own: int = 0
 
     def look(self, session: int) -> None:
         """Look at every process of a session."""
         found = [_memory(pid) for pid in _members(session)]
         self.resident = max(self.resident, sum(resident for resident, _ in found))
-        self.share = max(self.share, sum(share for _, share in found))
+        self.own = max(self.own, sum(own for _, own in found))
 
 
 def watched(process: subprocess.Popen[str]) -> Peak:
@@ -52,13 +53,12 @@ def _members(session: int) -> Iterator[int]:
 
 
 def _memory(pid: int) -> tuple[int, int]:
-    resident = share = 0
+    resident = own = 0
     with suppress(OSError):
         resident = _bytes(HIGHEST, (PROC / str(pid) / "status").read_text())
-        share = _bytes(SHARE, (PROC / str(pid) / "smaps_rollup").read_text())
-    return resident, share
+        own = _bytes(OWN, (PROC / str(pid) / "smaps_rollup").read_text())
+    return resident, own
 
 
 def _bytes(pattern: re.Pattern[str], text: str) -> int:
-    found = pattern.search(text)
-    return int(found[1]) * 1024 if found else 0
+    return sum(int(found) for found in pattern.findall(text)) * 1024

@@ -62,6 +62,9 @@ class _Pool:
         self._processes: list[Any] = []
 
     def start(self, work: Callable[[Any], Any], workers: int) -> None:
+        # What is there already would be looked through for garbage again and again, here and in each worker, and what
+        # they share would be copied by that.
+        gc.freeze()
         # Ctrl-C reaches every process of a terminal. The one that asked decides; what it forks never hears of it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -124,12 +127,12 @@ class _Pool:
             process.kill()  # none has anything to put in order
         for process in self._processes:
             process.join()
+        gc.unfreeze()
 
 
 def _serve(work: Callable[[Any], Any], pipe: Connection, ours: Connection) -> None:
     """The life of a worker: it ends when nobody is left to ask it."""
     ours.close()
-    gc.freeze()  # what was there before would be looked through again and again, and its memory copied by that
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     while True:
         try:
