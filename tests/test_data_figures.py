@@ -14,6 +14,7 @@ from calls import ftc
 from test_data_command import BASE, SINGLE, WORDS, chat, here, put, recipe, told
 
 END = "<|eot_id|>"
+SMALL = {"global_batch_size": 4, "micro_batch_size": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +94,37 @@ def test_a_share_that_is_cut(tokenizer: Any) -> None:
     assert (part["tokens"], part["kept"], part["untrained"]) == (sum(learnt), len(learnt), pieces.count(1))
     assert part["trained_tokens"] == sum(piece - 1 for piece in learnt)
     assert part["split"] == sum(length > 16 for length in lengths)
+
+
+def test_two_answers_are_one_row(tokenizer: Any) -> None:
+    """Where one of them is too long, neither is trained on."""
+    pairs = [{"prompt": f"{number}?", "chosen": "yes", "rejected": "no " * number} for number in range(1, 21)]
+    put(pairs)
+    path = recipe({"train": {"path": "rows.jsonl"}, "max_length": 24}, training={"objective": "dpo", **SMALL})
+    data = told(path)
+    both = [
+        [
+            encoded(tokenizer, {"messages": [said("user", row["prompt"]), said("assistant", row[answer])]})
+            for answer in ("chosen", "rejected")
+        ]
+        for row in pairs
+    ]
+    kept = [lengths for lengths in both if max(length for length, _ in lengths) <= 24]
+    part = data["parts"]["train"]
+    assert 2 < len(kept) < 19
+    assert (part["read"], part["kept"], part["dropped"]) == (20, len(kept), 20 - len(kept))
+    assert part["tokens"] == sum(length for lengths in kept for length, _ in lengths)
+    assert part["trained_tokens"] == sum(trained for lengths in kept for _, trained in lengths)
+    assert part["over_max_length"] == 20 - len(kept)
+    assert data["epoch"]["rows"] == len(kept)
+    assert data["epoch"]["steps"] == -(-len(kept) // 4)
+    data = told(path, "--set", "data.overlong=error")
+    assert (data["parts"]["train"]["kept"], data["parts"]["train"]["bad"]) == (len(kept), 20 - len(kept))
+    assert data["parts"]["train"]["tokens"] == part["tokens"]
+
+
+def said(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
 
 
 # --- what is trained

@@ -126,7 +126,7 @@ def judged(item: Examined, rules: Rules, counts: Counts) -> list[Tokens]:
         return []
     dropped, untrained, truncated = counts.dropped, counts.untrained, counts.truncated
     try:
-        kept = [piece for tokens in item.tokens for piece in fit(tokens, item.row, rules, counts)]
+        kept = _fitted(item.tokens, item.row, rules, counts)
     except RowError as error:
         counts.bad += 1
         item.met.append(of_error(error))
@@ -137,6 +137,24 @@ def judged(item: Examined, rules: Rules, counts: Counts) -> list[Tokens]:
         item.met.append(Note("FTC534", item.row.place, _long(item, rules, "its end is cut off")))
     if counts.untrained > untrained and not kept:
         item.met.append(Note("FTC532", item.row.place, f"nothing that data.loss_on = {rules.loss_on} trains"))
+    return kept
+
+
+def _fitted(renderings: tuple[Tokens, ...], row: Row, rules: Rules, counts: Counts) -> list[Tokens]:
+    """What is trained of a row. Two answers that are compared are one row: both are left out where one is too long."""
+    if len(renderings) == 1:
+        return fit(renderings[0], row, rules, counts)
+    both = Counts()
+    kept = [piece for tokens in renderings for piece in fit(tokens, row, rules, both)]
+    kept = [] if both.dropped else kept
+    counts.longest = max(counts.longest, both.longest)
+    counts.dropped += both.dropped > 0
+    counts.truncated += both.truncated > 0
+    counts.untrained += not kept and not both.dropped
+    if kept:
+        counts.kept += 1
+        counts.tokens += both.tokens
+        counts.trained_tokens += both.trained_tokens
     return kept
 
 

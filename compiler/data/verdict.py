@@ -191,8 +191,12 @@ def _ends(found: Survey) -> Iterator[Finding]:
 def _epoch(found: Survey, plan: Plan) -> Epoch:
     data, training = plan.data, plan.training
     lengths = weighted(found.pieces, [source.weight for source in data.train])
-    filled: Filled = packed(lengths, data.max_length) if data.packing else padded(lengths, training.micro_batch_size)
-    per_epoch = ceil(filled.rows / training.global_batch_size)
+    # A row of two answers is two sequences.
+    each = 2 if all(source.format == "preference" for source in data.train) else 1
+    micro = training.micro_batch_size * each
+    filled: Filled = packed(lengths, data.max_length) if data.packing else padded(lengths, micro)
+    rows = ceil(filled.rows / each)
+    per_epoch = ceil(rows / training.global_batch_size)
     steps = training.max_steps or ceil(per_epoch * (training.epochs or 1))
     tokens = sum(length * count for length, count in lengths.items())
-    return Epoch(tokens, filled.rows, filled.share, steps)
+    return Epoch(tokens, rows, filled.share, steps)
