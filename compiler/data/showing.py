@@ -49,7 +49,7 @@ def show(item: Examined, part: Literal["train", "validation"], tokenizer: Any, r
         return []
     place = str(row.place)
     problem = next((note.what for note in item.met if note.bad or note.code == LEFT_OUT), "")
-    notes = tuple((note.code, note.what) for note in item.met if note.what != problem)
+    notes = tuple(dict.fromkeys((note.code, note.what) for note in item.met if note.what != problem))
     if not item.tokens:
         return [Shown(place, part, _written(row), problem=problem, notes=notes)]
     names = ("chosen", "rejected") if row.chosen else ("",)
