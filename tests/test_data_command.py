@@ -95,8 +95,8 @@ def test_fields_that_programs_read() -> None:
     }
     assert (data["format_version"], data["recipe"], data["valid"]) == (1, "r.ftc.yaml", False)
     assert data["tokenizer"] == {"found": True, "why": None}
-    (source,) = data["sources"]
-    assert (source["part"], source["path"]) == ("train", "rows.jsonl")
+    listed = {"part": "train", "path": "rows.jsonl", "format": "messages", "because": None, "rows": 3}
+    assert data["sources"] == [listed]
     (finding,) = data["findings"]
     assert finding.keys() >= {"code", "level", "part", "message", "file", "line", "row", "rows", "more"}
     assert (finding["file"], finding["line"], finding["row"]) == ("rows.jsonl", 3, None)
@@ -286,8 +286,10 @@ def test_files_of_a_pattern() -> None:
     Path("d.jsonl").mkdir()
     os.mkfifo("e.jsonl")
     assert told(recipe({"train": {"path": "*.jsonl"}}))["parts"]["train"]["read"] == 3
-    for name, code in (("d.jsonl", "FTC502"), ("e.jsonl", "FTC501")):
-        assert [item["code"] for item in told(recipe({"train": {"path": name}}))["diagnostics"]] == [code]
+    for name, code, words in (("d.jsonl", "FTC502", "a folder"), ("e.jsonl", "FTC501", "a pipe or a device")):
+        (finding,) = told(recipe({"train": {"path": name}}))["diagnostics"]
+        assert (finding["code"], finding["message"]) == (code, f'"{name}" is {words}')
+        assert "did you mean" not in finding["hint"]
     put([{"text": "a"}], "f.jsonl")
     (finding,) = told(recipe({"train": {"path": "*.jsonl"}}))["diagnostics"]
     assert finding["code"] == "FTC504"

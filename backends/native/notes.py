@@ -18,7 +18,7 @@ RESULTS = ("tool", "ipython")
 """Speakers that tell what a call came to."""
 KNOWN = (*FIRST, "user", "assistant", *RESULTS)
 """Speakers that chat templates know."""
-DAMAGED = re.compile("[\ufffd\x00-\x08\x0b\x0e-\x1f]")
+DAMAGED = re.compile("[\ufffd\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 """The sign of bytes that were read in a wrong encoding, and characters that belong to no text."""
 SAID = ("content", "reasoning_content")
 Specials = re.Pattern[str]

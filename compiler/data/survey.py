@@ -179,6 +179,8 @@ def _remember(item: Examined, read: Read, *, held: bool, sketched: bool) -> None
     if not isinstance(place, Place) or item.row is None:
         return
     read.counted = place.counted
+    if not any((item.row.messages, item.row.prompt, item.row.text.strip())):
+        return  # lines that are empty are often there more than once
     read.numbers.append(place.number)
     read.marks.append(fingerprint(item.row))
     read.held.append(held)

@@ -8,7 +8,7 @@ from compiler.build import Compiled
 from compiler.data.showing import Shown
 from compiler.data.tokenizer import Tokenizer
 from compiler.data.verdict import Figures, RowFinding, Verdict
-from compiler.report.data_words import sources
+from compiler.report.data_words import listed
 from compiler.report.machine import FORMAT_VERSION, as_data, as_json, diagnostic_data
 
 
@@ -29,10 +29,9 @@ def data_json(name: str, compiled: Compiled, found: tuple[Verdict, Tokenizer] | 
 
 def _found(compiled: Compiled, verdict: Verdict, tokenizer: Tokenizer) -> dict[str, object]:
     plan = compiled.plan
-    listed = sources(plan, verdict) if plan else []
     return {
         "tokenizer": {"found": tokenizer.tokenizer is not None, "why": tokenizer.why or None},
-        "sources": [{"part": part, "path": path, "format": kind, "rows": count} for part, path, kind, count in listed],
+        "sources": as_data(listed(plan, verdict)) if plan else [],
         "findings": [_finding(item) for item in verdict.findings],
         "parts": {part: _figures(figures, tokenizer) for part, figures in verdict.figures.items()},
         "epoch": as_data(verdict.epoch),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec import Struct
+
 from compiler.data.showing import Shown
 from compiler.data.survey import Part
 from compiler.data.tokenizer import Tokenizer
@@ -31,16 +33,40 @@ def summary(plan: Plan) -> str:
     )
 
 
+class Listed(Struct, frozen=True):
+    """A source. `because`: where its format was recognised, by what; None where the recipe says it."""
+
+    part: Part
+    path: str
+    format: str
+    because: str | None
+    rows: int
+
+
+def listed(plan: Plan, verdict: Verdict) -> tuple[Listed, ...]:
+    """The sources of both parts."""
+    own = plan.data.validation if is_sources(plan.data.validation) else ()
+    parts: tuple[tuple[Part, tuple[SourcePlan, ...]], ...] = (("train", plan.data.train), ("validation", own))
+    because = {item.path: item.because for item in plan.decisions}
+    return tuple(
+        Listed(
+            part,
+            _path(source),
+            source.format,
+            because.get(f"data.{part}[{index}].format"),
+            counts[index] if index < len(counts) else 0,
+        )
+        for (part, found), counts in zip(parts, verdict.rows, strict=True)
+        for index, source in enumerate(found)
+    )
+
+
 def sources(plan: Plan, verdict: Verdict) -> list[tuple[Part, str, str, str]]:
     """Of each source its part, its path, what its rows are, and how many there are."""
-    own = plan.data.validation if is_sources(plan.data.validation) else ()
-    listed: list[tuple[Part, str, str, str]] = []
-    parts: tuple[tuple[Part, tuple[SourcePlan, ...]], ...] = (("train", plan.data.train), ("validation", own))
-    for (part, found), counts in zip(parts, verdict.rows, strict=True):
-        for index, source in enumerate(found):
-            count = counts[index] if index < len(counts) else 0
-            listed.append((part, _path(source), evidence(plan, part, index, source), rows(count)))
-    return listed
+    return [
+        (item.part, item.path, f"{item.format} ({item.because or 'as the recipe says'})", rows(item.rows))
+        for item in listed(plan, verdict)
+    ]
 
 
 def parted(plan: Plan, verdict: Verdict) -> str:
@@ -50,13 +76,6 @@ def parted(plan: Plan, verdict: Verdict) -> str:
         return ""
     said = percent(share) if isinstance(share, float) else f"{share:,}"
     return f"{rows(verdict.figures['validation'].counts.read)} ({said} of the training rows, chosen by hash)"
-
-
-def evidence(plan: Plan, part: Part, index: int, source: SourcePlan) -> str:
-    """A source's format, and where it was recognised, by what."""
-    path = f"data.{part}[{index}].format"
-    because = next((item.because for item in plan.decisions if item.path == path), None)
-    return f"{source.format} ({because or 'as the recipe says'})"
 
 
 def _path(source: SourcePlan) -> str:

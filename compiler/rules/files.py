@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -50,7 +51,8 @@ def missing_files(context: Context) -> Iterator[Finding]:
             hint = f"write {path.rstrip('/')}/*.jsonl"
             yield Finding("FTC502", f"{seen.path}.path", f'"{path}" is a folder', hint)
         else:
-            yield Finding("FTC501", f"{seen.path}.path", f'no file "{path}"', _missing_hint(context, path))
+            message = f'"{path}" is a pipe or a device' if where.exists() else f'no file "{path}"'
+            yield Finding("FTC501", f"{seen.path}.path", message, _missing_hint(context, path))
 
 
 def _missing_hint(context: Context, path: str) -> str:
@@ -58,7 +60,8 @@ def _missing_hint(context: Context, path: str) -> str:
 
     where = context.folder / Path(path)
     try:
-        near = closest(where.name, [item.name for item in where.parent.iterdir() if item.suffix[1:] in SUFFIXES][:200])
+        files = (item.name for item in where.parent.iterdir() if item.suffix[1:] in SUFFIXES and item.is_file())
+        near = closest(where.name, list(islice(files, 200)))
     except (OSError, ValueError):
         near = None
     if near and _alike(near, where.name):
