@@ -98,7 +98,7 @@ class Examiner:
     def _look(self, number: int, row: Row | RowError) -> Examined:
         if isinstance(row, RowError):
             return Examined(number, None, [of_error(row)])
-        return Examined(number, row, list(notes(row, self._specials)))
+        return Examined(number, row, notes(row, self._specials))
 
 
 def _encode(found: list[Examined], encoder: Encoder) -> None:

@@ -31,8 +31,15 @@ def special_tokens(tokenizer: Any) -> Specials | None:
     return re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True)))) if words else None
 
 
-def notes(row: Row, specials: Specials | None) -> Iterator[Note]:
-    """Everything odd about a row. `specials`: as of `special_tokens`."""
+def notes(row: Row, specials: Specials | None) -> list[Note]:
+    """Everything odd about a row, each code once. `specials`: as of `special_tokens`."""
+    first: dict[str, Note] = {}
+    for note in _notes(row, specials):
+        first.setdefault(note.code, note)
+    return list(first.values())
+
+
+def _notes(row: Row, specials: Specials | None) -> Iterator[Note]:
     turns = (*row.messages, *row.chosen, *row.rejected)
     if row.messages:
         yield from _about_turns(row)

@@ -15,6 +15,10 @@ LEFT_OUT: Final = "FTC533"
 """The code of a row that is left out for its length."""
 
 
+CONTEXT: Final = 8
+"""Tokens before a stretch that it is decoded behind."""
+
+
 class Stretch(Struct, frozen=True):
     """Some of a row's text. `special`: it is one of the tokenizer's special tokens; `cut`: it lies beyond the longest
     row, and the model does not see it."""
@@ -87,13 +91,24 @@ def _rendered(ids: list[int], labels: list[int], tokenizer: Any, cut: int | None
     special = tokenizer.added_tokens_decoder
     beyond = len(ids) if cut is None else cut
     kinds = [
-        (label != IGNORED, token in special, at >= beyond, at if token in special else None, token)
+        (label != IGNORED, token in special, at >= beyond, at if token in special else None)
         for at, (token, label) in enumerate(zip(ids, labels, strict=True))
     ]
-    return tuple(
-        Stretch(tokenizer.decode([token for *_, token in group], skip_special_tokens=False), *kind[:3])
-        for kind, group in groupby(kinds, key=lambda item: item[:4])
-    )
+    stretches: list[Stretch] = []
+    start = 0
+    for kind, group in groupby(kinds):
+        end = start + sum(1 for _ in group)
+        stretches.append(Stretch(_decoded(ids, start, end, tokenizer), *kind[:3]))
+        start = end
+    return tuple(stretches)
+
+
+def _decoded(ids: list[int], start: int, end: int, tokenizer: Any) -> str:
+    """What tokens stand for behind those before them: alone, some tokenizers' lose the space that they begin with."""
+    before = ids[max(0, start - CONTEXT) : start]
+    said: str = tokenizer.decode(before, skip_special_tokens=False)
+    whole: str = tokenizer.decode([*before, *ids[start:end]], skip_special_tokens=False)
+    return whole[len(said) :] if whole.startswith(said) else tokenizer.decode(ids[start:end], skip_special_tokens=False)
 
 
 def _written(row: Row) -> tuple[Stretch, ...]:

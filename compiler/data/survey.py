@@ -151,7 +151,8 @@ def _measure(item: Examined, into: Measured, asked: Asked) -> None:
     into.counts.read += 1
     for piece in judged(item, asked.job.rules, into.counts) if asked.tokenizer else _unrendered(item, into.counts):
         into.pieces[len(piece.ids)] += 1
-    if item.tokens and not item.bad:
+    # With them but bad is a row that is too long, where that is an error: how long it is must be seen.
+    if item.tokens:
         into.lengths[max(len(tokens.ids) for tokens in item.tokens)] += 1
         into.ends.update(end for tokens in item.tokens if (end := _end(tokens, asked)) is not None)
     for note in item.met:

@@ -125,7 +125,7 @@ def lengths(figures: Figures, plan: Plan) -> str:
     found = figures.lengths
     if found is None:
         return ""
-    total = figures.counts.read - figures.counts.bad
+    total = sum(bar.rows for bar in figures.bars)
     beyond = f"{percent(figures.over / total)} of the rows are longer" if figures.over else "no row is longer"
     spread = f"median {found.median:,}, 90% up to {found.p90:,}, 99% up to {found.p99:,}, longest {found.longest:,}"
     return f"{spread}; max_length is {plan.data.max_length:,}, {beyond}"
