@@ -45,10 +45,11 @@ format: .venv/installed  ## format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: .venv/installed  ## how long a command takes to start, a thousand recipes to check, four targets to build
+bench: .venv/installed  ## how long a command takes to start, recipes to check, four targets to build, rows to prepare
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/build.py
+	$(BIN)/python bench/data.py
 
 bench-memory: .venv/installed  ## how right the memory figures are: docs/memory-accuracy.md (half an hour at first)
 	$(BIN)/python bench/memory.py --page

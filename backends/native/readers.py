@@ -3,7 +3,7 @@
 """The kinds of data files: each cut into blocks of raw rows, and a block read into records, each with its place.
 
 Copied as it stands into every native artifact, so it imports nothing of the compiler. A file is cut by one process and
-its blocks are read by several; a block is a few megabytes, whatever the file's size.
+its blocks are read by several; a block is some hundred kilobytes, whatever the file's size.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Record = dict[str, Any]
 Read = tuple[Place, Record | RowError]
 Records = Iterable[Read]
 
-SIZE = 1 << 20
-"""Bytes of lines in a block."""
-ROWS = 1024
+SIZE = 1 << 18
+"""Bytes of lines in a block: so few that processes that share a small file are done at the same time."""
+ROWS = 256
 """Rows of a block whose rows are not lines."""
 LONGEST = 1 << 26
 """Bytes or characters of one row."""
