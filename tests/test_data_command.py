@@ -230,6 +230,26 @@ def test_a_damaged_tokenizer() -> None:
         data = told(recipe(model={"base": "./base"}))
         assert not data["tokenizer"]["found"]
         assert "cannot be loaded" in data["tokenizer"]["why"]
+        assert [(item["code"], item["path"]) for item in data["diagnostics"]] == [("FTC554", "model.base")]
+        assert here(recipe(model={"base": "./base"})).exit_code == 1
+
+
+def test_a_token_that_the_tokenizer_does_not_know() -> None:
+    put([chat(0), {"messages": []}])
+    path = recipe(model={"base": str(BASE), "tokens": {"eos": "<none>"}})
+    data = told(path)
+    assert [(item["code"], item["path"]) for item in data["diagnostics"]] == [("FTC554", "model.tokens")]
+    assert [item["code"] for item in data["findings"]] == ["FTC517"]
+    assert here(path).exit_code == 1
+
+
+def test_another_tokenizer_without_a_chat_template() -> None:
+    put([chat(0), {"messages": []}])
+    shutil.copytree(BASE, "bare")
+    Path("bare/chat_template.jinja").unlink()
+    data = told(recipe(model={"base": str(BASE), "tokenizer": "./bare"}))
+    assert [(item["code"], item["path"]) for item in data["diagnostics"]] == [("FTC239", "model.chat_template")]
+    assert [item["code"] for item in data["findings"]] == ["FTC517"]
 
 
 def test_rows_of_the_hub_that_are_not_here() -> None:

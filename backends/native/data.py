@@ -86,19 +86,14 @@ def fit(tokens: Tokens, row: Row, rules: Rules, counts: Counts) -> list[Tokens]:
     Raises `RowError` where a row is too long and that is an error.
     """
     counts.longest = max(counts.longest, len(tokens.ids))
-    kept = [piece for piece in _pieces(tokens, row, rules, counts) if _learned(piece, counts)]
+    pieces = list(_pieces(tokens, row, rules, counts))
+    kept = [piece for piece in pieces if piece.trained]
+    # The last piece of a text that is split may be too short to learn from: the row is not.
+    counts.untrained += bool(pieces) and not kept
     counts.kept += len(kept)
+    counts.tokens += sum(len(piece.ids) for piece in kept)
+    counts.trained_tokens += sum(piece.trained for piece in kept)
     return kept
-
-
-def _learned(piece: Tokens, counts: Counts) -> bool:
-    trained = piece.trained
-    if not trained:
-        counts.untrained += 1
-        return False
-    counts.tokens += len(piece.ids)
-    counts.trained_tokens += trained
-    return True
 
 
 def _pieces(tokens: Tokens, row: Row, rules: Rules, counts: Counts) -> Iterable[Tokens]:

@@ -17,6 +17,10 @@ class TokenizerError(Exception):
     """Why there is no tokenizer, in words for its owner."""
 
 
+class TokenError(TokenizerError):
+    """A token that the tokenizer does not know."""
+
+
 def load_tokenizer(plan: Plan, folder: Path) -> Any:
     """The tokenizer with the plan's chat template and special tokens. `folder` holds the template's file."""
     from transformers import AutoTokenizer  # seconds
@@ -31,7 +35,7 @@ def load_tokenizer(plan: Plan, folder: Path) -> Any:
     named = {f"{kind}_token": tokens[kind] for kind in ("pad", "eos", "bos") if tokens[kind]}
     unknown = [token for token in named.values() if token not in tokenizer.get_vocab()]
     if unknown:
-        raise TokenizerError(f"the tokenizer does not know {', '.join(unknown)} of model.tokens")
+        raise TokenError(f"the tokenizer does not know {', '.join(unknown)} of model.tokens")
     tokenizer.add_special_tokens(named)
     if template not in (None, "tokenizer"):
         tokenizer.chat_template = (folder / template).read_text("utf-8")

@@ -52,9 +52,11 @@ def command(*, recipe: str, rows: int, form: Format, sets: tuple[str, ...]) -> i
         return of_recipe(compiled.diagnostics, ())
     tokenizer = Tokenizer(None, why="its base model was not found") if compiled.missing else find_tokenizer(plan)
     found = _surveyed(plan, tokenizer, rows)
-    said = (*(item for item in compiled.diagnostics if item.code not in FIRST_ROWS), *file.locate(found.about, sets))
+    late = file.locate((*([tokenizer.problem] if tokenizer.problem else ()), *found.about), sets)
+    said = (*(item for item in compiled.diagnostics if item.code not in FIRST_ROWS), *late)
     _print(file, replace(compiled, plan=plan, diagnostics=said), (found, tokenizer), form, sets)
-    return USAGE if not found.readable else INVALID if not found.valid else MISSING if compiled.missing else 0
+    valid = found.valid and tokenizer.problem is None
+    return USAGE if not found.readable else INVALID if not valid else MISSING if compiled.missing else 0
 
 
 def _without_model(file: File, compiled: Compiled, sets: tuple[str, ...]) -> Plan | None:

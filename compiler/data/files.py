@@ -12,7 +12,7 @@ from typing import Final
 from backends.native.files import literal
 
 SUFFIXES: Final = ("jsonl", "json", "csv", "parquet", "txt")
-_LOCAL: Final = re.compile(rf"[./~]|.*\.({'|'.join(SUFFIXES)})(\.gz|\.zst)?$", re.DOTALL)
+_LOCAL: Final = re.compile(rf"[./~]|.*\.({'|'.join(SUFFIXES)})(\.gz|\.zst)?$", re.DOTALL | re.IGNORECASE)
 _MAGIC: Final = re.compile(r"[*?\[]")
 MOST_ENTRIES: Final = 20_000
 """How many names a pattern may look at: `/**/*.jsonl` would walk the whole disk."""

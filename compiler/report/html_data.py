@@ -13,6 +13,7 @@ from compiler.codes import pages
 from compiler.data.survey import PARTS, Part
 from compiler.data.tokenizer import Tokenizer
 from compiler.data.verdict import Figures, Verdict
+from compiler.exit import ABSENT
 from compiler.report import data_words as words
 from compiler.report.excerpt import brief
 from compiler.report.html_lengths import Histogram, histogram
@@ -121,7 +122,7 @@ def _items(compiled: Compiled, verdict: Verdict) -> list[Item]:
 
 
 def _banner(verdict: Verdict, found: Sequence[Item], *, rendered: bool) -> Banner:
-    if not verdict.valid:
+    if not verdict.valid or any(item.level == "error" and item.code not in ABSENT for item in found):
         return Banner("does_not_fit", "✕", "this data cannot be trained on as it is")
     if not rendered:
         return Banner("unknown", "?", "rows were checked, their tokens were not")
