@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,14 @@ class Ground:
 
     def folders(self) -> set[Path]:
         return {path for path in self.home.glob("*") if path.is_dir()}
+
+    def reading(self, path: Path) -> Ground:
+        """The same of other files."""
+        return replace(self, job=replace(self.job, train=({**self.job.train[0], "path": str(path)},)))
+
+    def shown(self) -> set[Path]:
+        """All that lies there, but for the locks."""
+        return {path for path in self.home.glob("*") if not path.name.startswith(".")}
 
     def forked(self, permits: int, work: Callable[[Step], object] | None = None) -> Forked:
         """A process that prepares the rows, and stands still after as many steps."""
@@ -101,3 +109,15 @@ def damage(place: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     (place / "train.arrow").write_bytes(b"half")
     (place / DONE).write_text('{"bytes": {"train.arrow": 1000, "validation.arrow": 1000}}', "utf-8")
+
+
+def other_bytes(path: Path) -> None:
+    """As many as before."""
+    path.write_bytes(path.read_bytes().replace(b"car 17?", b"car 71?").replace(b"car 290?", b"car 209?"))
+    os.utime(path, (1, 1))  # a clock that ticks slowly would show no other time
+
+
+def overwritten(place: Path) -> None:
+    with (place / "train.arrow").open("r+b") as file:
+        file.seek((place / "train.arrow").stat().st_size // 2)
+        file.write(b"\x01\x00\x00\x00" * 10)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from native_base import UNMARKED, chats, write_rows
-from prepared_ground import PACKED, Ground, damage, ground, rows_of
+from prepared_ground import PACKED, Ground, damage, ground, other_bytes, overwritten, rows_of
 from tokenizers import AddedToken
 
 from backends.native import files, prepared, readers, shards
@@ -55,7 +57,6 @@ def written_again(ground: Ground) -> None:
 def test_only_what_a_file_holds_counts(change: Callable[[Ground], None], ground: Ground) -> None:
     before = ground.place
     change(ground)
-    files.digest.cache_clear()
     assert ground.place == before
 
 
@@ -79,7 +80,7 @@ def with_source(ground: Ground, **changes: Any) -> Ground:
 
 def with_another_byte(ground: Ground) -> Ground:
     path = Path(ground.job.train[0]["path"])
-    path.write_bytes(path.read_bytes().replace(b"car 17?", b"car 71?"))
+    other_bytes(path)
     return ground
 
 
@@ -127,7 +128,6 @@ CHANGES: dict[str, Callable[[Ground], Ground]] = {
 def test_whatever_decides_rows_is_told_apart(what: str, ground: Ground) -> None:
     before = ground.place
     changed = CHANGES[what](ground)
-    files.digest.cache_clear()
     assert changed.place != before
 
 
@@ -142,6 +142,22 @@ def test_versions_are_told_apart(library: str, ground: Ground, monkeypatch: pyte
     version = prepared.version
     monkeypatch.setattr(prepared, "version", lambda name: "0" if name == library else version(name))
     assert ground.place != before
+
+
+class Later(date):
+    @classmethod
+    def today(cls) -> date:
+        return date(2000, 2, 29)
+
+
+@pytest.mark.parametrize("template", ["{{ strftime_now('%d %b') }}" + UNMARKED, UNMARKED])
+def test_days_are_told_apart_where_rows_tell_the_day(
+    template: str, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground = with_tokenizer(ground, lambda it: setattr(it, "chat_template", template))
+    before = ground.place
+    monkeypatch.setattr(prepared, "date", Later)
+    assert (ground.place != before) == ("strftime_now" in template)
 
 
 def test_code_that_makes_rows_is_told_apart() -> None:
@@ -160,12 +176,21 @@ def truncated(place: Path) -> None:
         file.truncate((place / "train.arrow").stat().st_size - 1)
 
 
+def told_no_sums(place: Path) -> None:
+    """As it was written before there were any."""
+    list_of_files = json.loads((place / DONE).read_text("utf-8"))
+    del list_of_files["crc32"]
+    (place / DONE).write_text(json.dumps(list_of_files), "utf-8")
+
+
 def told(text: str) -> Callable[[Path], object]:
     return lambda place: (place / DONE).write_text(text, "utf-8")
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "truncated": truncated,
+    "overwritten": overwritten,
+    "no sums": told_no_sums,
     "emptied": lambda place: (place / "validation.arrow").write_bytes(b""),
     "a file less": lambda place: (place / "validation.arrow").unlink(),
     "no list": lambda place: (place / DONE).unlink(),

@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import active_children
 from pathlib import Path
@@ -18,9 +19,10 @@ from typing import Any
 
 import pytest
 from forked import Step, before
-from prepared_ground import Ground, damage, ground, rows_of
+from native_base import chats, write_rows
+from prepared_ground import Ground, damage, ground, other_bytes, overwritten, rows_of
 
-from backends.native import files, prepared
+from backends.native import prepared
 from backends.native.examine import Examined, Examiner
 from backends.native.findings import DataError
 from backends.native.prepared import Prepared, complete, load
@@ -101,7 +103,6 @@ def test_killed_worker_is_told_and_leaves_nothing(ground: Ground, monkeypatch: p
 def test_error_in_a_worker_is_told_and_leaves_nothing(ground: Ground) -> None:
     bad = Path(ground.job.train[0]["path"])
     bad.write_text(bad.read_text("utf-8").replace("car 200?", 'car"200?'), "utf-8")
-    files.digest.cache_clear()
     with pytest.raises(DataError, match=r"1 row cannot be trained on:\n.*rows.jsonl:201: not JSON"):
         ground.prepare()
     assert ground.folders() == set()
@@ -120,7 +121,9 @@ def test_full_disk_is_told_and_leaves_nothing(ground: Ground, part: float) -> No
         def telling(*arguments: Any, **options: Any) -> None:
             try:
                 prepare(*arguments, **options)
-            except OSError:
+            except DataError as error:
+                assert "home" in str(error)
+                assert "free space there, or set output.dir elsewhere" in str(error)
                 step(b"E")
 
         prepared.prepared = telling  # type: ignore[assignment] (in the child alone)
@@ -160,3 +163,131 @@ def test_several_that_want_the_same_have_it_prepared_once(ground: Ground) -> Non
     assert sorted(b"w" in found for found, _ in told) == [False, False, False, True]
     assert len({found[-64:] for found, _ in told}) == 1
     assert ground.folders() == {ground.place}
+
+
+def unwatched(_: Step) -> None:
+    """Only what was read is a step: at the first, its files are begun."""
+
+
+def test_draft_goes_once_nobody_writes_it(ground: Ground) -> None:
+    """Whoever prepares other rows removes it."""
+    others = [replace(ground, job=replace(ground.job, seed=seed)) for seed in (8, 9)]
+    living, killed = children = [other.forked(0, unwatched) for other in others]
+    assert [child.steps(1) for child in children] == [b"."] * 2
+    killed.kill()
+    killed.end()
+    drafts = {
+        other.place.with_name(f"{other.place.name}.{child.pid}") for other, child in zip(others, children, strict=True)
+    }
+    assert ground.folders() == drafts
+    ground.prepare()
+    assert ground.folders() == {ground.place, *(path for path in drafts if path.suffix == f".{living.pid}")}
+    os.write(living.gate, bytes(ENOUGH))
+    assert living.end()[1] == 0
+    assert complete(others[0].place)
+    assert ground.folders() == {ground.place, others[0].place}
+
+
+# --- changed while it is read
+
+
+def replaced(path: Path) -> None:
+    """By another file, of the same size and time."""
+    other, told = path.with_name("other"), path.stat()
+    other.write_bytes(path.read_bytes().replace(b"car 290?", b"car 209?"))
+    os.utime(other, ns=(told.st_atime_ns, told.st_mtime_ns))
+    other.replace(path)
+
+
+def one_more(path: Path) -> None:
+    """That the same glob finds."""
+    write_rows(path.with_name("rows2.jsonl"), chats(300, 1))
+
+
+SAVES: dict[str, Callable[[Path], object]] = {
+    "other bytes": other_bytes,
+    "another file": replaced,
+    "a file more": one_more,
+    "a file less": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("waiting", [False, True], ids=["while it is read", "while the lock is waited for"])
+@pytest.mark.parametrize("save", SAVES)
+def test_file_that_changes_meanwhile_is_told_and_leaves_nothing(
+    save: str, waiting: bool, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(ground.job.train[0]["path"])
+    ground = ground.reading(path.with_name("rows*.jsonl"))
+    original, alone = path.read_bytes(), prepared._alone
+    expected = rows_of(ground.prepare())
+    shutil.rmtree(ground.home)
+    changes = iter([SAVES[save]])
+
+    def change(*_: object) -> None:
+        for each in changes:
+            each(path)
+
+    def late(place: Path) -> Any:
+        change()
+        return alone(place)
+
+    monkeypatch.setattr(prepared, "_alone", late if waiting else alone)
+    name = "rows2.jsonl" if save == "a file more" else "rows"
+    with pytest.raises(DataError, match=rf'{name}.*" changed while it was read; start again|^no file matches "'):
+        ground.prepare(advance=change)
+    assert next(changes, None) is None
+    assert ground.folders() == set()
+    path.with_name("rows2.jsonl").unlink(missing_ok=True)
+    path.write_bytes(original)
+    assert rows_of(ground.prepare()) == expected
+
+
+# --- in the way
+
+
+def placed(path: Path) -> None:
+    """A file, of whatever name."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("x", "utf-8")
+
+
+def dangling(place: Path) -> None:
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to("nowhere")
+
+
+IN_THE_WAY: dict[str, Callable[[Path], object]] = {
+    "a file": placed,
+    "a link": dangling,
+    "a file beside it": lambda place: placed(place.with_name(f"{place.name}.x")),
+    "a damaged file": lambda place: (placed(place), placed(place.with_name(f"{place.name}.damaged"))),
+    "a draft": lambda place: damage(place.with_name(f"{place.name}.{os.getpid()}")),
+    "others' draft": lambda place: damage(place.with_name(f"{'0' * 24}.4711")),
+    "others' damaged rows": lambda place: damage(place.with_name(f"{'0' * 24}.damaged")),
+    "others' damaged file": lambda place: placed(place.with_name(f"{'0' * 24}.damaged")),
+}
+
+
+@pytest.mark.parametrize("what", IN_THE_WAY)
+def test_what_is_in_the_way_goes(what: str, ground: Ground) -> None:
+    IN_THE_WAY[what](ground.place)
+    first = rows_of(ground.prepare())
+    assert ground.shown() == {ground.place}
+    overwritten(ground.place)
+    assert rows_of(ground.prepare()) == first
+    assert ground.shown() == {ground.place}
+
+
+def test_what_is_not_ours_stays(ground: Ground) -> None:
+    own = {ground.home / name for name in ("notes.txt", f"{'0' * 24}", f"{'0' * 24}.old", f"{'g' * 24}.1", "0.1")}
+    for path in own:
+        placed(path)
+    ground.prepare()
+    assert ground.shown() == {ground.place, *own}
+
+
+def test_home_that_cannot_be_is_told(ground: Ground) -> None:
+    placed(ground.home)
+    with pytest.raises(DataError, match=r'cannot be kept in ".*home": File exists; set output.dir elsewhere'):
+        ground.prepare()

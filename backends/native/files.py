@@ -76,9 +76,19 @@ def literal(path: Path) -> tuple[Path, list[str]]:
     return base, rest
 
 
-@cache
+def stamp(file: Path) -> tuple[int, int, int]:
+    """What does not stay as it is where a file's content changes."""
+    told = file.stat()
+    return told.st_size, told.st_mtime_ns, told.st_ino
+
+
 def digest(file: Path) -> str:
-    """A hash of a file's content."""
+    """A hash of a file's content. One that has not changed is not read twice."""
+    return _digest(file, stamp(file))
+
+
+@cache
+def _digest(file: Path, _: tuple[int, int, int]) -> str:
     content = hashlib.sha256()
     with file.open("rb") as stream:
         while data := stream.read(SIZE):

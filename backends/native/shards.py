@@ -7,7 +7,9 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 
 from __future__ import annotations
 
+import io
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,18 @@ window ends depends on the rows alone, not on the blocks in which they came."""
 LIST = pa.list_(pa.int32())
 
 
+class Summed(io.BufferedWriter):
+    """A new file, and the CRC-32 of all that was written into it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path, "wb"))
+        self.crc32 = 0
+
+    def write(self, data: Any) -> int:
+        self.crc32 = zlib.crc32(data, self.crc32)
+        return super().write(data)
+
+
 class Writer:
     """An Arrow file of rows: `input_ids` and `labels`, and in packed ones `seq_lengths`, the documents' lengths.
 
@@ -36,7 +50,7 @@ class Writer:
         self._capacity, self._filler, self._seed = capacity, filler, seed
         names = ("input_ids", "labels", "seq_lengths") if capacity else ("input_ids", "labels")
         self._schema = pa.schema([(name, LIST) for name in names])
-        self._file = path.open("wb")
+        self._file = Summed(path)
         self._stream = pa.ipc.new_stream(self._file, self._schema)
         self._waiting: list[tuple[Any, Any, Any]] = []
         self._tokens = self._first = self.rows = 0
@@ -51,6 +65,11 @@ class Writer:
             self._file.flush()
             os.fsync(self._file.fileno())
         self._file.close()
+
+    @property
+    def crc32(self) -> int:
+        """Of the whole file, once it is closed."""
+        return self._file.crc32
 
     def add(self, part: Part) -> None:
         """Write a part's pieces, each as often as its weight says."""
