@@ -1,7 +1,8 @@
 """What must be trained of each conversation of the corpus, from its own words and what is known of the family.
 
 Nothing here comes from the code that is tested: a family's answers begin with `LEADS` and end with the token that its
-template's first lines name; what it does with tool calls and with conversations that it cannot have is written out.
+template's first lines name; what it does with tool calls and with conversations that it cannot have is written out. At
+the end stand templates that nobody ships, whose answers have no fixed place.
 """
 
 from __future__ import annotations
@@ -98,3 +99,56 @@ def expected(template: ChatTemplate, name: str, shape: Shape, loss_on: str) -> s
 def _written(family: str, words: str) -> str:
     said = words.strip() if family in TRIMMED else words
     return LEADS.get(family, "") + said + TAILS.get(family, "")
+
+
+ENDED = "{{ '<|im_start|>' + turn.role + '\n' + turn.content + '<|im_end|>\n' }}"
+ASKS = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+BEGIN, END = "{% generation %}", "{% endgeneration %}"
+SAYS, STOPS = "{{ turn.content }}", "{{ '<|im_end|>' }}"
+
+
+def looped(body: str, asks: str = ASKS) -> str:
+    return "{% for turn in messages %}" + body + "{% endfor %}" + asks
+
+
+def turned(answer: str) -> str:
+    """A turn of ChatML. `answer`: what is written after who speaks where that is the assistant."""
+    other = "{{ turn.content + '<|im_end|>\n' }}"
+    return (
+        "{{ '<|im_start|>' + turn.role + '\n' }}{% if turn.role == 'assistant' %}"
+        + answer
+        + "{% else %}"
+        + other
+        + "{% endif %}"
+    )
+
+
+def marked(answer: str) -> str:
+    """ChatML with marks in the turns of the assistant."""
+    return looped(turned(answer))
+
+
+LIES: Final = {
+    "the past is shouted": looped(ENDED.replace("turn.content", "(turn.content if loop.last else turn.content|upper)")),
+    "the length comes first": "{{ messages | length }}" + looped(ENDED),
+    "it asks for another speaker": looped(ENDED, ASKS.replace("assistant", "model")),
+    "it asks with a thought": looped(ENDED, ASKS.replace("\n", "\n<think>")),
+    "only the last turn is there": "{% set turn = messages[-1] %}" + ENDED + ASKS,
+    "everything is shouted": looped(ENDED.replace("turn.content", "turn.content|upper")),
+    "it does not ask, and counts": looped("{{ turn.content | length }}" + ENDED, ""),
+}
+"""Templates without marks."""
+
+MISPLACED: Final = {
+    "in a macro": "{% macro say(turn) %}"
+    + turned(BEGIN + SAYS + STOPS + END)
+    + "{% endmacro %}"
+    + looped("{{ say(turn) }}"),
+    "in a block": looped("{% set said %}" + turned(BEGIN + SAYS + STOPS + END) + "{% endset %}{{ said }}"),
+    "around everything": BEGIN + looped(ENDED) + END,
+    "around every turn": looped(BEGIN + ENDED + END),
+    "around ends": marked(SAYS + BEGIN + STOPS + END),
+    "two an answer, which has no fixed place": "{{ messages | length }}"
+    + marked(BEGIN + SAYS + END + BEGIN + STOPS + END),
+}
+"""Where marks are that do not hold the answers, or more."""

@@ -8,7 +8,22 @@ from typing import Any
 
 import pytest
 from chat_corpus import CALL, CATALOG, CATALOGED, SHAPES, ChatTemplate, Shape, corpus, make_tokenizer
-from chat_expectations import HIDDEN, NO_THOUGHT, REFUSED, expected
+from chat_expectations import (
+    ASKS,
+    BEGIN,
+    END,
+    ENDED,
+    HIDDEN,
+    LIES,
+    MISPLACED,
+    NO_THOUGHT,
+    REFUSED,
+    SAYS,
+    STOPS,
+    expected,
+    looped,
+    marked,
+)
 
 from backends.native.data import IGNORED, Encoder, Tokens
 from backends.native.findings import RowError
@@ -16,9 +31,6 @@ from backends.native.formats import Message, Row
 
 CORPUS = corpus()
 MARKS = re.compile(r"\{%-? (?:end)?generation -?%\}")
-ENDED = "{{ '<|im_start|>' + turn.role + '\n' + turn.content + '<|im_end|>\n' }}"
-ASKS = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-BEGIN, END = "{% generation %}", "{% endgeneration %}"
 
 
 @cache
@@ -174,25 +186,7 @@ def test_r1_never_writes_what_it_is_asked_for(said: str) -> None:
 # --- templates that lie
 
 
-def looped(body: str, asks: str = ASKS) -> str:
-    return "{% for turn in messages %}" + body + "{% endfor %}" + asks
-
-
-def marked(answer: str) -> str:
-    """ChatML with marks in the turns of the assistant. `answer`: what is written after who speaks."""
-    role = "{{ '<|im_start|>' + turn.role + '\n' }}"
-    other = "{{ turn.content + '<|im_end|>\n' }}"
-    return looped(role + "{% if turn.role == 'assistant' %}" + answer + "{% else %}" + other + "{% endif %}")
-
-
 PAST = talk("one?", "two", "three?", "four")
-LIES = {
-    "the past is shouted": looped(ENDED.replace("turn.content", "(turn.content if loop.last else turn.content|upper)")),
-    "the length comes first": "{{ messages | length }}" + looped(ENDED),
-    "it asks for another speaker": looped(ENDED, ASKS.replace("assistant", "model")),
-    "it asks with a thought": looped(ENDED, ASKS.replace("\n", "\n<think>")),
-    "only the last turn is there": "{% set turn = messages[-1] %}" + ENDED + ASKS,
-}
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -200,9 +194,12 @@ def test_a_template_whose_answers_have_no_fixed_place_is_found_out(lie: str) -> 
     assert trained(with_template(LIES[lie]), PAST) == HIDDEN
 
 
-def test_a_template_that_does_not_ask_leaves_it_to_the_model_to_say_who_speaks() -> None:
-    turn = "<|im_start|>assistant\n{}<|im_end|>"
-    assert trained(with_template(looped(ENDED, "")), PAST) == [turn.format("two"), turn.format("four")]
+@pytest.mark.parametrize("asks", ["", ASKS.replace(" %}", " and messages[-1].role == 'user' %}", 1)])
+def test_who_speaks_is_not_learnt_though_the_template_does_not_ask(asks: str) -> None:
+    """Never, or not for what the assistant says after its own words."""
+    messages = (*PAST.messages, {"role": "assistant", "content": " five"})
+    found = trained(with_template(looped(ENDED, asks)), Shape(messages))
+    assert found == ["two<|im_end|>", "four<|im_end|>", " five<|im_end|>"]
 
 
 def test_the_only_end_there_is_stays_with_the_last_answer() -> None:
@@ -213,9 +210,6 @@ def test_the_only_end_there_is_stays_with_the_last_answer() -> None:
     assert trained(with_template(script), talk("one?", "two")) == [" two\n<|im_end|>"]
     assert trained(with_template(script), PAST, "last_assistant") == [" four\n<|im_end|>"]
     assert trained(with_template(script), PAST) == HIDDEN
-
-
-SAYS, STOPS = "{{ turn.content }}", "{{ '<|im_end|>' }}"
 
 
 @pytest.mark.parametrize("nothing", [BEGIN + END, "{% if false %}" + BEGIN + SAYS + END + "{% endif %}"])
@@ -243,20 +237,37 @@ def test_what_follows_an_end_inside_the_mark_is_not_trained() -> None:
 
 @pytest.mark.parametrize("past", ["turn.content", "(turn.content if loop.last else turn.content|upper)"])
 def test_the_last_answer_is_all_of_its_marks(past: str) -> None:
-    """Where a template marks an answer in two pieces; where it rewrites the past, the last mark is what is left."""
+    """Where a template marks an answer in two pieces; where it rewrites the past, nobody knows which belong to it."""
     thought = "{% if turn.thought %}" + BEGIN + "{{ turn.thought }}" + END + "{{ '\n' }}{% endif %}"
     template = marked(thought + BEGIN + "{{ " + past + " }}" + STOPS + END + "\n").replace(
         "{{ turn.content +", "{{ " + past + " +"
     )
     shape = talk("one?", "two", "three?", "four", thought="2 + 2")
-    kept = ["four<|im_end|>"] if "upper" in past else ["2 + 2", "four<|im_end|>"]
+    kept = HIDDEN if "upper" in past else ["2 + 2", "four<|im_end|>"]
     assert trained(with_template(template), shape, "last_assistant") == kept
+    assert trained(with_template(template), PAST, "last_assistant") == ["four<|im_end|>"]
 
 
 def test_marks_of_the_last_answer_alone_are_believed() -> None:
     template = marked("{% if loop.last %}" + BEGIN + SAYS + STOPS + END + "{% else %}" + SAYS + STOPS + "{% endif %}\n")
     for loss_on in ("assistant", "last_assistant"):
         assert trained(with_template(template), PAST, loss_on) == ["four<|im_end|>"]
+
+
+@pytest.mark.parametrize("lie", MISPLACED)
+def test_marks_that_do_not_hold_the_answers_are_found_out(lie: str) -> None:
+    assert trained(with_template(MISPLACED[lie]), PAST, "last_assistant") == HIDDEN
+
+
+@pytest.mark.parametrize("loss_on", ["assistant", "last_assistant"])
+def test_what_the_invitation_writes_of_a_mark_is_not_trained(loss_on: str) -> None:
+    thinks = marked(BEGIN + "<think>\n" + SAYS + STOPS + END).removesuffix(ASKS) + ASKS.replace("\n", "\n<think>\n")
+    kept = ["two<|im_end|>", "four<|im_end|>"]
+    assert trained(with_template(thinks), PAST, loss_on) == (kept if loss_on == "assistant" else kept[1:])
+
+
+def test_a_mark_in_a_comment_is_none() -> None:
+    assert trained(with_template("{# " + BEGIN + "\n#}" + looped(ENDED)), PAST) == ["two<|im_end|>", "four<|im_end|>"]
 
 
 # --- tokens across an edge

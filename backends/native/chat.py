@@ -1,9 +1,9 @@
 """A tokenizer's chat template: the text of a conversation, and where in it the trained answers are.
 
 Copied as it stands into every native artifact, so it imports nothing of the compiler and no torch. A template that says
-with `{% generation %}` what the model writes is believed. In any other, an answer is what follows the invitation to
-speak, and that is verified: the conversation up to the invitation and up to the end of the answer must be how the whole
-text begins.
+with `{% generation %}` what the model writes is believed, if the answers' words are there. In any other, an answer is
+what follows the invitation to speak, and that is verified: the conversation up to the invitation and up to the end of
+the answer must be how the whole text begins, with the answer's words between the two.
 """
 
 from __future__ import annotations
@@ -19,21 +19,27 @@ from backends.native.findings import DataError, RowError
 from backends.native.formats import Message, Row
 
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 Span = tuple[int, int]
 Drawn = tuple[str, list[Span]]
 """A conversation's text, and the stretches of it that are trained."""
-
-
+Found = Drawn | RowError
 REWRITES = (
     "the chat template renders a turn differently once others follow, or an answer otherwise than it is asked for, so "
     "that the answers cannot be told apart; name a template with {% generation %} marks in model.chat_template, or "
     "train on data.loss_on = last_assistant"
 )
+ALTERED = "the chat template writes an answer otherwise than it is; name one that does not in model.chat_template"
+MISPLACED = (
+    "the {% generation %} marks of the chat template do not hold the answers and nothing else; put them around what is "
+    "written of an answer, outside of every macro and {% set %} block, where they cannot be placed"
+)
 SILENT = (
     "the chat template leaves out the tool calls of a turn that says nothing else, and an empty answer is left; name a "
     "template that writes them in model.chat_template"
 )
-ASKED: Message = {"role": "user", "content": "?"}
+ASKED: Message = {"role": "user", "content": "ftcquestion"}
+ANSWERED: Message = {"role": "assistant", "content": "ftcanswer"}
 
 
 class Renderer:
@@ -46,15 +52,15 @@ class Renderer:
             )
         self.tokenizer, self.loss_on = tokenizer, loss_on
         self.template: str = tokenizer.get_chat_template()
-        self.marked = bool(GENERATION.search(self.template))
+        self.marked = bool(GENERATION.search(COMMENT.sub("", self.template)))
         self.specials = tuple(sorted(map(str, tokenizer.get_added_vocab()), key=len, reverse=True))
 
-    def render(self, rows: Sequence[Row]) -> list[Drawn | RowError]:
+    def render(self, rows: Sequence[Row]) -> list[Found]:
         """Each row's text, end-of-turn tokens among what is trained; for a row that the template refuses, the error."""
         marked = self.marked and self.loss_on != "all"
         return self._without_silent(rows, self._marked(rows) if marked else self._found(rows))
 
-    def _without_silent(self, rows: Sequence[Row], drawn: list[Drawn | RowError]) -> list[Drawn | RowError]:
+    def _without_silent(self, rows: Sequence[Row], drawn: list[Found]) -> list[Found]:
         """An error for each row that reads the same without its tool calls, though a turn consists of nothing else."""
         calling = [at for at, row in enumerate(rows) if any(map(_only_calls, row.messages))]
         bare = self._texts([(rows[at], [_uncalled(turn) for turn in rows[at].messages]) for at in calling])
@@ -64,29 +70,51 @@ class Renderer:
                 drawn[at] = RowError("FTC523", rows[at].place, SILENT)
         return drawn
 
-    def _marked(self, rows: Sequence[Row]) -> list[Drawn | RowError]:
+    def _marked(self, rows: Sequence[Row]) -> list[Found]:
         late = [at for at, row in enumerate(rows) if self._first(row)]
         heads = self._texts([(rows[at], rows[at].messages[: self._first(rows[at])]) for at in late], ask=True)
         before = dict(zip(late, heads, strict=True))
-        drawn: list[Drawn | RowError] = []
-        for at, found in enumerate(self._texts([(row, row.messages) for row in rows], marked=True)):
-            if isinstance(found, RowError):
-                drawn.append(found)
-                continue
-            marks = self._wanted(rows[at], found, before.get(at))
-            drawn.append((found[0], [self._closed(found[0], *mark) for mark in marks]))
-        return drawn
+        texts = enumerate(self._texts([(row, row.messages) for row in rows], marked=True))
+        nothing: Found = ("", [])
+        return [self._believed(rows[at], found, before.get(at, nothing)) for at, found in texts]
 
-    def _wanted(self, row: Row, found: Drawn, before: Drawn | RowError | None) -> list[Span]:
+    def _believed(self, row: Row, found: Found, before: Found) -> Found:
+        """The marks that are trained, each with the token that ends its turn."""
+        if isinstance(found, RowError):
+            return found
+        text, (sound, invited) = found[0], self._trial
+        marks = [(a + len(invited) if text.startswith(invited, a) else a, b) for a, b in found[1]]
+        wanted = self._wanted(row, (text, [mark for mark in marks if mark[0] < mark[1]]), before)
+        turns = [row.messages[number] for number in self._numbers(row)]
+        if sound and wanted is not None and _held([text[a:b] for a, b in wanted], turns):
+            return text, [self._closed(text, *mark) for mark in wanted]
+        return RowError("FTC524", row.place, MISPLACED)
+
+    def _wanted(self, row: Row, found: Drawn, before: Found) -> list[Span] | None:
         """The marks that are trained: those after `before`, what comes before the first answer that is."""
         text, marks = found
-        if before is None:
-            return marks
         if not isinstance(before, RowError) and text.startswith(before[0]):
-            return [mark for mark in marks if mark[0] >= len(before[0])]
-        # Where the beginning is written otherwise once more follows, the marks are counted instead.
-        numbers = self._numbers(row)
-        return marks[-len(numbers) :] if numbers else []
+            start = len(before[0])
+            return [(max(first, start), end) for first, end in marks if end > start]
+        # Where the beginning is written otherwise once more follows, the marks are counted instead, one an answer.
+        count, answers = len(self._numbers(row)), sum(turn["role"] == "assistant" for turn in row.messages)
+        return marks[len(marks) - count :] if len(marks) in (count, answers) else None if marks else []
+
+    @cached_property
+    def _trial(self) -> tuple[bool, str]:
+        """Whether the marks hold an answer whose words stand nowhere else, not the question, and cut no token; and what
+        the invitation writes of a mark, as `<think>`: not the model's to write, it is trained of no answer."""
+        row = Row("", 1.0, (ASKED, ANSWERED))
+        (found,), (asking,) = self._texts([(row, row.messages)], marked=True), self._texts([(row, [ASKED])], ask=True)
+        if isinstance(found, RowError) or not any(a < b for a, b in found[1]):
+            return True, ""
+        text, marks = found
+        said = "\n".join(text[a:b] for a, b in marks)
+        tokens = [token.span() for token in re.finditer("|".join(map(re.escape, self.specials)), text)]
+        cut = any(a < edge < b for a, b in tokens for mark in marks for edge in mark)
+        start = "" if isinstance(asking, RowError) or not text.startswith(asking[0]) else asking[0]
+        invited = next((start[a:] for a, b in marks if a < len(start) < b), "")
+        return ANSWERED["content"] in said and ASKED["content"] not in said and not cut, invited
 
     def _first(self, row: Row) -> int:
         """The first message that is trained; 0 where all answers are."""
@@ -94,22 +122,20 @@ class Renderer:
             return 0
         return next(iter(self._numbers(row)), len(row.messages))
 
-    def _found(self, rows: Sequence[Row]) -> list[Drawn | RowError]:
+    def _found(self, rows: Sequence[Row]) -> list[Found]:
         wanted = [(at, number) for at, row in enumerate(rows) for number in self._numbers(row)]
         whole = self._texts([(row, row.messages) for row in rows])
         before = self._texts([(rows[at], rows[at].messages[:number]) for at, number in wanted], ask=True)
         inner = [(at, number) for at, number in wanted if number + 1 < len(rows[at].messages)]
         through = self._texts([(rows[at], rows[at].messages[: number + 1]) for at, number in inner])
         ends = dict(zip(inner, through, strict=True))
-        drawn: list[Drawn | RowError] = [
-            found if isinstance(found, RowError) else (found[0], self._everything(found[0])) for found in whole
+        everything = self.loss_on == "all"
+        drawn: list[Found] = [
+            found if isinstance(found, RowError) else (found[0], [(0, len(found[0]))] * everything) for found in whole
         ]
-        for (at, number), start in zip(wanted, before, strict=True):
-            drawn[at] = self._with_answer(rows[at], drawn[at], start, ends.get((at, number), whole[at]))
+        for (at, number), start in zip(wanted, self._led(rows, wanted, before), strict=True):
+            drawn[at] = self._with_answer(rows[at], number, drawn[at], start, ends.get((at, number), whole[at]))
         return drawn
-
-    def _everything(self, text: str) -> list[Span]:
-        return [(0, len(text))] if self.loss_on == "all" else []
 
     def _numbers(self, row: Row) -> list[int]:
         """Which messages are trained."""
@@ -119,35 +145,59 @@ class Renderer:
         found = [n for n, turn in enumerate(row.messages) if n >= first and turn["role"] == "assistant"]
         return found if row.answers or self.loss_on == "assistant" else found[-1:]
 
-    def _with_answer(
-        self, row: Row, drawn: Drawn | RowError, before: Drawn | RowError, through: Drawn | RowError
-    ) -> Drawn | RowError:
+    def _with_answer(self, row: Row, number: int, drawn: Found, before: Found, through: Found) -> Found:
         """What is drawn of a row with one more answer in it: from the end of its invitation to the end of its turn."""
         if isinstance(drawn, RowError) or isinstance(before, RowError) or isinstance(through, RowError):
             return next(found for found in (drawn, before, through) if isinstance(found, RowError))
         text, spans = drawn
         start, end = before[0], self._unclosed(through[0])
-        if text.startswith(start) and text.startswith(end) and len(start) < len(end):
-            return text, [*spans, self._closed(text, len(start), len(end))]
-        return RowError("FTC524", row.place, REWRITES)
+        if not (text.startswith(start) and text.startswith(end) and len(start) < len(end)):
+            return RowError("FTC524", row.place, REWRITES)
+        if not _says(text[len(start) : len(end)], row.messages[number]):
+            return RowError("FTC524", row.place, ALTERED)
+        return text, [*spans, self._closed(text, len(start), len(end))]
+
+    def _led(self, rows: Sequence[Row], wanted: Sequence[Span], before: Sequence[Found]) -> list[Found]:
+        """`before`, where it does not ask for the answer as far as the answer's words: who speaks is not learnt."""
+        (closing, invitation), led = self._edges, list(before)
+        for at, (start, (of, number)) in enumerate(zip(before, wanted, strict=True)):
+            if not isinstance(start, RowError) and (invitation is None or not start[0].endswith(invitation)):
+                led[at] = self._begun(rows[of], rows[of].messages[:number], start, closing)
+        return led
+
+    def _begun(self, row: Row, told: Sequence[Message], asked: Drawn, closing: str) -> Found:
+        """What is told up to where the words of another answer would be, if asking for one adds nothing."""
+        unasked, other = self._texts([(row, told), (row, [*told, ANSWERED])])
+        if isinstance(unasked, RowError) or asked[0] not in (unasked[0], unasked[0].removesuffix(closing)):
+            return asked
+        start, words, _ = ("", "", "") if isinstance(other, RowError) else other[0].partition(ANSWERED["content"])
+        if not words or not start.startswith(asked[0]):
+            return RowError("FTC524", row.place, REWRITES)
+        return (start, []) if start[len(asked[0]) :].strip() else asked
 
     @cached_property
-    def _closing(self) -> str:
-        """The end-of-sequence token that the template writes after the last turn, whoever speaks in it, as Phi-3's."""
+    def _edges(self) -> tuple[str, str | None]:
+        """The end-of-sequence token that the template writes after the last turn, whoever speaks in it, as Phi-3's; and
+        the invitation: empty where answers follow at once, as Mistral's, None where each has to be looked at."""
         row, end = Row("", 1.0, (ASKED,)), self.tokenizer.eos_token or ""
         (closed,), (asking,) = self._texts([(row, row.messages)]), self._texts([(row, row.messages)], ask=True)
-        if isinstance(closed, RowError) or isinstance(asking, RowError) or asking[0].startswith(closed[0]):
-            return ""
-        return end if closed[0].endswith(end) and asking[0].startswith(closed[0].removesuffix(end)) else ""
+        if isinstance(closed, RowError) or isinstance(asking, RowError):
+            return "", None
+        for closing in ("", end):
+            said = closed[0].removesuffix(closing)
+            if closed[0].endswith(closing) and asking[0].startswith(said):
+                begun = asking if asking[0] != said else self._begun(row, row.messages, asking, closing)
+                return closing, asking[0].removeprefix(said) if begun == asking else None
+        return "", None
 
     def _unclosed(self, text: str) -> str:
         """A conversation up to the end of its last turn, where that has an end of its own."""
-        said = text.removesuffix(self._closing)
+        said = text.removesuffix(self._edges[0])
         return said if said.rstrip().endswith(self.specials) else text
 
     def _texts(
         self, asked: Sequence[tuple[Row, Sequence[Message]]], *, marked: bool = False, ask: bool = False
-    ) -> list[Drawn | RowError]:
+    ) -> list[Found]:
         """Messages as text, with the template's own marks where they are wanted. Those without tools at one stroke."""
         plain = [_with_objects(messages) for row, messages in asked if not row.tools]
         try:
@@ -159,7 +209,7 @@ class Renderer:
             for row, messages in asked
         ]
 
-    def _alone(self, row: Row, messages: Sequence[Message], marked: bool, ask: bool) -> Drawn | RowError:
+    def _alone(self, row: Row, messages: Sequence[Message], marked: bool, ask: bool) -> Found:
         said = _with_objects(messages)
         try:
             return self._drawn([said], row.tools, marked, ask)[0]
@@ -188,16 +238,13 @@ class Renderer:
         texts, marks = drawn
         return [(text, [(a, b) for a, b in marks[at]] if marked else []) for at, text in enumerate(texts)]
 
-    def _trimmed(self, text: str, start: int, end: int) -> Span:
-        """Without the white space that some templates put after the end-of-turn token: nobody waits for it."""
-        said = text[start:end].rstrip()
-        return (start, start + len(said)) if said.endswith(self.specials) else (start, end)
-
     def _closed(self, text: str, start: int, end: int) -> Span:
-        """With the token that ends the turn, where it follows: after a template's mark, or as the next turn's first."""
-        if start < end and not text[start:end].rstrip().endswith(self.specials):
-            return start, end + len(next((token for token in self.specials if text.startswith(token, end)), ""))
-        return self._trimmed(text, start, end)
+        """With the token that ends the turn, where it follows: after a template's mark, or as the next turn's first.
+        Without the white space that some templates put after that token: nobody waits for it."""
+        said = text[start:end].rstrip()
+        if said.endswith(self.specials):
+            return start, start + len(said)
+        return start, end + len(next((token for token in self.specials if text.startswith(token, end)), ""))
 
 
 def _with_objects(messages: Sequence[Message]) -> Sequence[Message]:
@@ -230,3 +277,23 @@ def _only_calls(turn: Message) -> bool:
 
 def _uncalled(turn: Message) -> Message:
     return {key: value for key, value in turn.items() if key != "tool_calls"}
+
+
+def _says(text: str, turn: Message) -> bool:
+    """Whether a turn's words are in a text, but for white space and thoughts, which many templates take away. Of a turn
+    that calls tools, some write the calls alone."""
+    words = turn["content"]
+    if words.strip() in text or turn.get("tool_calls"):
+        return True
+    return "".join(words.rpartition("</think>")[2].split()) in "".join(text.split())
+
+
+def _held(marks: Sequence[str], turns: Sequence[Message]) -> bool:
+    """Whether marks hold the words of turns, one after the other. A template may leave an answer unmarked, but not mark
+    something else instead."""
+    held, missing = 0, False
+    for turn in turns:
+        if turn["content"].strip() and not turn.get("tool_calls"):
+            at = next((at + 1 for at in range(held, len(marks)) if _says(marks[at], turn)), 0)
+            held, missing = at or held, missing or not at
+    return not missing or held == len(marks)
