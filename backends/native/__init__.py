@@ -27,7 +27,7 @@ TITLE: Final = "TRL"
 VERSION: Final = "trl==1.16.0"
 
 HERE: Final = Path(__file__).parent
-READS: Final = ("rows.py", "formats.py", "files.py", "readers.py", "findings.py")
+READS: Final = ("rows.py", "formats.py", "files.py", "readers.py", "tables.py", "findings.py")
 """What reads rows."""
 ROWS: Final = ("corpus.py", "parallel.py", "examine.py", "notes.py", "data.py", "chat.py", *READS)
 """What makes tokens of them."""
@@ -79,7 +79,7 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `corpus.py`, `parallel.py`, `examine.py` | rows looked at one by one, by several processes |
 | `chat.py`, `data.py`, `tokenizer.py` | the chat template and where its answers are; which tokens are trained |
 | `rows.py`, `formats.py`, `notes.py` | which rows are read; what their columns mean; what is odd about them |
-| `files.py`, `readers.py`, `findings.py` | data files, row by row; what is wrong with them |
+| `files.py`, `readers.py`, `tables.py`, `findings.py` | data files, row by row; what is wrong with them |
 | `model.py` | loading the model, putting the adapters on it |
 | `resume.py` | where a run that was stopped goes on |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |

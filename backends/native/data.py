@@ -126,9 +126,9 @@ def nothing(counts: Counts, rules: Rules, part: str) -> DataError | None:
     if not counts.read:
         return DataError(f"there are no rows to {'train on' if part == 'train' else 'validate with'}")
     return DataError(
-        f"{part}: no token would be trained: of {counts.read} rows {counts.dropped} are longer than data.max_length = "
-        f"{rules.max_length}, {counts.untrained} have nothing that data.loss_on = {rules.loss_on} trains, and "
-        f"{counts.bad} cannot be read"
+        f"{part}: no token would be trained: of {counts.read} rows {counts.dropped} are left out and "
+        f"{counts.truncated} cut, as they are longer than data.max_length = {rules.max_length}, {counts.untrained} "
+        f"have nothing that data.loss_on = {rules.loss_on} trains, and {counts.bad} cannot be read"
     )
 
 

@@ -136,7 +136,9 @@ def judged(item: Examined, rules: Rules, counts: Counts) -> list[Tokens]:
     if counts.truncated > truncated:
         item.met.append(Note("FTC534", item.row.place, _long(item, rules, "its end is cut off")))
     if counts.untrained > untrained and not kept:
-        item.met.append(Note("FTC532", item.row.place, f"nothing that data.loss_on = {rules.loss_on} trains"))
+        beyond = f"what is trained lies beyond data.max_length = {rules.max_length}"
+        lacking = f"nothing that data.loss_on = {rules.loss_on} trains"
+        item.met.append(Note("FTC532", item.row.place, beyond if counts.truncated > truncated else lacking))
     return kept
 
 

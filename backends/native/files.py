@@ -25,14 +25,13 @@ from backends.native.readers import (
     Block,
     Record,
     Records,
-    csv_blocks,
-    csv_rows,
     json_blocks,
     json_items,
     json_lines,
     line_blocks,
     text_lines,
 )
+from backends.native.tables import csv_blocks, csv_rows
 
 Advance = Callable[[int], None]
 """Told how many bytes of a file were read, for a progress bar."""

@@ -40,7 +40,7 @@ DONE = "prepared.json"
 PARTS = ("train", "validation")
 CODE = (
     *("chat", "corpus", "data", "examine", "files", "formats"),
-    *("notes", "packing", "prepared", "readers", "rows", "shards"),
+    *("notes", "packing", "prepared", "readers", "rows", "shards", "tables"),
 )
 """The files that decide what becomes of a row."""
 LIBRARIES = ("tokenizers", "transformers", "jinja2")

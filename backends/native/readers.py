@@ -8,10 +8,8 @@ its blocks are read by several; a block is some hundred kilobytes, whatever the 
 
 from __future__ import annotations
 
-import csv
 import json
 import re
-import sys
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -95,14 +93,14 @@ def _object(item: Any, place: Place) -> Record | RowError:
 def line_blocks(path: str, stream: Stream, kind: str) -> Iterator[Block]:
     """Whole lines; lines that are blank are no rows, but for plain text."""
     number = 1
-    for data in _stretches(stream):
-        lines = _split(data)
+    for data in stretches_of(stream):
+        lines = lines_of(data)
         count = len(lines) if kind == ".txt" else sum(1 for line in lines if line and not line.isspace())
         yield Block(path, kind, number, count, data)
         number += len(lines)
 
 
-def _stretches(stream: Stream) -> Iterator[bytes]:
+def stretches_of(stream: Stream) -> Iterator[bytes]:
     """Stretches of whole lines, without the mark that some editors put first."""
     kept = stream.read(SIZE).removeprefix(BOM)
     while data := stream.read(SIZE):
@@ -118,21 +116,21 @@ def _stretches(stream: Stream) -> Iterator[bytes]:
         yield kept
 
 
-def _split(data: bytes) -> list[bytes]:
+def lines_of(data: bytes) -> list[bytes]:
     lines = data.split(b"\n")
     return lines if lines[-1] else lines[:-1]
 
 
 def json_lines(block: Block) -> Records:
     """An object a line."""
-    for number, line in enumerate(_split(block.rows), block.number):
+    for number, line in enumerate(lines_of(block.rows), block.number):
         if line and not line.isspace():
             yield _read(line, Place(block.path, number), lambda text, place: _object(parsed(text, place), place))
 
 
 def text_lines(block: Block) -> Records:
     """A text a line."""
-    for number, line in enumerate(_split(block.rows), block.number):
+    for number, line in enumerate(lines_of(block.rows), block.number):
         yield _read(line, Place(block.path, number), lambda text, _: {"text": text.rstrip("\r")})
 
 
@@ -182,11 +180,15 @@ class _Text:
 
 def json_blocks(path: str, stream: Stream, kind: str) -> Iterator[Block]:
     """A list of objects, or in spite of the name one object after the other."""
-    for batch in _batches(_items(path, _Text(path, stream))):
-        yield Block(path, kind, batch[0][0], len(batch), batch)
+    number, counted = 1, False
+    for batch in batches(_items(path, _Text(path, stream))):
+        # Where a list stands in one line, that says nothing of its rows.
+        counted = counted or (len(batch) > 1 and len({line for line, _ in batch}) == 1)
+        yield Block(path, kind, number, len(batch), (counted, batch))
+        number += len(batch)
 
 
-def _batches(rows: Iterator[Any]) -> Iterator[list[Any]]:
+def batches(rows: Iterator[Any]) -> Iterator[list[Any]]:
     """So many at once. Where they cannot be read on, those before are not lost."""
     errors: list[Exception] = []
 
@@ -241,60 +243,11 @@ def _item(path: str, text: _Text) -> Any:
 
 
 def json_items(block: Block) -> Records:
-    """Objects, each with the line in which it begins."""
-    for line, item in block.rows:
-        place = Place(block.path, line)
-        yield place, item if isinstance(item, RowError) else _object(item, place)
-
-
-def csv_blocks(path: str, stream: Stream, kind: str) -> Iterator[Block]:
-    """Rows of values under a header; where that cannot be understood, no row can."""
-    csv.field_size_limit(sys.maxsize)
-    lines = (f"{line.decode('utf-8', 'surrogateescape')}\n" for data in _stretches(stream) for line in _split(data))
-    table = csv.reader(lines, strict=True)
-    number, header = next(_values(table), (1, []))
-    if problem := _header_problem(header):
-        yield Block(path, kind, number, 1, ([], [(number, problem)]))
-        return
-    for batch in _batches(_values(table)):
-        yield Block(path, kind, batch[0][0], len(batch), (header, batch))
-
-
-def _header_problem(header: list[str] | str) -> str | None:
-    if isinstance(header, str):
-        return header
-    twice = next((name for at, name in enumerate(header) if name and name in header[:at]), None)
-    return f'the header names "{twice}" twice' if twice else None
-
-
-def _values(table: Any) -> Iterator[tuple[int, list[str] | str]]:
-    """Each row's values with the line in which it begins; what is wrong, where it is no CSV."""
-    while True:
-        line = table.line_num + 1
-        try:
-            values = next(table, None)
-        except csv.Error as error:
-            yield line, f"no CSV: {error}"
-            continue
-        if values is None:
-            return
-        if values:
-            yield line, values
-
-
-def csv_rows(block: Block) -> Records:
-    """Values by the names of their columns."""
-    header, rows = block.rows
-    for line, values in rows:
-        place = Place(block.path, line)
-        yield place, _table_row(header, values, place)
-
-
-def _table_row(header: list[str], values: list[str] | str, place: Place) -> Record | RowError:
-    if isinstance(values, str):
-        return RowError("FTC518", place, values)
-    if len(values) != len(header):
-        return RowError("FTC518", place, f"{len(values)} values for {len(header)} columns")
-    if any(NO_UTF8.search(value) for value in values if not value.isascii()):
-        return RowError("FTC512", place, "no UTF-8")
-    return dict(zip(header, values, strict=True))
+    """Objects, each with the line in which it begins, or its number where several begin in one line."""
+    counted, rows = block.rows
+    for number, (line, item) in enumerate(rows, block.number):
+        place = Place(block.path, number, True) if counted else Place(block.path, line)
+        if isinstance(item, RowError):
+            yield place, RowError(item.code, place, item.what)
+        else:
+            yield place, _object(item, place)

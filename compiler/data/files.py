@@ -20,7 +20,7 @@ MOST_ENTRIES: Final = 20_000
 
 def is_local(path: str) -> bool:
     """Whether a source is a file or glob (else it is a hub id): by its spelling alone, never by what exists."""
-    return bool(_LOCAL.match(path))
+    return bool(_LOCAL.match(path) or _MAGIC.search(path))
 
 
 def expand(pattern: str, folder: Path) -> tuple[Path, ...]:

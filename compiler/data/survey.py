@@ -149,27 +149,31 @@ def _read(stretch: Stretch, examiner: Examiner, asked: Asked, held: Callable[[in
 
 def _measure(item: Examined, into: Measured, asked: Asked) -> None:
     into.counts.read += 1
-    for piece in judged(item, asked.job.rules, into.counts) if asked.tokenizer else _unrendered(item, into.counts):
-        into.pieces[len(piece.ids)] += 1
+    kept = judged(item, asked.job.rules, into.counts) if asked.tokenizer else _unrendered(item, into.counts)
+    into.pieces.update(len(piece.ids) for piece in kept)
+    # Of a text that is split only the last piece has the end.
+    ending = kept[-1:] if item.row and item.row.cuttable else kept
+    into.ends.update(_end(piece, span, asked) for piece in ending for span in piece.spans)
     # With them but bad is a row that is too long, where that is an error: how long it is must be seen.
     if item.tokens:
         into.lengths[max(len(tokens.ids) for tokens in item.tokens)] += 1
-        into.ends.update(end for tokens in item.tokens if (end := _end(tokens, asked)) is not None)
     for note in item.met:
         into.met.add(note)
 
 
-def _unrendered(item: Examined, counts: Counts) -> tuple[Tokens, ...]:
+def _unrendered(item: Examined, counts: Counts) -> list[Tokens]:
     """Nothing is known of a row's tokens, but whether it can be read."""
     counts.bad += item.bad
-    return ()
+    return []
 
 
-def _end(tokens: Tokens, asked: Asked) -> End | None:
-    """What the last trained token is; None where none is trained."""
-    if not tokens.spans:
-        return None
-    token = tokens.ids[tokens.spans[-1][1] - 1]
+def _end(piece: Tokens, span: tuple[int, int], asked: Asked) -> End:
+    """What the last token of an answer is, as it is trained; white space behind it, as after a whole conversation, left
+    out."""
+    start, end = span
+    while end - 1 > start and asked.tokenizer.decode([piece.ids[end - 1]]).isspace():
+        end -= 1
+    token = piece.ids[end - 1]
     stops = token in asked.stops
     special = stops or token in asked.tokenizer.added_tokens_decoder
     return End(str(asked.tokenizer.convert_ids_to_tokens(token)) if special else "", stops)

@@ -155,10 +155,22 @@ def _empty(found: Survey, plan: Plan) -> Iterator[Finding]:
     elif not train:
         message = f"data.validation keeps back all {held} rows, and none is left to train on"
         yield Finding("FTC553", "data.validation", message, "write a number of rows, or null for no validation")
-    elif not held and share is not None:
-        what = "its sources have no rows" if is_sources(share) else f"{share} of {train} rows are none"
+    for path, index, count in _sources(found, plan):
+        if not count and train + held:
+            yield Finding("FTC553", f"{path}[{index}].path" if index else path, "this source has no rows")
+    if train and not held and share is not None and not is_sources(share):
+        message = f"there is nothing to validate with: {share} of {train} rows are none"
         hint = "write a number of rows, sources of its own, or null for no validation"
-        yield Finding("FTC553", "data.validation", f"there is nothing to validate with: {what}", hint)
+        yield Finding("FTC553", "data.validation", message, hint)
+
+
+def _sources(found: Survey, plan: Plan) -> Iterator[tuple[str, int, int]]:
+    """Each source's list and number in it, and how many rows it has."""
+    own = plan.data.validation
+    for path, sources, counts in zip(
+        ("data.train", "data.validation"), (plan.data.train, own if is_sources(own) else ()), found.rows, strict=True
+    ):
+        yield from ((path, index, sum(counts[index : index + 1])) for index in range(len(sources)))
 
 
 def _untrained(found: Survey, plan: Plan) -> Iterator[Finding]:
@@ -184,8 +196,15 @@ def _ends(found: Survey) -> Iterator[Finding]:
         yield Finding("FTC552", "data.train", message, f'write model.tokens: {{eos: "{end.token}"}}', "warning")
     else:
         message = f"none of {total:,} answers ends with a token that generation stops at"
-        hint = "set model.tokens.eos, or a chat template that ends each turn with a special token"
-        yield Finding("FTC551", "data.train", message, hint)
+        yield Finding("FTC551", "data.train", message, _remedy(found))
+
+
+def _remedy(found: Survey) -> str:
+    """What to do where no end is trained: it may have been cut off."""
+    counts = found.parts["train"].counts
+    if counts.truncated > MOST * counts.kept:
+        return "the rows are cut before their ends: raise data.max_length, or write overlong: drop"
+    return "set model.tokens.eos, or a chat template that ends each turn with a special token"
 
 
 def _epoch(found: Survey, plan: Plan) -> Epoch:

@@ -143,21 +143,27 @@ def ends(figures: Figures) -> str:
 
 
 def epoch(found: Epoch, plan: Plan) -> str:
-    """What an epoch comes to."""
+    """What an epoch comes to. Rows of a weight that is no whole number are drawn by hash, about so many."""
     data, training = plan.data, plan.training
+    about = "about " if _drawn(plan) else ""
     if data.packing:
         how = f"about {rows(found.rows)} of {data.max_length:,} tokens, {found.filled:.1%} full"
     else:
         many = training.micro_batch_size
-        how = f"{rows(found.rows)}, padded {many} at a time: {percent(found.filled)} of the positions are tokens"
-    return f"{found.tokens:,} tokens in {how}"
+        how = f"{about}{rows(found.rows)}, padded {many} at a time: {percent(found.filled)} of the positions are tokens"
+    return f"{about}{found.tokens:,} tokens in {how}"
+
+
+def _drawn(plan: Plan) -> bool:
+    return any(source.weight % 1 for source in plan.data.train)
 
 
 def steps(found: Epoch, plan: Plan) -> str:
     """How many optimizer steps the run has."""
     training = plan.training
     told = "max_steps" if training.max_steps else f"{training.epochs:g} epoch{'' if training.epochs == 1 else 's'}"
-    return f"{found.steps:,} of {rows(training.global_batch_size)} ({told})"
+    about = "about " if _drawn(plan) and not training.max_steps else ""
+    return f"{about}{found.steps:,} of {rows(training.global_batch_size)} ({told})"
 
 
 def alike(verdict: Verdict) -> str:
@@ -165,6 +171,8 @@ def alike(verdict: Verdict) -> str:
     if verdict.alike is None:
         return "not estimated: it needs numpy"
     count, looked_at, _ = verdict.alike
+    if not looked_at:
+        return ""
     if not count:
         return f"none among {rows(looked_at)}"
     return f"{percent(count / looked_at)} of {rows(looked_at)} are nearly the same as an earlier one (an estimate)"
