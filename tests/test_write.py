@@ -228,5 +228,5 @@ def test_a_bad_file_is_named(tmp_path: Path, name: str, content: bytes, said: st
 
 def test_half_a_surrogate_pair_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('[{"text": "\\ud83d"}, {"text": "b"}]')
-    with pytest.raises(FtcError, match=r"a.json:1: a text holds half of a surrogate pair"):
+    with pytest.raises(FtcError, match=r"a.json, row 1: a text holds half of a surrogate pair"):
         part(tmp_path, 1, source(tmp_path / "a.json"))
