@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+from unittest.mock import patch
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # as train.py does: processes, not threads
 
@@ -75,9 +76,9 @@ def ours(path: Path, folder: Path) -> Found:
     source = {"path": str(path), "local": True, "format": "messages", "split": "train", "subset": None}
     source |= {"revision": None, "weight": 1.0, "limit": None, "fields": Fields().model_dump()}
     job = Job((source,), None, None, True, Rules("assistant", MAX_LENGTH, "truncate"), False, 0)
-    native.processes = lambda: WORKERS
     clock = Clock()
-    found = native.prepared(job, native.Packing(MAX_LENGTH, None), tokenizer, folder)
+    with patch.object(native, "workers", lambda _: WORKERS):  # whatever the machine has
+        found = native.prepared(job, native.Packing(MAX_LENGTH, None), tokenizer, folder)
     told = clock.told()
     start = perf_counter()
     examiner = Examiner(job, job.train, None)

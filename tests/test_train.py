@@ -232,7 +232,10 @@ FAILURES = {
         {"data": {"max_length": 4, "overlong": "truncate"}},
         "no token would be trained: of 80 rows",
     ),
-    "all too long": ({"data": {"max_length": 4}}, "80 are left out and 0 cut, as they are longer than data.max_length = 4"),
+    "all too long": (
+        {"data": {"max_length": 4}},
+        "80 are left out and 0 cut, as they are longer than data.max_length = 4",
+    ),
     "too long is an error": ({"data": {"max_length": 4, "overlong": "error"}}, "train.jsonl:1: "),
     "no such base": ({"model": {"base": "/nowhere/base"}}, 'tokenizer "/nowhere/base" cannot be loaded'),
     "no such module": ({"method": lora(target_modules=("query",))}, "the model has no query"),
