@@ -50,6 +50,7 @@ bench: .venv/installed  ## how long a command takes to start, recipes to check, 
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/build.py
 	$(BIN)/python bench/data.py
+	$(BIN)/python bench/data.py --rows 10000 100000 --ours-only --runs 1
 
 bench-memory: .venv/installed  ## how right the memory figures are: docs/memory-accuracy.md (half an hour at first)
 	$(BIN)/python bench/memory.py --page
