@@ -253,9 +253,19 @@ def test_another_tokenizer_without_a_chat_template() -> None:
 
 
 def test_rows_of_the_hub_that_are_not_here() -> None:
-    done = ftc("data", recipe({"train": {"path": "tatsu-lab/alpaca", "format": "alpaca"}}), cwd=Path.cwd())
-    assert (done.returncode, done.stdout) == (4, "")
-    assert 'dataset "tatsu-lab/alpaca" (split train) cannot be read' in done.stderr
+    """Those that are here are checked all the same."""
+    put([chat(0), {"messages": []}])
+    hub = {"path": "tatsu-lab/alpaca", "format": "alpaca"}
+    path = recipe({"train": [hub, {"path": "rows.jsonl"}], "bad_rows": "drop"})
+    done = ftc("data", path, cwd=Path.cwd())
+    assert done.returncode == 4
+    assert "tatsu-lab/alpaca: error FTC527: the dataset (split train) cannot be read: " in done.stdout
+    assert "rows.jsonl:2: warning FTC517: " in done.stdout
+    data = told(path)
+    first = data["findings"][0]
+    assert (first["file"], first["line"], first["row"]) == (hub["path"], None, None)
+    assert (data["valid"], data["epoch"]) == (False, None)
+    assert here(recipe({"train": [hub, {"path": "rows.jsonl"}]})).exit_code == 1
 
 
 @pytest.mark.parametrize("form", ["auto", "messages"])
@@ -324,6 +334,13 @@ def test_a_file_named_twice() -> None:
     assert (finding["code"], finding["line"], finding["rows"]) == ("FTC535", 1, 3)
     assert finding["more"] == ["rows.jsonl:2", "rows.jsonl:3"]
     assert finding["message"] == "the same row as rows.jsonl:1"
+
+
+def test_rows_that_share_a_line_are_told_apart() -> None:
+    one, other = (json.dumps(chat(at)) for at in (0, 1))
+    Path("rows.json").write_text(f"[{one},\n{other}, {one}, {other}, {other}]", "utf-8")
+    (finding,) = told(recipe({"train": {"path": "rows.json"}}))["findings"]
+    assert (finding["code"], finding["line"], finding["rows"]) == ("FTC535", 2, 3)
 
 
 def test_a_limit_hides_the_rows_after_it() -> None:

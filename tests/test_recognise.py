@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiler.data.files import expand, is_local
-from compiler.data.recognise import bad_row, first_row, likely, sniff
-from schemas.recipe import Fields
+from compiler.data.recognise import bad_row, first_row, likely
+from schemas.recipe import DataFormat, Fields
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,10 @@ ROWS = {
 }
 
 
+def seen(path: Path, fields: Fields | None = None) -> DataFormat | None:
+    return first_row(path, fields or Fields()).format
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_columns_tell_the_format(tmp_path: Path, name: str) -> None:
     row = json.dumps(ROWS[name])
@@ -84,22 +88,22 @@ def test_columns_tell_the_format(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.json").write_text(json.dumps([ROWS[name], ROWS[name]], indent=2))
     with gzip.open(tmp_path / "a.jsonl.gz", "wt") as stream:
         stream.write(row)
-    assert [sniff(tmp_path / file) for file in ("a.jsonl", "a.json", "a.jsonl.gz")] == [name] * 3
+    assert [seen(tmp_path / file) for file in ("a.jsonl", "a.json", "a.jsonl.gz")] == [name] * 3
 
 
 def test_csv_and_text(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('prompt,completion\n"two, three",5\n')
     (tmp_path / "a.txt").write_text("anything")
-    assert (sniff(tmp_path / "a.csv"), sniff(tmp_path / "a.txt")) == ("prompt_completion", "text")
+    assert (seen(tmp_path / "a.csv"), seen(tmp_path / "a.txt")) == ("prompt_completion", "text")
 
 
 def test_fields_say_what_columns_are_called(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"question": "2 + 3?", "answer": "5"}')
-    assert sniff(file) is None
-    assert sniff(file, Fields(prompt="question", completion="answer")) == "prompt_completion"
+    assert seen(file) is None
+    assert seen(file, Fields(prompt="question", completion="answer")) == "prompt_completion"
     file.write_text('{"conversation": [{"who": "user", "says": "hi"}]}')
-    assert sniff(file, Fields(messages="conversation", role="who", content="says")) == "messages"
+    assert seen(file, Fields(messages="conversation", role="who", content="says")) == "messages"
 
 
 DAMAGED = "the file cannot be read: Error -3 while decompressing data: invalid block type"
@@ -131,7 +135,7 @@ def test_a_parquet_file_is_looked_into(tmp_path: Path) -> None:
     from pyarrow import parquet
 
     parquet.write_table(pa.Table.from_pylist([ROWS["messages"]]), tmp_path / "a.parquet")
-    assert sniff(tmp_path / "a.parquet") == "messages"
+    assert seen(tmp_path / "a.parquet") == "messages"
     (tmp_path / "b.parquet").write_bytes(b"\x00")
     assert "Parquet" in str(first_row(tmp_path / "b.parquet", Fields()).problem)
 

@@ -8,13 +8,13 @@ the answer must be how the whole text begins, with the answer's words between th
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
+from backends.native.calls import only_calls, uncalled, with_objects
 from backends.native.findings import DataError, RowError
 from backends.native.formats import Message, Row
 
@@ -62,8 +62,8 @@ class Renderer:
 
     def _without_silent(self, rows: Sequence[Row], drawn: list[Found]) -> list[Found]:
         """An error for each row that reads the same without its tool calls, though a turn consists of nothing else."""
-        calling = [at for at, row in enumerate(rows) if any(map(_only_calls, row.messages))]
-        bare = self._texts([(rows[at], [_uncalled(turn) for turn in rows[at].messages]) for at in calling])
+        calling = [at for at, row in enumerate(rows) if any(map(only_calls, row.messages))]
+        bare = self._texts([(rows[at], [uncalled(turn) for turn in rows[at].messages]) for at in calling])
         for at, without in zip(calling, bare, strict=True):
             found = drawn[at]
             if not isinstance(found, RowError) and not isinstance(without, RowError) and found[0] == without[0]:
@@ -129,13 +129,15 @@ class Renderer:
         inner = [(at, number) for at, number in wanted if number + 1 < len(rows[at].messages)]
         through = self._texts([(rows[at], rows[at].messages[: number + 1]) for at, number in inner])
         ends = dict(zip(inner, through, strict=True))
-        everything = self.loss_on == "all"
-        drawn: list[Found] = [
-            found if isinstance(found, RowError) else (found[0], [(0, len(found[0]))] * everything) for found in whole
-        ]
+        drawn = [self._untouched(*each) for each in zip(rows, whole, strict=True)]
         for (at, number), start in zip(wanted, self._led(rows, wanted, before), strict=True):
             drawn[at] = self._with_answer(rows[at], number, drawn[at], start, ends.get((at, number), whole[at]))
         return drawn
+
+    def _untouched(self, row: Row, found: Found) -> Found:
+        """What is drawn of a row before its answers are looked for."""
+        everything = self.loss_on == "all" and not row.answers
+        return (found[0], [(0, len(found[0]))]) if everything and not isinstance(found, RowError) else found
 
     def _numbers(self, row: Row) -> list[int]:
         """Which messages are trained."""
@@ -199,7 +201,7 @@ class Renderer:
         self, asked: Sequence[tuple[Row, Sequence[Message]]], *, marked: bool = False, ask: bool = False
     ) -> list[Found]:
         """Messages as text, with the template's own marks where they are wanted. Those without tools at one stroke."""
-        plain = [_with_objects(messages) for row, messages in asked if not row.tools]
+        plain = [with_objects(messages) for row, messages in asked if not row.tools]
         try:
             texts = iter(self._drawn(plain, None, marked, ask) if plain else ())
         except Exception:  # one of them is refused; which, shows below
@@ -210,7 +212,7 @@ class Renderer:
         ]
 
     def _alone(self, row: Row, messages: Sequence[Message], marked: bool, ask: bool) -> Found:
-        said = _with_objects(messages)
+        said = with_objects(messages)
         try:
             return self._drawn([said], row.tools, marked, ask)[0]
         except Exception as error:  # a template may raise whatever it likes
@@ -245,38 +247,6 @@ class Renderer:
         if said.endswith(self.specials):
             return start, start + len(said)
         return start, end + len(next((token for token in self.specials if text.startswith(token, end)), ""))
-
-
-def _with_objects(messages: Sequence[Message]) -> Sequence[Message]:
-    """Messages in which the arguments of calls are objects: most templates write them as JSON, and OpenAI's format has
-    them as JSON already, which would be written twice."""
-    if not any("tool_calls" in turn for turn in messages):
-        return messages
-    return [
-        {**turn, "tool_calls": [_with_object(call) for call in turn["tool_calls"]]} if turn.get("tool_calls") else turn
-        for turn in messages
-    ]
-
-
-def _with_object(call: Any) -> Any:
-    function: Any = call.get("function", call)
-    try:
-        arguments: Any = json.loads(function.get("arguments"))
-    except (TypeError, ValueError):
-        return call
-    if not isinstance(arguments, dict):
-        return call
-    said: dict[str, Any] = {**function, "arguments": cast("dict[str, Any]", arguments)}
-    return {**call, "function": said} if "function" in call else said
-
-
-def _only_calls(turn: Message) -> bool:
-    """A turn that calls tools and has no words."""
-    return bool(turn.get("tool_calls")) and not turn["content"].strip()
-
-
-def _uncalled(turn: Message) -> Message:
-    return {key: value for key, value in turn.items() if key != "tool_calls"}
 
 
 def _says(text: str, turn: Message) -> bool:

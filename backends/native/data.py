@@ -227,9 +227,8 @@ class Sizes:
                 return None
             a, b = (start, end) if plain else (len(text[:start].encode()), len(text[:end].encode()))
             last = bisect_left(ends, b) + 1 if end < len(text) else len(ids)
-            if span := _learnable(bisect_right(ends, a), last):
-                found.append(span)
-        return found
+            found.append((bisect_right(ends, a), last))
+        return _learnable(found)
 
 
 def _has(part: Any, setting: bytes) -> bool:
@@ -237,28 +236,34 @@ def _has(part: Any, setting: bytes) -> bool:
     return part is not None and setting in part.__getstate__()
 
 
-def _learnable(first: int, last: int) -> Span | None:
-    """Without the first token of a row: there is nothing from which it could be predicted."""
-    first = max(first, 1)
-    return (first, last) if first < last else None
+def _learnable(spans: Iterable[Span]) -> list[Span]:
+    """In order, none of them empty, no token in two of them. Without the first token of a row: there is nothing from
+    which it could be predicted."""
+    found: list[Span] = []
+    behind = 1
+    for start, end in spans:
+        first = max(start, behind)
+        if first < end:
+            found.append((first, end))
+            behind = end
+    return found
 
 
 def _slowly(backend: Any, drawn: Sequence[tuple[str, list[Span]]], special: bool) -> Iterator[Tokens]:
     """By where the tokenizer says that each token begins and ends."""
     coded = backend.encode_batch([text for text, _ in drawn], add_special_tokens=special)
     for (text, wanted), found in zip(drawn, coded, strict=True):
-        spans = (_span(found, start, end, len(text)) for start, end in wanted)
-        yield Tokens(found.ids, [span for span in spans if span])
+        yield Tokens(found.ids, _learnable(_span(found, start, end, len(text)) for start, end in wanted))
 
 
-def _span(coded: Any, start: int, end: int, length: int) -> Span | None:
+def _span(coded: Any, start: int, end: int, length: int) -> Span:
     """The tokens that stand for a stretch of characters; one that reaches into it from before belongs to it."""
     first, last = coded.char_to_token(start), coded.char_to_token(end) if end < length else len(coded.ids)
     if first is None or last is None:
         first, last = _slow_span(coded.offsets, start, end)
     elif end < length and coded.token_to_chars(last)[0] < end:
         last += 1
-    return _learnable(first, last)
+    return first, last
 
 
 def _slow_span(offsets: Sequence[Span], start: int, end: int) -> Span:

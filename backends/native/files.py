@@ -183,7 +183,7 @@ def hub_blocks(source: Any) -> Iterator[Block]:
     try:
         dataset = load_dataset(path, source["subset"], split=split, revision=source["revision"])
     except Exception as error:  # every kind of network, hub and format trouble ends here
-        raise AbsentError(f'dataset "{path}" (split {split}) cannot be read: {error}') from error
+        raise AbsentError(path, f"(split {split}) cannot be read: {error}") from error
     yield from _table_blocks(path, dataset.with_format("arrow").iter(batch_size=ROWS), HUB)
 
 

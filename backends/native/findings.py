@@ -12,6 +12,8 @@ SHOWN = 5
 """Of each finding so many places are kept; of the others only their number."""
 UNREADABLE = "FTC526"
 """The code of a file that cannot be read to its end. Nothing is trained, whatever is done with bad rows."""
+UNREACHED = "FTC527"
+"""The code of a dataset of the hub that is out of reach, of which nothing is known here."""
 
 
 class Place(NamedTuple):
@@ -46,7 +48,15 @@ class DamagedError(FileError):
 
 
 class AbsentError(FileError):
-    """A dataset of the hub that cannot be had here."""
+    """A dataset of the hub that cannot be had here. `what`: why, to stand behind its name."""
+
+    def __init__(self, dataset: str, what: str) -> None:
+        super().__init__(f'dataset "{dataset}" {what}')
+        self.dataset, self.what = dataset, what
+
+    def __reduce__(self) -> tuple[type[AbsentError], tuple[str, str]]:
+        """So that it can come out of another process."""
+        return AbsentError, (self.dataset, self.what)
 
 
 class RowError(DataError):
@@ -75,8 +85,10 @@ def of_error(error: RowError) -> Note:
     return Note(error.code, error.place, error.what, True)
 
 
-def of_file(error: DamagedError) -> Note:
-    """A file that cannot be read to its end as something met."""
+def of_file(error: DamagedError | AbsentError) -> Note:
+    """A file that cannot be read to its end, or a dataset at all, as something met."""
+    if isinstance(error, AbsentError):
+        return Note(UNREACHED, error.dataset, f"the dataset {error.what}", True)
     return Note(UNREADABLE, error.place, f"the file {error.what}", True)
 
 

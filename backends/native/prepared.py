@@ -39,7 +39,7 @@ from backends.native.shards import Writer
 DONE = "prepared.json"
 PARTS = ("train", "validation")
 CODE = (
-    *("chat", "corpus", "data", "examine", "files", "formats"),
+    *("calls", "chat", "corpus", "data", "examine", "files", "formats"),
     *("notes", "packing", "prepared", "readers", "rows", "shards", "tables"),
 )
 """The files that decide what becomes of a row."""

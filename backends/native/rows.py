@@ -16,12 +16,12 @@ from hashlib import sha256
 from typing import Any
 
 from backends.native.files import Advance, blocks, hub_blocks, local_files, records, unseen
-from backends.native.findings import DamagedError, RowError, Tally, of_error
+from backends.native.findings import AbsentError, DamagedError, RowError, Tally, of_error
 from backends.native.formats import Row, convert
 from backends.native.readers import Block
 
 Sources = Sequence[Mapping[str, Any]]
-Failed = Callable[[DamagedError], None]
+Failed = Callable[[DamagedError | AbsentError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class Stretch:
 def stretches(sources: Sources, advance: Advance = unseen, failed: Failed | None = None) -> Iterator[Stretch]:
     """The rows of all sources as they stand there, in order, each source cut at its limit.
 
-    `failed` is told of files that are damaged, and the next one is read; without it the error is raised.
+    `failed` is told of files that are damaged and datasets out of reach, and the next one is read; without it the error
+    is raised.
     """
     first = 0
     for index, source in enumerate(sources):
@@ -139,13 +140,11 @@ def _limited(source: Mapping[str, Any], advance: Advance, failed: Failed | None)
 
 
 def _blocks(source: Mapping[str, Any], advance: Advance, failed: Failed | None) -> Iterator[Block]:
-    if not source["local"]:
-        yield from hub_blocks(source)
-        return
-    for path in local_files(source["path"]):
+    local = source["local"]
+    for found in (blocks(path, advance) for path in local_files(source["path"])) if local else (hub_blocks(source),):
         try:
-            yield from blocks(path, advance)
-        except DamagedError as error:
+            yield from found
+        except (DamagedError, AbsentError) as error:
             if failed is None:
                 raise
             failed(error)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from backends.native.examine import total_bytes, workers
 from backends.native.files import Advance
-from backends.native.findings import AbsentError, DataError, FileError
+from backends.native.findings import DataError, FileError
 from compiler.build import Compiled, Options
 from compiler.commands import options
 from compiler.commands.compiling import File, open_file
@@ -56,7 +56,8 @@ def command(*, recipe: str, rows: int, form: Format, sets: tuple[str, ...]) -> i
     said = (*(item for item in compiled.diagnostics if item.code not in FIRST_ROWS), *late)
     _print(file, replace(compiled, plan=plan, diagnostics=said), (found, tokenizer), form, sets)
     valid = found.valid and tokenizer.problem is None
-    return USAGE if not found.readable else INVALID if not valid else MISSING if compiled.missing else 0
+    missing = compiled.missing or not found.reached
+    return USAGE if not found.readable else INVALID if not valid else MISSING if missing else 0
 
 
 def _without_model(file: File, compiled: Compiled, sets: tuple[str, ...]) -> Plan | None:
@@ -77,8 +78,6 @@ def _surveyed(plan: Plan, tokenizer: Tokenizer, rows: int) -> Verdict:
         asked = Asked(told, tokenizer.tokenizer, tokenizer.stops, rows, workers(told))
         with _progress(total_bytes(told)) as advance:
             return verdict(survey(asked, advance), plan, tokenized=tokenizer.tokenizer is not None)
-    except AbsentError as error:
-        raise FtcError(str(error), exit_code=MISSING) from error
     except DataError as error:
         raise FtcError(str(error), exit_code=USAGE if isinstance(error, FileError) else INVALID) from error
     except ImportError as error:

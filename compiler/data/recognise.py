@@ -49,11 +49,6 @@ class FirstRow(Struct, frozen=True):
     missing: str = ""
 
 
-def sniff(path: Path, fields: Fields | None = None) -> DataFormat | None:
-    """The format that the first row of a file has; None where it fits none or cannot be looked at."""
-    return first_row(path, fields or Fields()).format
-
-
 def first_row(path: Path, fields: Fields) -> FirstRow:
     """Look at the first row. `fields`: the columns' names where they are not ours."""
     if ".txt" in path.suffixes[-2:]:

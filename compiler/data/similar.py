@@ -18,7 +18,6 @@ from msgspec import Struct
 
 from backends.native.formats import Row
 
-HASHES: Final = 8
 AGREEING: Final = 7
 """So many values of two sketches are the same where rows are called nearly the same: about nine tenths of the text."""
 STRETCH: Final = 8

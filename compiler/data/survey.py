@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from backends.native.data import Counts, Tokens
 from backends.native.examine import Examined, Examiner, Job, judged, kept_for_validation
 from backends.native.files import Advance
-from backends.native.findings import DamagedError, Note, Place, Tally, of_file
+from backends.native.findings import AbsentError, DamagedError, Note, Place, Tally, of_file
 from backends.native.parallel import in_order
 from backends.native.rows import Failed, Sources, Stretch, stretches
 from compiler.data.duplicates import Fingerprints, FirstPairs, Seen, fingerprint
@@ -25,8 +25,10 @@ from compiler.data.similar import Alike, Sketch, Sketches, sketch
 
 Part = Literal["train", "validation"]
 PARTS: Final[tuple[Part, ...]] = ("train", "validation")
-LINES: Final = 40
+LINES: Final = 42
 """Bits of an order that say where in its file a row is; the others say in which file."""
+SHARING: Final = 10
+"""The last of them: which of the rows that begin in one line."""
 PAIRS: Final = 5
 """Pairs of rows that are nearly the same, of which so many are named."""
 
@@ -96,7 +98,8 @@ class Asked(Struct, frozen=True):
 
 
 def survey(asked: Asked, advance: Advance) -> Survey:
-    """Read every row, of damaged files those before the damage. `FileError` for what is not there at all."""
+    """Read every row there is to be had, of damaged files those before the damage. `FileError` for a file that is not
+    there."""
     folding = _Folding()
     own = asked.job.validation
     for read in _reads(asked, asked.job.train, _held(asked.job), advance, folding.failed("train")):
@@ -111,7 +114,7 @@ def _held(job: Job) -> Callable[[int], bool]:
     """Which rows are kept for validation, where all of them can be counted."""
     try:
         return kept_for_validation(job)
-    except DamagedError:
+    except (DamagedError, AbsentError):
         return lambda _: False
 
 
@@ -186,7 +189,8 @@ def _remember(item: Examined, read: Read, *, held: bool, sketched: bool) -> None
     read.counted = place.counted
     if not any((item.row.messages, item.row.prompt, item.row.text.strip())):
         return  # lines that are empty are often there more than once
-    read.numbers.append(place.number)
+    begins = place.number << SHARING
+    read.numbers.append(max(begins, read.numbers[-1] + 1) if read.numbers else begins)
     read.marks.append(fingerprint(item.row))
     read.held.append(held)
     found = sketch(item.row) if sketched else None
@@ -261,4 +265,4 @@ class _Folding:
 
     def _place(self, order: int) -> Place:
         path, counted, _ = self._files[order >> LINES]
-        return Place(path, order & ((1 << LINES) - 1), counted)
+        return Place(path, (order & ((1 << LINES) - 1)) >> SHARING, counted)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backends.native.data import Counts, Rules, nothing
-from backends.native.findings import UNREADABLE, Met, Place
+from backends.native.findings import UNREACHED, UNREADABLE, Met, Place
 from compiler.codes import pages
 from compiler.data.lengths import Bar, Filled, Spread, bars, over, packed, padded, spread, weighted
 from compiler.data.showing import Shown
@@ -25,7 +25,7 @@ MOST: Final = 0.5
 
 class RowFinding(Struct, frozen=True):
     """Something about `rows` rows of a part. `file`, `line`: the first of them, `counted` where it is a row's number
-    and no line; `more`: the places of the next ones."""
+    and no line, 0 where it is the whole; `more`: the places of the next ones."""
 
     code: str
     level: Level
@@ -76,13 +76,18 @@ class Verdict(Struct, frozen=True):
 
     @property
     def valid(self) -> bool:
-        """Whether the rows can be trained on as they are."""
-        return all(item.level != "error" for item in (*self.findings, *self.about))
+        """Whether the rows can be trained on as they are, as far as they can be had."""
+        return all(item.level != "error" or item.code == UNREACHED for item in (*self.findings, *self.about))
 
     @property
     def readable(self) -> bool:
         """Whether every file could be read to its end."""
         return all(item.code != UNREADABLE for item in self.findings)
+
+    @property
+    def reached(self) -> bool:
+        """Whether every dataset of the hub can be had here."""
+        return all(item.code != UNREACHED for item in self.findings)
 
 
 def verdict(found: Survey, plan: Plan, *, tokenized: bool) -> Verdict:
@@ -90,8 +95,8 @@ def verdict(found: Survey, plan: Plan, *, tokenized: bool) -> Verdict:
     parts = PARTS if plan.data.validation is not None else PARTS[:1]
     figures: dict[Part, Figures] = {part: _figures(found.parts[part], plan) for part in parts}
     findings = tuple(_row_findings(found, plan))
-    readable = all(item.code != UNREADABLE for item in findings)
-    about = tuple(_about(found, plan, tokenized=tokenized)) if readable else ()
+    whole = all(item.code not in (UNREADABLE, UNREACHED) for item in findings)
+    about = tuple(_about(found, plan, tokenized=tokenized)) if whole else ()
     alike = found.alike and (
         found.alike.rows,
         found.alike.looked_at,
@@ -101,7 +106,7 @@ def verdict(found: Survey, plan: Plan, *, tokenized: bool) -> Verdict:
         findings,
         about,
         figures,
-        _epoch(found, plan) if tokenized and readable and found.parts["train"].counts.kept else None,
+        _epoch(found, plan) if tokenized and whole and found.parts["train"].counts.kept else None,
         tuple(replace(row, place=_from(row.place)) for row in found.shown),
         (tuple(found.rows[0]), tuple(found.rows[1])),
         alike,
@@ -132,7 +137,7 @@ def _row_findings(found: Survey, plan: Plan) -> Iterator[RowFinding]:
 def _row_finding(code: str, part: Part, met: Met, *, drop: bool) -> RowFinding:
     first = met.first[0]
     place = first.place if isinstance(first.place, Place) else Place(first.place, 0)
-    level: Level = "warning" if drop and code != UNREADABLE else pages()[code].level
+    level: Level = "warning" if drop and code not in (UNREADABLE, UNREACHED) else pages()[code].level
     more = tuple(_from(str(note.place)) for note in met.first[1:])
     what = _from(first.what)
     return RowFinding(code, level, part, what, _from(place.file), place.number, place.counted, met.count, more)

@@ -47,7 +47,7 @@ def _finding(item: RowFinding) -> dict[str, object]:
         "part": item.part,
         "message": item.message,
         "file": item.file,
-        "line": None if item.counted else item.line,
+        "line": None if item.counted else item.line or None,
         "row": item.line if item.counted else None,
         "rows": item.rows,
         "more": list(item.more),

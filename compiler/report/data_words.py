@@ -84,6 +84,8 @@ def _path(source: SourcePlan) -> str:
 
 def place(item: RowFinding) -> str:
     """Where it was met first."""
+    if not item.line:
+        return item.file
     return f"{item.file}, row {item.line}" if item.counted else f"{item.file}:{item.line}"
 
 
