@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -209,6 +210,36 @@ def test_tokens_that_answers_end_with(tokenizer: Any) -> None:
     assert not data["diagnostics"]
 
 
+def test_ends_that_are_cut_off() -> None:
+    """Another template would not help."""
+    put([chat(number, 60) for number in range(4)])
+    (finding,) = told(recipe({"max_length": 24, "overlong": "truncate"}))["diagnostics"]
+    assert (finding["code"], finding["level"], finding["path"]) == ("FTC551", "error", "data.train")
+    assert "raise data.max_length" in finding["hint"]
+
+
+# --- of several sources
+
+
+def test_a_source_without_rows_is_named() -> None:
+    put([chat(number) for number in range(4)])
+    put([], "none.jsonl")
+    train = [SINGLE, {"path": "none.jsonl", "format": "messages"}]
+    (finding,) = told(recipe({"train": train}))["diagnostics"]
+    assert (finding["code"], finding["path"]) == ("FTC553", "data.train[1].path")
+
+
+@pytest.mark.parametrize(("weight", "about"), [(0.5, "about "), (2, "")])
+def test_rows_that_are_drawn_are_told_as_about_so_many(tokenizer: Any, weight: float, about: str) -> None:
+    rows = [chat(number) for number in range(40)]
+    put(rows)
+    path = recipe({"train": {**SINGLE, "weight": weight}}, training={**SMALL, "warmup": 0})
+    total = told(path)["epoch"]["tokens"]
+    assert total == pytest.approx(weight * sum(encoded(tokenizer, row)[0] for row in rows), rel=0.01)
+    epoch = next(line for line in here(path).stdout.splitlines() if line.startswith("an epoch"))
+    assert re.fullmatch(rf"an epoch +{about}{total:,} tokens in {about}{40 * weight:g} rows, padded .*", epoch)
+
+
 # --- near duplicates
 
 
@@ -223,6 +254,12 @@ def test_rows_that_are_nearly_the_same() -> None:
     assert 8 <= found["rows"] <= 12
     assert ["rows.jsonl:1", "rows.jsonl:41"] in found["pairs"]
     assert not data["findings"]
+
+
+def test_rows_too_short_to_be_alike_are_not_spoken_of() -> None:
+    put([chat(0, 0), chat(1, 0)])
+    assert told(recipe())["near_duplicates"]["looked_at"] == 0
+    assert "near-duplicates" not in here(recipe()).stdout
 
 
 # --- a native run
