@@ -80,12 +80,13 @@ def rows(
     system: bool = False,
     marked: bool = False,
     answers: Literal["turns", "turn"] = "turns",
+    paired: bool = False,
 ) -> Rows:
     """The sources as the target sees them: its own to read where it can, else as ftc prepares them.
 
     A share of the training rows is kept back by hash, the same rows in every target, which no tool does. `anyway`:
-    whether the target has other reasons. `system`: whether it cannot put a system text in front itself. `marked` and
-    `answers`: as of `Preparation`.
+    whether the target has other reasons. `system`: whether it cannot put a system text in front itself. `marked`,
+    `answers` and `paired`: as of `Preparation`.
     """
     validation = plan.data.validation
     read = validation if is_sources(validation) else ()
@@ -103,6 +104,7 @@ def rows(
         marked=marked,
         answers=answers,
         bad_rows=plan.data.bad_rows,
+        paired=paired,
     )
     held = (_written(read[0] if read else plan.data.train[0], VALIDATION_FILE, plan),) if validation else ()
     return Rows((_written(plan.data.train[0], TRAIN_FILE, plan),), held, made)

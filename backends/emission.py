@@ -54,7 +54,8 @@ class Step(Struct, frozen=True):
 
 class Made(Struct, frozen=True):
     """What a target alone knows of its artifact. `steps`: training, and what comes after it. `rows`: what ftc writes
-    before. `extras`: words of the plan that may need a package. `remarks`: paragraphs for the README."""
+    before. `extras`: words of the plan that may need a package. `remarks`: paragraphs for the README. `paired`: whether
+    the tool takes pairs of turns alone."""
 
     body: str
     files: dict[str, str]
@@ -62,6 +63,7 @@ class Made(Struct, frozen=True):
     rows: Preparation | None = None
     extras: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    paired: bool = False
 
 
 RUN: Final = "run.sh"
@@ -80,7 +82,7 @@ def artifact(tool: Tool, plan: Plan, made: Made, footprint: Footprint | None, lo
         "requirements.txt": requirements(tool, (*made.extras, *(suffixes(plan) if fetched or not made.rows else ()))),
         "README.md": readme(tool, plan, footprint, lost, steps, remarks=made.remarks),
     }
-    return Artifact(tool.target, made.body, files, COMMAND, None if fetched else made.rows, tool.other)
+    return Artifact(tool.target, made.body, files, COMMAND, None if fetched else made.rows, tool.other, made.paired)
 
 
 def _fetching(rows: Preparation) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from backends.alike import job, told
 from backends.native.files import Advance, local_files
 from backends.native.findings import DataError, FileError, Tally
-from backends.native.prepare import write_rows
+from backends.native.prepare import in_pairs, write_rows
 from backends.native.rows import read_rows, sound
 from compiler.errors import FtcError
 from compiler.exit import INVALID, MISSING, USAGE
@@ -28,12 +28,14 @@ def prepare(rows: Preparation, folder: Path, advance: Advance) -> Tally:
     return _told(lambda: write_rows(job(rows), folder, advance)).met
 
 
-def check(plan: Plan, advance: Advance) -> Tally:
-    """Read every row that is on this machine; which will be left out, or an `FtcError` as above."""
+def check(plan: Plan, advance: Advance, *, paired: bool) -> Tally:
+    """Read every row that is on this machine; which will be left out, or an `FtcError` as above. `paired`: as of
+    `Preparation`."""
     met, templated = Tally(), plan.model.chat_template is not None
     sources = [told(source) for source in _sources(plan) if source.local]
     rows = read_rows(sources, plan.data.system, templated, advance)
-    _told(lambda: sum(1 for _ in sound(rows, met, drop_bad=plan.data.bad_rows == "drop")))
+    looked_at = map(in_pairs, rows) if paired else rows
+    _told(lambda: sum(1 for _ in sound(looked_at, met, drop_bad=plan.data.bad_rows == "drop")))
     return met
 
 

@@ -20,7 +20,7 @@ class Preparation(Struct, frozen=True):
     and completions become conversations. `train_file`, `validation_file`: where the rows go. `marked`: every turn says
     whether it is trained, which is the last answer alone. `answers`: answers that are compared stand as lists of turns
     beside their `prompt`, as TRL reads them, or each as one turn beside `messages`, as LLaMA-Factory does. `bad_rows`:
-    what happens where rows cannot be trained on.
+    what happens where rows cannot be trained on. `paired`: turns must come in pairs of a question and an answer.
     """
 
     train: tuple[SourcePlan, ...]
@@ -33,6 +33,7 @@ class Preparation(Struct, frozen=True):
     marked: bool = False
     answers: Literal["turns", "turn"] = "turns"
     bad_rows: BadRows = "error"
+    paired: bool = False
 
     @property
     def local(self) -> bool:
@@ -50,7 +51,7 @@ class Artifact(Struct, frozen=True):
 
     `command` is run in the artifact's folder. `preparation`: rows that are written beside the files; None where there
     are none, or where they are on the hub and the artifact fetches them itself. `version`: the tool's, where it is
-    another one than the tested.
+    another one than the tested. `paired`: the tool leaves out conversations whose turns are not pairs.
     """
 
     target: Target
@@ -59,3 +60,4 @@ class Artifact(Struct, frozen=True):
     command: tuple[str, ...]
     preparation: Preparation | None = None
     version: str | None = None
+    paired: bool = False

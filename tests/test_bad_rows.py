@@ -32,8 +32,8 @@ CODE = re.compile(r"(FTC\d{3})((?:\.(?:\d+|train|validation)(?=[.+]))+)")
 ESTIMATED = "FTC536"
 """Told as a share of all rows, never of one: tests/test_data_command.py."""
 OF_FILES = "FTC526"
-OF_NO_ROW = {"FTC527", "FTC554"}
-"""Of datasets and tokenizers: tests/test_data_command.py."""
+OF_NO_ROW = {"FTC527", "FTC528", "FTC554"}
+"""Of datasets, targets and tokenizers: tests/test_data_command.py, test_bad_rows_left_out.py."""
 OF_TOKENS = ("FTC523", "FTC524", "FTC525")
 """Errors that are not seen without a tokenizer, and so not by a build."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from hashlib import sha256
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from test_data_command import BASE, SINGLE, chat, put, recipe
+from test_data_figures import said
 
 from backends.native.prepared import CODE
 from compiler.cli import main
@@ -131,6 +133,37 @@ def test_nothing_is_written_where_rows_are_bad(target: str, validation: float | 
     for line, code in ((41, "FTC516"), (42, "FTC511"), (43, "FTC513"), (80, "FTC510")):
         assert any(code in said and f"rows.jsonl:{line}: " in said for said in done.stderr.splitlines()), done.stderr
     assert "bad_rows = drop" in done.stderr
+
+
+CALL = {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": {"name": "f"}}]}
+UNPAIRED: dict[int, list[dict[str, Any]]] = {
+    30: [said("user", "a"), said("user", "b"), said("assistant", "c")],
+    31: [said("user", "a"), said("assistant", "b"), said("user", "c")],
+    32: [said("assistant", "a"), said("user", "b")],
+    33: [said("user", "a"), CALL, said("tool", "5"), said("assistant", "five")],
+    34: [said("user", "a"), said("system", "b"), said("user", "c"), said("assistant", "d")],
+}
+PAIRED = [said("system", "s"), said("user", "a"), said("assistant", "b"), said("tool", "c"), said("assistant", "d")]
+
+
+@pytest.mark.parametrize("validation", [0.2, None])
+def test_what_llamafactory_would_leave_out_is_told_before(validation: float | None) -> None:
+    rows = [{"messages": UNPAIRED[at]} if at in UNPAIRED else chat(at) for at in range(COUNT)]
+    put([*rows, {"messages": PAIRED}])
+    path = recipe({"validation": validation}, **GPU)
+    done = build(path, "llamafactory")
+    assert (done.exit_code, Path("llamafactory").exists()) == (1, False)
+    assert f"FTC528, {len(UNPAIRED)} rows: " in done.stderr
+    assert "rows.jsonl:31: the turns are no pairs" in done.stderr
+    assert all(re.search(rf"\b{at + 1}\b", done.stderr) for at in UNPAIRED), done.stderr
+    assert build(path, "axolotl").exit_code == 0
+    done = build(path, "llamafactory", "--set", "data.bad_rows=drop")
+    assert done.exit_code == 0, done.output
+    assert f"FTC528, {len(UNPAIRED)} rows: " in done.stdout
+    kept = [
+        row for part in ("train", "validation")[: 1 + (validation is not None)] for row in written("llamafactory", part)
+    ]
+    assert len(kept) == COUNT - len(UNPAIRED) + 1
 
 
 @pytest.mark.parametrize("target", [*TOOLS, "native"])

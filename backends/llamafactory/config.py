@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from backends.alike import merged_by_hand
+from backends.alike import Rows, merged_by_hand, unchecked
 from backends.base import apply
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
 from backends.emission import (
@@ -70,7 +70,8 @@ def emit(
         **({ACCELERATE: accelerate(plan)} if _by_accelerate(plan) else {}),
     }
     merge = (Step(MERGING),) if MERGE in files and plan.hardware.nodes == 1 else ()
-    made = Made(CONFIG, files, (_train(plan), *merge), read.preparation, _extras(plan), _remarks(plan))
+    steps = (_train(plan), *merge)
+    made = Made(CONFIG, files, steps, read.preparation, _extras(plan), _remarks(plan, read), paired=True)
     return artifact(tool, plan, made, footprint, lost)
 
 
@@ -79,10 +80,12 @@ def _extras(plan: Plan) -> tuple[str, ...]:
     return (*plan.logging.to, plan.training.kernels, plan.training.optimizer, *zeroed)
 
 
-def _remarks(plan: Plan) -> tuple[str, ...]:
+def _remarks(plan: Plan, read: Rows) -> tuple[str, ...]:
     several = (MACHINES.format(count=plan.hardware.nodes),) if plan.hardware.nodes > 1 else ()
     merging = (by_hand(MERGING),) if merged_by_hand(plan) else ()
-    return (*(() if raw_text(plan) else (LEFT_OUT,)), *several, *merging)
+    # Of other rows ftc says it before the tool reads them.
+    unseen = bool(unchecked(read)) and not raw_text(plan)
+    return (*((LEFT_OUT,) if unseen else ()), *several, *merging)
 
 
 def _by_accelerate(plan: Plan) -> bool:

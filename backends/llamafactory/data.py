@@ -37,7 +37,7 @@ def raw_text(plan: Plan) -> bool:
 
 def reading(plan: Plan) -> Rows:
     """The rows as it sees them: prepared by ftc where it would read them otherwise."""
-    return rows(plan, anyway=any(_rewritten(source) for _, source in all_sources(plan)), answers="turn")
+    return rows(plan, anyway=any(_rewritten(source) for _, source in all_sources(plan)), answers="turn", paired=True)
 
 
 def _rewritten(source: SourcePlan) -> bool:

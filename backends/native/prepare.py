@@ -74,7 +74,28 @@ def _part(job: Mapping[str, Any], train: Path, validation: Path, advance: Advanc
 
 
 def _rows(job: Mapping[str, Any], part: str, advance: Advance) -> Iterable[Row | RowError]:
-    return read_rows(job[part], job["system"], job["templated"], advance)
+    rows = read_rows(job[part], job["system"], job["templated"], advance)
+    return map(in_pairs, rows) if job["paired"] else rows
+
+
+def in_pairs(row: Row | RowError) -> Row | RowError:
+    """An error in the place of a conversation that LLaMA-Factory would leave out: its turns must come in pairs of a
+    question or a tool's answer, and the model's; or in which it would not see what the model says: calls of tools."""
+    if isinstance(row, RowError) or not row.messages:
+        return row
+    turns = row.messages[row.messages[0]["role"] == "system" :]
+    asking, answering = turns[::2], turns[1::2]
+    # Answers that are compared stand beside the turns.
+    paired = len(asking) - len(answering) == bool(row.chosen)
+    if (
+        not paired
+        or any(turn["role"] == "assistant" for turn in asking)
+        or any(turn["role"] != "assistant" for turn in answering)
+    ):
+        return RowError("FTC528", row.place, "the turns are no pairs of a question and an answer")
+    if any(turn.get("tool_calls") for turn in (*turns, *row.chosen, *row.rejected)):
+        return RowError("FTC528", row.place, "calls of tools beside the text of a turn")
+    return row
 
 
 def _write(rows: Iterable[Row], path: Path, job: Mapping[str, Any]) -> int:

@@ -59,7 +59,8 @@ class Built(Struct, frozen=True):
         signal.signal(signal.SIGTERM, _terminate)
         about = lock(self.compiled, self.artifact, self.file.text, self.sets)
         with _progress(self) as advance:
-            met = Tally() if self.artifact.preparation else check(self.plan, advance)
+            made = self.artifact
+            met = Tally() if made.preparation else check(self.plan, advance, paired=made.paired)
             met.merge(write_artifact(self.artifact, folder, about, advance, force=force))
         return f"{left_out}\n" if (left_out := met.left_out()) else ""
 
