@@ -7,7 +7,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -39,7 +39,7 @@ class Part:
 
 def read_parts(
     examiner: Examiner, held: Callable[[int], bool], workers: int, advance: Advance = unseen
-) -> Iterator[tuple[Part, Part]]:
+) -> Generator[tuple[Part, Part]]:
     """Each stretch of the sources as training rows and rows for validation, which `held` says by their number."""
     job, sources = examiner.job, examiner.sources
 

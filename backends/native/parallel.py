@@ -10,8 +10,10 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -65,13 +67,9 @@ class _Pool:
         # What is there already would be looked through for garbage again and again, here and in each worker, and what
         # they share would be copied by that.
         gc.freeze()
-        # Ctrl-C reaches every process of a terminal. The one that asked decides; what it forks never hears of it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with _deaf():
             for _ in range(workers):
                 self._start_one(work)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _start_one(self, work: Callable[[Any], Any]) -> None:
         context = get_context("fork")
@@ -128,6 +126,25 @@ class _Pool:
         for process in self._processes:
             process.join()
         gc.unfreeze()
+
+
+@contextmanager
+def _deaf() -> Generator[None]:
+    """Ctrl-C reaches every process of a terminal. The one that asked decides, once all that it forks is known to it;
+    what it forks never hears of it."""
+    heard: list[int] = []
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is not None
+    # A thread of a library may hear what this one is deaf to, and Python would still tell it here.
+    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number)) if ours else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if ours:
+            signal.signal(signal.SIGINT, handler)
+        for number in heard[:1]:
+            signal.raise_signal(number)
 
 
 def _serve(work: Callable[[Any], Any], pipe: Connection, ours: Connection) -> None:

@@ -18,7 +18,7 @@ import re
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cache, partial
@@ -242,18 +242,20 @@ def _write(job: Job, packing: Packing, tokenizer: Any, draft: Path, advance: Adv
         Writer(draft / "validation.arrow", packing.capacity, packing.filler, job.seed) as validation,
     ):
         writers = {"train": train, "validation": validation}
-        for pair in read_parts(Examiner(job, job.train, tokenizer), held, workers(job), advance):
-            for name, part in zip(PARTS, pair, strict=True):
+        examiner = Examiner(job, job.train, tokenizer)
+        with closing(read_parts(examiner, held, workers(job), advance)) as pairs:
+            for name, part in ((name, part) for pair in pairs for name, part in zip(PARTS, pair, strict=True)):
                 counts[name].merge(part.counts)
                 met[name].merge(part.met)
                 writers[name].add(part)
         if isinstance(job.validation, list | tuple):
             own = Examiner(job, job.validation, tokenizer)
-            for part, _ in read_parts(own, lambda _: False, workers(job), advance):
-                counts["validation"].merge(part.counts)
-                met["validation"].merge(part.met)
-                part.weight = 1.0
-                validation.add(part)
+            with closing(read_parts(own, lambda _: False, workers(job), advance)) as pairs:
+                for part, _ in pairs:
+                    counts["validation"].merge(part.counts)
+                    met["validation"].merge(part.met)
+                    part.weight = 1.0
+                    validation.add(part)
     _refuse(job, counts, met)
     rows = {name: writer.rows for name, writer in writers.items()}
     return {

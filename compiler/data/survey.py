@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from importlib.util import find_spec
 from typing import Any, Final, Literal, NamedTuple
 
@@ -102,11 +103,13 @@ def survey(asked: Asked, advance: Advance) -> Survey:
     there."""
     folding = _Folding()
     own = asked.job.validation
-    for read in _reads(asked, asked.job.train, _held(asked.job), advance, folding.failed("train")):
-        folding.add(read, 0)
+    with closing(_reads(asked, asked.job.train, _held(asked.job), advance, folding.failed("train"))) as reads:
+        for read in reads:
+            folding.add(read, 0)
     if isinstance(own, Sequence):
-        for read in _reads(asked, own, lambda _: True, advance, folding.failed("validation")):
-            folding.add(read, 1)
+        with closing(_reads(asked, own, lambda _: True, advance, folding.failed("validation"))) as reads:
+            for read in reads:
+                folding.add(read, 1)
     return folding.survey()
 
 
@@ -120,7 +123,7 @@ def _held(job: Job) -> Callable[[int], bool]:
 
 def _reads(
     asked: Asked, sources: Sources, held: Callable[[int], bool], advance: Advance, failed: Failed
-) -> Iterator[Read]:
+) -> Generator[Read]:
     examiner = Examiner(asked.job, sources, asked.tokenizer)
     sketched = find_spec("numpy") is not None
     wanted = [asked.shown] * len(sources)
