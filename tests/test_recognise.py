@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backends.native.readers import LONGEST
 from compiler.data.files import expand, is_local
 from compiler.data.recognise import bad_row, first_row, likely
 from schemas.recipe import DataFormat, Fields
@@ -97,6 +98,25 @@ def test_csv_and_text(tmp_path: Path) -> None:
     assert (seen(tmp_path / "a.csv"), seen(tmp_path / "a.txt")) == ("prompt_completion", "text")
 
 
+def test_the_last_ending_tells_how_a_file_is_read(tmp_path: Path) -> None:
+    row = json.dumps(ROWS["messages"])
+    (tmp_path / "notes.txt.jsonl").write_text(row)
+    (tmp_path / "a.txt.json").write_text(f"[{row}]")
+    (tmp_path / "a.jsonl.txt").write_text(row)
+    with gzip.open(tmp_path / "a.jsonl.TXT.gz", "wt") as stream:
+        stream.write(row)
+    names = ("notes.txt.jsonl", "a.txt.json", "a.jsonl.txt", "a.jsonl.TXT.gz")
+    assert [seen(tmp_path / name) for name in names] == ["messages", "messages", "text", "text"]
+
+
+def test_a_text_file_is_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"")
+    assert first_row(tmp_path / "a.txt", Fields()).empty
+    (tmp_path / "a.txt").write_bytes(b"\xff\n")
+    row = first_row(tmp_path / "a.txt", Fields())
+    assert (row.format, row.problem) == ("text", "a.txt:1: no UTF-8: invalid start byte at byte 1 of the line")
+
+
 def test_fields_say_what_columns_are_called(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"question": "2 + 3?", "answer": "5"}')
@@ -141,9 +161,9 @@ def test_a_parquet_file_is_looked_into(tmp_path: Path) -> None:
 
 
 def test_a_line_without_end_is_no_row(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"text": "' + "x" * (70 << 20) + '"}')
+    (tmp_path / "a.jsonl").write_text('{"text": "' + "x" * (LONGEST + (2 << 20)) + '"}')
     row = first_row(tmp_path / "a.jsonl", Fields())
-    assert (row.format, row.problem) == (None, "the file cannot be read: a line of over 64 MiB is no row")
+    assert (row.format, row.problem) == (None, f"the file cannot be read: a line of over {LONGEST >> 20} MiB is no row")
 
 
 def test_the_evidence_is_named(tmp_path: Path) -> None:
@@ -164,9 +184,18 @@ def test_other_names_of_a_prompt_and_its_answer_are_guessed() -> None:
 def test_a_bad_row_among_the_first_ones_is_found(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"text": "a"}\n{"text": 5}\n')
-    assert bad_row(file, "text", Fields()) == 'a.jsonl:2: "text" is no text: a number'
+    assert bad_row(file, "text", Fields(), templated=True) == 'a.jsonl:2: "text" is no text: a number'
     file.write_text('{"text": "a"}\n')
-    assert bad_row(file, "text", Fields()) is None
+    assert bad_row(file, "text", Fields(), templated=True) is None
+
+
+def test_a_row_is_bad_as_the_plan_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    turns = {"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]}
+    file.write_text(json.dumps(turns))
+    assert first_row(file, Fields()).turns
+    assert bad_row(file, "prompt_completion", Fields(), templated=True) is None
+    assert bad_row(file, "prompt_completion", Fields(), templated=False) == 'a.jsonl:1: "prompt" is no text: a list'
 
 
 @given(st.binary(max_size=120), st.sampled_from(["a.jsonl", "a.json", "a.csv", "a.txt", "a.jsonl.gz"]))

@@ -14,8 +14,8 @@ from backends.native.files import literal
 SUFFIXES: Final = ("jsonl", "json", "csv", "parquet", "txt")
 _LOCAL: Final = re.compile(rf"[./~]|.*\.({'|'.join(SUFFIXES)})(\.gz|\.zst)?$", re.DOTALL | re.IGNORECASE)
 _MAGIC: Final = re.compile(r"[*?\[]")
-MOST_ENTRIES: Final = 20_000
-"""How many names a pattern may look at: `/**/*.jsonl` would walk the whole disk."""
+MOST: Final = 10_000
+"""How many folders and matches a pattern may look at: `/**/*.jsonl` would walk the whole disk."""
 
 
 def is_local(path: str) -> bool:
@@ -23,23 +23,41 @@ def is_local(path: str) -> bool:
     return bool(_LOCAL.match(path) or _MAGIC.search(path))
 
 
+def place(path: str, folder: Path) -> Path:
+    """Where a path leads from a folder, or from somebody's home for `~`."""
+    try:
+        return folder / Path(path).expanduser()
+    except RuntimeError:  # nobody is called so
+        return folder / path
+
+
 def expand(pattern: str, folder: Path) -> tuple[Path, ...]:
     """The files that a source names, globs sorted; empty where there are none. Relative to `folder`.
 
     `**` stands for any folders. As in a shell, wildcards leave out names that begin with a dot.
     """
+    return _expanded(pattern, folder)[0]
+
+
+def is_too_wide(pattern: str, folder: Path) -> bool:
+    """Whether there is more to look at than we do, so that files may match which `expand` does not know of."""
+    return _expanded(pattern, folder)[1]
+
+
+def _expanded(pattern: str, folder: Path) -> tuple[tuple[Path, ...], bool]:
     try:
-        full = folder / Path(pattern).expanduser()
+        full = place(pattern, folder)
         if full.is_file() or not _MAGIC.search(pattern):
-            return (full,) if full.is_file() else ()
+            return ((full,) if full.is_file() else ()), False
         base, rest = literal(full)
-        return tuple(sorted(set(_matching(base, rest, iter(range(MOST_ENTRIES)))), key=str))
-    except (OSError, ValueError, RuntimeError):
-        return ()
+        budget = iter(range(MOST))
+        return tuple(sorted(set(_matching(base, rest, budget)), key=str)), next(budget, None) is None
+    except (OSError, ValueError):
+        return (), False
 
 
 def _matching(base: Path, parts: list[str], budget: Iterator[int]) -> Iterator[Path]:
-    """Files below a folder whose path fits the parts of a pattern, as far as the budget of entries goes."""
+    """Files below a folder whose path fits the parts of a pattern, as far as the budget goes."""
     plain = next((index for index, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
     base, parts = base.joinpath(*parts[:plain]), parts[plain:]
     if not parts:
@@ -49,19 +67,31 @@ def _matching(base: Path, parts: list[str], budget: Iterator[int]) -> Iterator[P
     anywhere, rest = parts[0] == "**", parts[1:]
     if anywhere:
         yield from _matching(base, rest, budget)
-    for name in _names_in(base):
-        if next(budget, None) is None:
-            return
-        if name.startswith(".") and not parts[0].startswith("."):
-            continue
-        if anywhere:
-            yield from _matching(base / name, parts, budget) if (base / name).is_dir() else ()
-        elif fnmatchcase(name, parts[0]):
-            yield from _matching(base / name, rest, budget)
+    for name in _names_in(base, parts[0], budget):
+        yield from _matching(base / name, parts if anywhere else rest, budget)
 
 
-def _names_in(folder: Path) -> list[str]:
+def _names_in(folder: Path, pattern: str, budget: Iterator[int]) -> Iterator[str]:
+    """Names that fit a part of a pattern, sorted. What does not fit costs next to nothing, and is not counted."""
+    if next(budget, None) is None:
+        return
     try:
-        return sorted(os.listdir(folder))  # noqa: PTH208  # names alone: most of them match nothing
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if _fits(entry, pattern))
     except OSError:
-        return []
+        return
+    yield from (name for name in names if next(budget, None) is not None)
+
+
+def _fits(entry: os.DirEntry[str], pattern: str) -> bool:
+    """Whether a name fits a part of a pattern; `**` stands for folders alone."""
+    if entry.name.startswith(".") and not pattern.startswith("."):
+        return False
+    return _is_folder(entry) if pattern == "**" else fnmatchcase(entry.name, pattern)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False

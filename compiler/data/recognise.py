@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, cast
@@ -19,6 +19,9 @@ from schemas.recipe import DataFormat, Fields
 LOOK: Final = 20
 """How many rows at the beginning of a file are looked at."""
 
+MOST_FILES: Final = 50
+"""How many files of a pattern are looked at."""
+
 COLUMNS: Final[tuple[tuple[DataFormat, tuple[str, ...]], ...]] = (
     ("preference", ("chosen", "rejected")),
     ("kto", ("completion", "label")),
@@ -27,6 +30,9 @@ COLUMNS: Final[tuple[tuple[DataFormat, tuple[str, ...]], ...]] = (
     ("text", ("text",)),
 )
 """The columns that tell a format. Those of the answer pairs come first, since they too may have a `prompt`."""
+
+PLAIN: Final[tuple[DataFormat, ...]] = ("text", "prompt_completion")
+"""Formats whose rows need no chat template."""
 
 PROMPTS: Final = ("prompt", "question", "query", "instruction", "input", "source", "problem")
 ANSWERS: Final = ("completion", "answer", "response", "output", "target", "solution", "reply")
@@ -38,7 +44,8 @@ class FirstRow(Struct, frozen=True):
 
     `columns`: its keys. `problem`: why the file cannot be right, in words; None where nothing speaks against it.
     `speakers`: the roles of its turns, as written; empty for other rows. `evidence`: what the format is told by.
-    `missing`: a package without which the file cannot be read here.
+    `missing`: a package without which the file cannot be read here. `empty`: it has no rows. `turns`: its prompt and
+    its completion are lists of turns. `separator`: what stands between a table's columns, where that is no comma.
     """
 
     format: DataFormat | None
@@ -47,25 +54,63 @@ class FirstRow(Struct, frozen=True):
     speakers: tuple[str, ...] = ()
     evidence: str = ""
     missing: str = ""
+    empty: bool = False
+    turns: bool = False
+    separator: str = ""
+
+
+def first_rows(files: Iterable[Path], fields: Fields) -> Iterator[tuple[Path, FirstRow]]:
+    """Each file with its first row: of the first files, and of those after them up to one that has rows."""
+    reached = False
+    for number, file in enumerate(files):
+        if number >= MOST_FILES and reached:
+            return
+        row = first_row(file, fields)
+        reached = reached or not row.empty
+        yield file, row
 
 
 def first_row(path: Path, fields: Fields) -> FirstRow:
     """Look at the first row. `fields`: the columns' names where they are not ours."""
-    if ".txt" in path.suffixes[-2:]:
-        return FirstRow("text", evidence="a .txt file has a text a line")
     try:
-        looked_at = islice((record for block in blocks(path) for _, record in records(block)), LOOK)
-        first = next(looked_at, None)
-        if first is None:
-            return FirstRow(None, problem="the file has no rows")
-        seen = FirstRow(None) if isinstance(first, RowError) else _of_record(first, fields)
-        if seen.format is None:
-            seen = _later(looked_at, fields) or seen
-        return replace(seen, problem=f"{_where(first)}: {first.what}") if isinstance(first, RowError) else seen
+        seen = _looked_at(path, fields)
     except DamagedError as error:
-        return FirstRow(None, problem=f"the file {error.what}")
+        seen = FirstRow(None, problem=f"the file {error.what}")
     except ImportError as error:
-        return FirstRow(None, missing=str(error.name))
+        seen = FirstRow(None, missing=str(error.name))
+    if _ending(path) == ".txt" and not seen.empty:
+        return replace(seen, format="text", columns=(), evidence="a .txt file has a text a line")
+    return seen
+
+
+def _looked_at(path: Path, fields: Fields) -> FirstRow:
+    looked_at = islice((record for block in blocks(path) for _, record in records(block)), LOOK)
+    first = next(looked_at, None)
+    if first is None:
+        return FirstRow(None, problem="the file has no rows", empty=True)
+    seen = FirstRow(None) if isinstance(first, RowError) else _of_record(first, fields)
+    if seen.format is None:
+        seen = _later(looked_at, fields) or seen
+    if seen.format is None:
+        seen = replace(seen, separator=_separator(path))
+    return replace(seen, problem=f"{_where(first)}: {first.what}") if isinstance(first, RowError) else seen
+
+
+def _ending(path: Path) -> str:
+    """The ending that tells how a file is read; that of a compressed one is the one before."""
+    endings = [ending.lower() for ending in path.suffixes]
+    if endings[-1:] in ([".gz"], [".zst"]):
+        endings.pop()
+    return endings[-1] if endings else ""
+
+
+def _separator(path: Path) -> str:
+    """What stands between the columns of a table whose header is one name with semicolons or tabs in it."""
+    if _ending(path) != ".csv":
+        return ""
+    header, _ = next(blocks(path)).rows
+    name = header[0] if len(header) == 1 else ""
+    return '";"' if ";" in name else "tabs" if "\t" in name else ""
 
 
 def _later(looked_at: Iterable[dict[str, Any] | RowError], fields: Fields) -> FirstRow | None:
@@ -75,14 +120,17 @@ def _later(looked_at: Iterable[dict[str, Any] | RowError], fields: Fields) -> Fi
     return found and replace(found, evidence=f"nothing, but a later one {found.evidence}")
 
 
-def bad_row(path: Path, kind: DataFormat, fields: Fields) -> str | None:
-    """What is wrong with the first of the first rows that is not what the format says, and where."""
+def bad_row(path: Path, kind: DataFormat, fields: Fields, *, templated: bool) -> str | None:
+    """What is wrong with the first of the first rows that is not what the format says, and where.
+
+    `templated`: whether the plan has a chat template.
+    """
     source = {"format": kind, "weight": 1.0, "fields": fields.model_dump()}
     try:
         for place, record in islice((pair for block in blocks(path) for pair in records(block)), LOOK):
             if isinstance(record, RowError):
                 return f"{_where(record)}: {record.what}"
-            convert(record, place, source, None, templated=True)
+            convert(record, place, source, None, templated=templated)
     except RowError as error:
         return f"{_where(error)}: {error.what}"
     except (DamagedError, ImportError):
@@ -98,7 +146,14 @@ def _of_record(row: dict[str, Any], fields: Fields) -> FirstRow:
     columns = cast("dict[str, object]", row)
     found, evidence = _format(columns, fields)
     speakers = _speakers(columns, fields) if found in ("messages", "sharegpt") else ()
-    return FirstRow(found, tuple(map(str, columns)), None, speakers, evidence)
+    return FirstRow(found, tuple(map(str, columns)), None, speakers, evidence, turns=_is_talk(columns, fields))
+
+
+def _is_talk(row: dict[str, object], fields: Fields) -> bool:
+    """Whether a prompt and its completion are lists of turns, which only a chat template can render."""
+    return all(
+        isinstance(row.get(name), list) for name in (fields.prompt or "prompt", fields.completion or "completion")
+    )
 
 
 def _speakers(row: dict[str, object], fields: Fields) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.data.files import expand, is_local
-from compiler.data.recognise import first_row
+from compiler.data.recognise import first_rows
 from compiler.resolve.ground import Ground
 from schemas.plan import DataPlan, SourcePlan
 from schemas.recipe import DataFormat, LossOn, Overlong, Source
@@ -60,10 +60,9 @@ def _format(ground: Ground, source: Source) -> tuple[DataFormat, str | None]:
     if source.format != "auto":
         return source.format, None
     files = expand(source.path, ground.folder) if is_local(source.path) else ()
-    for file in files[:1]:
-        seen = first_row(file, source.fields)
-        if seen.format:
-            return seen.format, f"the first row of {file.name} shows {seen.evidence}"
+    found = next(((file, row) for file, row in first_rows(files, source.fields) if not row.empty), None)
+    if found and found[1].format:
+        return found[1].format, f"the first row of {found[0].name} shows {found[1].evidence}"
     return "messages", "nothing was there to look at"
 
 

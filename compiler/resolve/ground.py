@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from msgspec import Struct, field
 
+from compiler.data.files import place
 from schemas.artifact import Target
 from schemas.facts import Gpu, ModelFacts
 from schemas.plan import Decision
@@ -38,4 +39,4 @@ class Ground(Struct, frozen=True):
 
     def absolute(self, path: str) -> str:
         """A path of the recipe, made absolute without following links."""
-        return str(self.folder / Path(path).expanduser())
+        return str(place(path, self.folder))

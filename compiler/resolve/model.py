@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from compiler.data.files import is_local
+from compiler.data.files import expand, is_local
+from compiler.data.recognise import PLAIN, first_rows
 from compiler.resolve.ground import Ground
-from schemas.plan import DataPlan, ModelPlan, TokensPlan
+from schemas.plan import DataPlan, ModelPlan, SourcePlan, TokensPlan, is_sources
 from schemas.recipe import Attention
 from schemas.section import Dtype
 
@@ -66,6 +67,23 @@ def _chat_template(ground: Ground, data: DataPlan) -> str | None:
         return ground.absolute(asked)
     if asked != "auto":
         return asked
-    if all(source.format in ("text", "prompt_completion") for source in data.train):
-        return ground.decide("model.chat_template", None, "the data holds no conversations to render")
-    return ground.decide("model.chat_template", "tokenizer", f"the base's own ({ground.facts.chat_format or 'none'})")
+    if any(source.format not in PLAIN for source in data.train):
+        because = f"the base's own ({ground.facts.chat_format or 'none'})"
+        return ground.decide("model.chat_template", "tokenizer", because)
+    talk = next((name for source in _sources(data) if (name := _talk(ground, source))), None)
+    if talk:
+        because = f"the base's own: prompts and completions of {talk} are lists of turns"
+        return ground.decide("model.chat_template", "tokenizer", because)
+    return ground.decide("model.chat_template", None, "the data holds no conversations to render")
+
+
+def _sources(data: DataPlan) -> tuple[SourcePlan, ...]:
+    return (*data.train, *(data.validation if is_sources(data.validation) else ()))
+
+
+def _talk(ground: Ground, source: SourcePlan) -> str | None:
+    """The file in which prompts and completions are lists of turns, which need a template as conversations do."""
+    if not source.local or source.format != "prompt_completion":
+        return None
+    files = expand(source.path, ground.folder)
+    return next((file.name for file, row in first_rows(files, source.fields) if row.turns), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from compiler.check import touches
-from compiler.rules import data, files, hardware, method, patterns, quantization, training
+from compiler.rules import data, files, hardware, method, patterns, quantization, rows, training
 from compiler.rules.context import Context, Rule
 from schemas.diagnostic import Finding
 
@@ -19,6 +19,7 @@ RULES: Final = (
     *training.RULES,
     *hardware.RULES,
     *files.RULES,
+    *rows.RULES,
 )
 
 

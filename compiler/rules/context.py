@@ -5,40 +5,56 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Final
 
 from msgspec import Struct
 
 from compiler.check import touches
 from compiler.data.files import expand, is_local
-from compiler.data.recognise import FirstRow, first_row
+from compiler.data.recognise import PLAIN, FirstRow, first_rows
 from schemas.diagnostic import Finding
 from schemas.facts import Gpu, ModelFacts
 from schemas.recipe import DataFormat, Recipe, Source, Sources
-
-MOST_FILES: Final = 50
-"""How many files of a pattern are looked at."""
 
 
 class Seen(Struct, frozen=True):
     """A source of the recipe and what can be seen of it here. `path`: its dotted path in the recipe.
 
-    `files` and `row` are empty for a hub dataset, which is not looked at. `clear`: neither format nor fields is broken.
-    `others`: first rows of the files after the first, as far as they are looked at.
+    `files` and `looked_at` are empty for a hub dataset, which is not looked at. `clear`: neither format nor fields is
+    broken. `looked_at`: files with their first rows.
     """
 
     path: str
     source: Source
     local: bool
     files: tuple[Path, ...]
-    row: FirstRow
+    looked_at: tuple[tuple[Path, FirstRow], ...]
     clear: bool
-    others: tuple[FirstRow, ...] = ()
 
     @property
     def rows(self) -> tuple[tuple[Path, FirstRow], ...]:
-        """Each file that was looked at, with its first row."""
-        return tuple(zip(self.files, (self.row, *self.others), strict=False))
+        """Each file that was looked at and has rows, with the first; all of them where none has."""
+        return tuple(pair for pair in self.looked_at if not pair[1].empty) or self.looked_at
+
+    @property
+    def empty(self) -> tuple[Path, ...]:
+        """Files without rows beside others that have some."""
+        found = tuple(file for file, row in self.looked_at if row.empty)
+        return found if len(found) < len(self.looked_at) else ()
+
+    @property
+    def file(self) -> Path:
+        """The file of `row`; there is one wherever there are files."""
+        return self.rows[0][0]
+
+    @property
+    def row(self) -> FirstRow:
+        """What tells the format of the whole: the first row of the first file that has rows."""
+        return self.rows[0][1] if self.rows else FirstRow(None)
+
+    @property
+    def turns(self) -> bool:
+        """Whether prompts and completions are lists of turns."""
+        return self.format == "prompt_completion" and any(row.turns for _, row in self.rows)
 
     @property
     def format(self) -> DataFormat | None:
@@ -71,6 +87,14 @@ class Context(Struct, frozen=True, dict=True):
         found = (item for path, sources in pairs for item in _seen(path, sources, self))
         return tuple(item for item in found if f"{item.path}.path" not in self.broken)
 
+    @cached_property
+    def templated(self) -> bool:
+        """Whether the plan has a chat template, as `compiler.resolve.model` decides it."""
+        if self.recipe.model.chat_template != "auto":
+            return True
+        learnt = (seen for seen in self.sources if seen.path.startswith("data.train"))
+        return any(seen.format not in PLAIN for seen in learnt) or any(seen.turns for seen in self.sources)
+
     @property
     def devices(self) -> int:
         """Cards in all."""
@@ -95,7 +119,5 @@ def _seen(path: str, sources: Sources | float | None, context: Context) -> Itera
 def _look(path: str, source: Source, context: Context) -> Seen:
     local = is_local(source.path)
     files = expand(source.path, context.folder) if local else ()
-    row = first_row(files[0], source.fields) if files else FirstRow(None)
     clear = not any(touches(f"{path}.{leaf}", context.broken) for leaf in ("format", "fields"))
-    others = tuple(first_row(file, source.fields) for file in files[1:MOST_FILES])
-    return Seen(path, source, local, files, row, clear, others)
+    return Seen(path, source, local, files, tuple(first_rows(files, source.fields)), clear)

@@ -36,6 +36,12 @@ COLUMNS: Final[dict[DataFormat, tuple[str, ...]]] = {
 }
 """The leaves of `fields` that rows of a format have."""
 
+COMPARED: Final[dict[DataFormat, tuple[str, ...]]] = {"preference": ("chosen", "rejected"), "kto": ("label",)}
+"""The columns that conversations may have beside their turns, and that make other rows of them."""
+
+OF_TEMPLATES: Final = ("system", "tools")
+"""Columns of a prompt and its completion that a chat template alone can write."""
+
 NEEDS_TEMPLATE: Final = ("messages", "sharegpt", "alpaca")
 SOURCES: Final = ("data.train", "data.validation")
 
@@ -85,7 +91,7 @@ def no_answer(context: Context) -> Iterator[Finding]:
     for seen in context.sources:
         speakers = seen.row.speakers
         if seen.format in ("messages", "sharegpt") and speakers and not ANSWERS.intersection(speakers):
-            message = f"nothing to learn in the first row of {seen.files[0].name}: it has no assistant turn"
+            message = f"nothing to learn in the first row of {seen.file.name}: it has no assistant turn"
             hint = f"its turns are by {', '.join(dict.fromkeys(speakers))}; loss_on: all trains on every turn"
             yield Finding("FTC243", f"{seen.path}.path", message, hint, "warning")
 
@@ -124,7 +130,7 @@ def format_for_objective(context: Context) -> Iterator[Finding]:
             continue
         message = f"{objective} cannot learn from {seen.format} rows"
         path = f"{seen.path}.format" if seen.source.format != "auto" else f"{seen.path}.path"
-        yield Finding("FTC237", path, message, _format_hint(objective, seen.format))
+        yield Finding("FTC237", path, message, _format_hint(objective, seen))
 
 
 def _formats(objective: str) -> tuple[str, ...]:
@@ -133,10 +139,16 @@ def _formats(objective: str) -> tuple[str, ...]:
     return ("preference",) if objective in PREFERENCE else tuple(TRAINABLE)
 
 
-def _format_hint(objective: str, found: DataFormat) -> str:
-    if objective in PREFERENCE:
-        return f"{objective} needs {_formats(objective)[0]} rows"
-    return "set training.objective: kto" if found == "kto" else "set training.objective: dpo, or orpo"
+def _format_hint(objective: str, seen: Seen) -> str:
+    if objective not in PREFERENCE:
+        return "set training.objective: kto" if seen.format == "kto" else "set training.objective: dpo, or orpo"
+    wanted = "kto" if objective == "kto" else "preference"
+    return f"write format: {wanted}" if _has(seen, COMPARED[wanted]) else f"{objective} needs {wanted} rows"
+
+
+def _has(seen: Seen, leaves: tuple[str, ...]) -> bool:
+    """Whether rows that were taken for others have these columns as well."""
+    return all((getattr(seen.source.fields, leaf) or leaf) in seen.row.columns for leaf in leaves)
 
 
 def unseen_format(context: Context) -> Iterator[Finding]:
@@ -159,6 +171,37 @@ def columns_of_other_formats(context: Context) -> Iterator[Finding]:
                 yield Finding("FTC242", f"{seen.path}.fields.{name}", message, hint, at="key")
 
 
+def unwritten_texts(context: Context) -> Iterator[Finding]:
+    """A system text, or tools, that no chat template writes into the rows."""
+    plain = tuple(seen for seen in context.sources if not _is_rendered(seen, context))
+    if context.recipe.data.system is not None and plain and plain == context.sources:
+        message = f"{plain[0].format} rows are trained as they are, and get no system text"
+        yield Finding("FTC245", "data.system", message, _unwritten_hint(plain), at="key")
+    for seen in plain:
+        named = (leaf for leaf in OF_TEMPLATES if seen.format != "text" and getattr(seen.source.fields, leaf))
+        for leaf in named:
+            message = f"without a chat template prompts are trained as they are, and {leaf} is not read"
+            yield Finding("FTC245", f"{seen.path}.fields.{leaf}", message, _unwritten_hint((seen,)), at="key")
+
+
+def _is_rendered(seen: Seen, context: Context) -> bool:
+    """Whether a chat template writes its rows."""
+    return seen.format != "text" and (seen.format != "prompt_completion" or context.templated)
+
+
+def _unwritten_hint(sources: tuple[Seen, ...]) -> str:
+    if all(seen.format == "text" for seen in sources):
+        return "remove it, or write it into the text of each row"
+    return "set model.chat_template (tokenizer: the base's own), or put it into the prompts"
+
+
+def weight_of_validation(context: Context) -> Iterator[Finding]:
+    for seen in context.sources:
+        if seen.path.startswith("data.validation") and seen.source.weight != 1:
+            message = "every validation row counts once, and weight says how often rows are learnt"
+            yield Finding("FTC246", f"{seen.path}.weight", message, "remove it; limit takes fewer rows", at="key")
+
+
 def rows_named_twice(context: Context) -> Iterator[Finding]:
     """The same rows in two sources: trained twice as often as meant, or validated on what was learnt."""
     first: dict[tuple[object, ...], Seen] = {}
@@ -177,12 +220,19 @@ def rows_named_twice(context: Context) -> Iterator[Finding]:
 
 def no_template(context: Context) -> Iterator[Finding]:
     facts, model = context.facts, context.recipe.model
-    if facts is None or model.chat_template != "auto" or model.tokenizer is not None or facts.chat_format is not None:
+    own = model.chat_template in ("auto", "tokenizer")
+    if facts is None or not own or model.tokenizer is not None or facts.chat_format is not None:
         return
-    seen = next((item for item in context.sources if item.format in NEEDS_TEMPLATE), None)
+    seen = next((item for item in context.sources if _needs_template(item, context)), None)
     if seen:
         message = f"{facts.name} comes without a chat template, and {seen.path} holds {seen.format} rows"
         yield Finding("FTC239", "model.chat_template", message, _template_hint(seen))
+
+
+def _needs_template(seen: Seen, context: Context) -> bool:
+    """Whether it takes one to render the rows; prompts and completions are rendered by one that is named."""
+    asked = context.recipe.model.chat_template == "tokenizer" and seen.format == "prompt_completion"
+    return seen.format in NEEDS_TEMPLATE or seen.turns or asked
 
 
 def _template_hint(seen: Seen) -> str:
@@ -202,6 +252,8 @@ RULES: Final = (
     Rule(("training.objective",), format_for_objective),
     Rule((), unseen_format),
     Rule((), columns_of_other_formats),
+    Rule(("model.chat_template", *SOURCES), unwritten_texts),
+    Rule((), weight_of_validation),
     Rule((), rows_named_twice),
     Rule(("model.base", "model.chat_template", "model.tokenizer", *SOURCES), no_template),
 )
