@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Lists of known keys from elsewhere: tests/test_known_keys.py proves with them that it sees a key that is gone."""
+    """Ctrl-C as on a terminal: a shell starts what runs in its background deaf to it, and so would be what tests start.
+    Lists of known keys from elsewhere: tests/test_known_keys.py proves with them that it sees a key that is gone."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = config.getoption("--known-keys")
     if folder:
         known.FOLDER = Path(folder)

@@ -229,6 +229,39 @@ def test_a_source_without_rows_is_named() -> None:
     assert (finding["code"], finding["path"]) == ("FTC553", "data.train[1].path")
 
 
+def test_a_source_of_which_nothing_is_trained_is_named() -> None:
+    """Though there is another; rows that are kept for validation are no such thing."""
+    put([chat(number) for number in range(4)])
+    put([{"messages": chat(number)["messages"][:1]} for number in range(3)], "asked.jsonl")
+    train = [SINGLE, {"path": "asked.jsonl", "format": "messages"}]
+    said = {(item["code"], item["path"]) for item in told(recipe({"train": train}))["diagnostics"]}
+    assert said == {("FTC550", "data.train[1].path")}
+    put([chat(9)], "one.jsonl")
+    rows = [SINGLE, {"path": "one.jsonl", "format": "messages"}]
+    parts = told(recipe({"train": rows, "validation": 4}))
+    assert parts["valid"]
+
+
+def test_a_weight_that_leaves_no_row_is_named() -> None:
+    put([chat(number) for number in range(3)])
+    path = recipe({"train": {**SINGLE, "weight": 0.01}}, training={**SMALL, "warmup": 0})
+    (finding,) = told(path)["diagnostics"]
+    assert (finding["code"], finding["level"], finding["path"]) == ("FTC550", "error", "data.train[0].weight")
+    assert ftc("build", path, "--target", "native", "--out", "built", cwd=Path.cwd()).returncode == 0
+    done = subprocess.run([sys.executable, "built/train.py"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "sees no row at all" in done.stderr
+    assert not list(Path("outputs").rglob("*.arrow"))
+
+
+def test_places_whose_path_holds_the_working_folders() -> None:
+    inner = Path(f"a{Path.cwd()}")
+    inner.mkdir(parents=True)
+    put([{"messages": []}], inner / "rows.jsonl")
+    (finding,) = told(recipe({"train": {"path": str(inner / "rows.jsonl"), "format": "messages"}}))["findings"]
+    assert finding["file"] == str(inner / "rows.jsonl")
+
+
 @pytest.mark.parametrize(("weight", "about"), [(0.5, "about "), (2, "")])
 def test_rows_that_are_drawn_are_told_as_about_so_many(tokenizer: Any, weight: float, about: str) -> None:
     rows = [chat(number) for number in range(40)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import starmap
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from native_base import COLORS, LLAMA3, SPECIALS, UNMARKED, make_tokenizer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from backends.native.data import IGNORED, Encoder, Sizes, Tokens, _slowly
+from backends.native.data import IGNORED, Encoder, Tokens
 from backends.native.formats import Row
+from backends.native.spans import Sizes, slowly
 
 PIECES = (
     *("car", " car", "  two", " ", "   ", "\n", "\n\n", " \n", "\t", "\r\n", "7", "don't", "{x: [1]}", "_", "ꟲ"),
@@ -89,7 +91,7 @@ def test_sums_are_what_the_tokenizer_says(what: str, text: str, data: st.DataObj
     edges = sorted(data.draw(st.lists(ends, max_size=10)))
     wanted = list(zip(edges[::2], edges[1::2], strict=False))
     (found,) = inner.encode_batch_fast([text], add_special_tokens=False)
-    (expected,) = _slowly(inner, [(text, wanted)], special=False)
+    (expected,) = starmap(Tokens, slowly(inner, [(text, wanted)], special=False))
     assert found.ids == expected.ids
     assert sizes.spans(found.ids, (text, wanted)) in (None, expected.spans)
     assert expected.trained == sum(label != IGNORED for label in expected.labels)

@@ -29,7 +29,17 @@ VERSION: Final = "trl==1.16.0"
 HERE: Final = Path(__file__).parent
 READS: Final = ("rows.py", "formats.py", "files.py", "readers.py", "tables.py", "findings.py")
 """What reads rows."""
-ROWS: Final = ("corpus.py", "parallel.py", "examine.py", "notes.py", "data.py", "chat.py", "calls.py", *READS)
+ROWS: Final = (
+    "corpus.py",
+    "parallel.py",
+    "examine.py",
+    "notes.py",
+    "data.py",
+    "spans.py",
+    "chat.py",
+    "calls.py",
+    *READS,
+)
 """What makes tokens of them."""
 SCRIPTS: Final = (
     "train.py",
@@ -77,7 +87,8 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `trainer.py`, `settings.py` | the trainer, which is TRL's; what each setting is called by it |
 | `prepared.py`, `shards.py`, `packing.py` | rows prepared once and kept for later runs; packed |
 | `corpus.py`, `parallel.py`, `examine.py` | rows looked at one by one, by several processes |
-| `chat.py`, `calls.py`, `data.py`, `tokenizer.py` | the chat template, and its answers; which tokens are trained |
+| `chat.py`, `calls.py`, `tokenizer.py` | the tokenizer, its chat template, and where in it the answers are |
+| `data.py`, `spans.py` | which tokens are trained |
 | `rows.py`, `formats.py`, `notes.py` | which rows are read; what their columns mean; what is odd about them |
 | `files.py`, `readers.py`, `tables.py`, `findings.py` | data files, row by row; what is wrong with them |
 | `model.py` | loading the model, putting the adapters on it |

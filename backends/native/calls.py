@@ -11,6 +11,17 @@ from typing import Any, cast
 
 from backends.native.formats import Message
 
+TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "ftctool",
+        "description": "A tool.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string", "description": "A city."}}},
+    },
+}
+THOUGHT = "ftcthought"
+"""A tool and a thought that no text has, to see whether a template writes them."""
+
 
 def with_objects(messages: Sequence[Message]) -> Sequence[Message]:
     """Messages in which the arguments of calls are objects: most templates write them as JSON, and OpenAI's format has
@@ -33,11 +44,6 @@ def _with_object(call: Any) -> Any:
         return call
     said: dict[str, Any] = {**function, "arguments": cast("dict[str, Any]", arguments)}
     return {**call, "function": said} if "function" in call else said
-
-
-def only_calls(turn: Message) -> bool:
-    """A turn that calls tools and has no words."""
-    return bool(turn.get("tool_calls")) and not turn["content"].strip()
 
 
 def uncalled(turn: Message) -> Message:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-from backends.native.calls import only_calls, uncalled, with_objects
+from backends.native.calls import THOUGHT, TOOL, uncalled, with_objects
 from backends.native.findings import DataError, RowError
 from backends.native.formats import Message, Row
 
@@ -26,16 +26,16 @@ Drawn = tuple[str, list[Span]]
 Found = Drawn | RowError
 REWRITES = (
     "the chat template renders a turn differently once others follow, or an answer otherwise than it is asked for, so "
-    "that the answers cannot be told apart; name a template with {% generation %} marks in model.chat_template, or "
-    "train on data.loss_on = last_assistant"
+    "that the answers cannot be told apart; name a template with {% generation %} marks in model.chat_template"
 )
+LAST_ALONE = ", or train on data.loss_on = last_assistant"
 ALTERED = "the chat template writes an answer otherwise than it is; name one that does not in model.chat_template"
 MISPLACED = (
     "the {% generation %} marks of the chat template do not hold the answers and nothing else; put them around what is "
     "written of an answer, outside of every macro and {% set %} block, where they cannot be placed"
 )
 SILENT = (
-    "the chat template leaves out the tool calls of a turn that says nothing else, and an empty answer is left; name a "
+    "the chat template leaves out the tool calls, so that the model would learn to end its turn without them; name a "
     "template that writes them in model.chat_template"
 )
 ASKED: Message = {"role": "user", "content": "ftcquestion"}
@@ -52,17 +52,26 @@ class Renderer:
             )
         self.tokenizer, self.loss_on = tokenizer, loss_on
         self.template: str = tokenizer.get_chat_template()
-        self.marked = bool(GENERATION.search(COMMENT.sub("", self.template)))
+        self.marked = loss_on != "all" and bool(GENERATION.search(COMMENT.sub("", self.template)))
         self.specials = tuple(sorted(map(str, tokenizer.get_added_vocab()), key=len, reverse=True))
 
     def render(self, rows: Sequence[Row]) -> list[Found]:
         """Each row's text, end-of-turn tokens among what is trained; for a row that the template refuses, the error."""
-        marked = self.marked and self.loss_on != "all"
-        return self._without_silent(rows, self._marked(rows) if marked else self._found(rows))
+        return self._without_silent(rows, self._marked(rows) if self.marked else self._found(rows))
+
+    @cached_property
+    def ignored(self) -> frozenset[str]:
+        """What of a row the template never writes: of "tools" and "reasoning_content"."""
+        row = Row("", 1.0, (ASKED, {**ANSWERED, "reasoning_content": THOUGHT}), (TOOL,))
+        (found,) = self._texts([(row, row.messages)])
+        if isinstance(found, RowError):
+            return frozenset()
+        said = {"tools": TOOL["function"]["name"], "reasoning_content": THOUGHT}
+        return frozenset(name for name, word in said.items() if word not in found[0])
 
     def _without_silent(self, rows: Sequence[Row], drawn: list[Found]) -> list[Found]:
-        """An error for each row that reads the same without its tool calls, though a turn consists of nothing else."""
-        calling = [at for at, row in enumerate(rows) if any(map(only_calls, row.messages))]
+        """An error for each row that reads the same without its tool calls."""
+        calling = [at for at, row in enumerate(rows) if any(turn.get("tool_calls") for turn in row.messages)]
         bare = self._texts([(rows[at], [uncalled(turn) for turn in rows[at].messages]) for at in calling])
         for at, without in zip(calling, bare, strict=True):
             found = drawn[at]
@@ -154,7 +163,7 @@ class Renderer:
         text, spans = drawn
         start, end = before[0], self._unclosed(through[0])
         if not (text.startswith(start) and text.startswith(end) and len(start) < len(end)):
-            return RowError("FTC524", row.place, REWRITES)
+            return RowError("FTC524", row.place, self._rewrites)
         if not _says(text[len(start) : len(end)], row.messages[number]):
             return RowError("FTC524", row.place, ALTERED)
         return text, [*spans, self._closed(text, len(start), len(end))]
@@ -174,7 +183,7 @@ class Renderer:
             return asked
         start, words, _ = ("", "", "") if isinstance(other, RowError) else other[0].partition(ANSWERED["content"])
         if not words or not start.startswith(asked[0]):
-            return RowError("FTC524", row.place, REWRITES)
+            return RowError("FTC524", row.place, self._rewrites)
         return (start, []) if start[len(asked[0]) :].strip() else asked
 
     @cached_property
@@ -192,10 +201,24 @@ class Renderer:
                 return closing, asking[0].removeprefix(said) if begun == asking else None
         return "", None
 
+    @property
+    def _rewrites(self) -> str:
+        return REWRITES + LAST_ALONE * (self.loss_on == "assistant")
+
     def _unclosed(self, text: str) -> str:
         """A conversation up to the end of its last turn, where that has an end of its own."""
-        said = text.removesuffix(self._edges[0])
-        return said if said.rstrip().endswith(self.specials) else text
+        return text.removesuffix(self._edges[0]) if self._ended is not False else text
+
+    @cached_property
+    def _ended(self) -> bool | None:
+        """Whether what is written of an answer holds a token that ends its turn; None where that cannot be seen. The
+        answers that are trained do not tell it: they may themselves end with a token."""
+        row = Row("", 1.0, (ASKED, ANSWERED))
+        (found,) = self._texts([(row, row.messages)], marked=self.marked)
+        if isinstance(found, RowError) or (self.marked and not found[1]):
+            return None
+        end = max(b for _, b in found[1]) if self.marked else len(found[0].removesuffix(self._edges[0]))
+        return found[0][:end].rstrip().endswith(self.specials)
 
     def _texts(
         self, asked: Sequence[tuple[Row, Sequence[Message]]], *, marked: bool = False, ask: bool = False
@@ -244,7 +267,7 @@ class Renderer:
         """With the token that ends the turn, where it follows: after a template's mark, or as the next turn's first.
         Without the white space that some templates put after that token: nobody waits for it."""
         said = text[start:end].rstrip()
-        if said.endswith(self.specials):
+        if self._ended is not False and said.endswith(self.specials):
             return start, start + len(said)
         return start, end + len(next((token for token in self.specials if text.startswith(token, end)), ""))
 

@@ -6,16 +6,16 @@ and not by the trainer: a label is a token of the answer, its end-of-turn token 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import accumulate, islice
+from functools import cached_property
+from itertools import islice, starmap
 from typing import Any
-from unicodedata import is_normalized
 
-from backends.native.chat import Renderer, Span
+from backends.native.chat import Drawn, Renderer, Span
 from backends.native.findings import DataError, RowError
 from backends.native.formats import Row
+from backends.native.spans import Sizes, slowly
 
 IGNORED = -100
 """The label of a token that is not trained."""
@@ -150,123 +150,65 @@ class Encoder:
             plain = iter(self._plain([row for row in batch if not row.messages]))
             yield from ((row, next(chats if row.messages else plain)) for row in batch)
 
+    @property
+    def ignored(self) -> frozenset[str]:
+        """What of a conversation the chat template never writes."""
+        return self._rendered.ignored
+
+    @property
+    def _rendered(self) -> Renderer:
+        # Made when it is needed: raw text asks for no chat template.
+        self._renderer = self._renderer or Renderer(self.tokenizer, self.loss_on)
+        return self._renderer
+
     def _chats(self, rows: Sequence[Row]) -> Iterator[Tokens | RowError]:
         if not rows:
             return
-        # Made when it is needed: raw text asks for no chat template.
-        self._renderer = self._renderer or Renderer(self.tokenizer, self.loss_on)
-        drawn = self._renderer.render(rows)
+        drawn = self._rendered.render(rows)
         texts = [found for found in drawn if not isinstance(found, RowError)]
         coded = self._tokens(texts, special=False)
         yield from (found if isinstance(found, RowError) else next(coded) for found in drawn)
 
     def _plain(self, rows: Sequence[Row]) -> Iterator[Tokens]:
         """Raw text, ended by the end-of-sequence token. A prompt in front is trained only where everything is."""
-        end = self.tokenizer.eos_token or ""
-        texts = [text if (text := row.prompt + row.text).endswith(end) else text + end for row in rows]
-        starts = [0 if self.loss_on == "all" else len(row.prompt) for row in rows]
-        drawn = [(text, [(start, len(text))]) for text, start in zip(texts, starts, strict=True)]
-        return self._tokens(drawn, special=True)
+        return self._tokens([self._bounded(row) for row in rows], special=True)
 
-    def _tokens(self, drawn: Sequence[tuple[str, list[Span]]], *, special: bool) -> Iterator[Tokens]:
+    def _bounded(self, row: Row) -> Drawn:
+        """A text that the tokenizer begins and ends with one token each, whether they stand there or not."""
+        begins, ends = self._around
+        end = self.tokenizer.eos_token or ""
+        # What it ends a text with itself must not be there, of anything else there must be one.
+        prompt, text = row.prompt, row.text.removesuffix(end) + end * (not ends)
+        if begins and (prompt or text).startswith(begins):
+            prompt, text = prompt.removeprefix(begins), text if prompt else text.removeprefix(begins)
+        return prompt + text, [(0 if self.loss_on == "all" else len(prompt), len(prompt + text))]
+
+    @cached_property
+    def _around(self) -> tuple[str, bool]:
+        """The token that this tokenizer puts before every text, "" where it puts none; whether it ends texts itself."""
+        ids = _whole(self.tokenizer).encode("a").ids
+        begin, end = self.tokenizer.bos_token, self.tokenizer.eos_token_id
+        return begin if begin and ids[:1] == [self.tokenizer.bos_token_id] else "", ids[-1:] == [end]
+
+    def _tokens(self, drawn: Sequence[Drawn], *, special: bool) -> Iterator[Tokens]:
         """`special`: with the tokens that the tokenizer puts around a text."""
-        backend = self.tokenizer.backend_tokenizer
-        # A tokenizer's file may ask for both.
-        backend.no_truncation()
-        backend.no_padding()
+        backend = _whole(self.tokenizer)
         if special or not self._sizes:
-            yield from _slowly(backend, drawn, special)
+            yield from starmap(Tokens, slowly(backend, drawn, special))
             return
         coded = backend.encode_batch_fast([text for text, _ in drawn], add_special_tokens=False)
         ids = [found.ids for found in coded]
         spans = [self._sizes.spans(*each) for each in zip(ids, drawn, strict=True)]
-        others = _slowly(backend, [each for each, found in zip(drawn, spans, strict=True) if found is None], special)
+        unsummed = [each for each, found in zip(drawn, spans, strict=True) if found is None]
+        others = starmap(Tokens, slowly(backend, unsummed, special))
         if spans.count(None) > len(spans) // 2:
             self._sizes = None  # it is no use for such texts
         yield from (next(others) if span is None else Tokens(row, span) for row, span in zip(ids, spans, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How many bytes each token stands for, of a tokenizer whose tokens are the text's bytes one after the other.
-
-    Where a token begins is then a sum, and need not be kept by the tokenizer, which takes a quarter of its time.
-    `trims`: whether spaces around a token are no part of it.
-    """
-
-    each: list[int]
-    trims: bool
-
-    @classmethod
-    def of(cls, backend: Any) -> Sizes | None:
-        """None where it may be otherwise."""
-        from tokenizers import decoders, normalizers
-
-        added = backend.get_added_tokens_decoder()
-        swallows = any(each.lstrip or each.rstrip or each.content != each.content.strip() for each in added.values())
-        bare = backend.normalizer is None or isinstance(backend.normalizer, normalizers.NFC)
-        if swallows or not bare or not isinstance(backend.decoder, decoders.ByteLevel):
-            return None
-        if _has(backend.pre_tokenizer, b'"add_prefix_space":true'):
-            return None
-        sizes = {number: len(token) for token, number in backend.get_vocab(with_added_tokens=False).items()}
-        sizes |= {number: len(token.content.encode()) for number, token in added.items()}
-        each = [sizes.get(number, 0) for number in range(max(sizes) + 1)]
-        return cls(each, _has(backend.post_processor, b'"trim_offsets":true'))
-
-    def spans(self, ids: Sequence[int], drawn: tuple[str, list[Span]]) -> list[Span] | None:
-        """As `_span` has them; None where the tokens are not the text's bytes after all."""
-        text, wanted = drawn
-        ends = list(accumulate(map(self.each.__getitem__, ids)))
-        plain = text.isascii()
-        if (ends[-1] if ends else 0) != (len(text) if plain else len(text.encode())) or not is_normalized("NFC", text):
-            return None
-        found: list[Span] = []
-        for start, end in wanted:
-            if self.trims and " " in (text[start : start + 1], text[end - 1 : end]):
-                return None
-            a, b = (start, end) if plain else (len(text[:start].encode()), len(text[:end].encode()))
-            last = bisect_left(ends, b) + 1 if end < len(text) else len(ids)
-            found.append((bisect_right(ends, a), last))
-        return _learnable(found)
-
-
-def _has(part: Any, setting: bytes) -> bool:
-    """Whether a part of a tokenizer is set so."""
-    return part is not None and setting in part.__getstate__()
-
-
-def _learnable(spans: Iterable[Span]) -> list[Span]:
-    """In order, none of them empty, no token in two of them. Without the first token of a row: there is nothing from
-    which it could be predicted."""
-    found: list[Span] = []
-    behind = 1
-    for start, end in spans:
-        first = max(start, behind)
-        if first < end:
-            found.append((first, end))
-            behind = end
-    return found
-
-
-def _slowly(backend: Any, drawn: Sequence[tuple[str, list[Span]]], special: bool) -> Iterator[Tokens]:
-    """By where the tokenizer says that each token begins and ends."""
-    coded = backend.encode_batch([text for text, _ in drawn], add_special_tokens=special)
-    for (text, wanted), found in zip(drawn, coded, strict=True):
-        yield Tokens(found.ids, _learnable(_span(found, start, end, len(text)) for start, end in wanted))
-
-
-def _span(coded: Any, start: int, end: int, length: int) -> Span:
-    """The tokens that stand for a stretch of characters; one that reaches into it from before belongs to it."""
-    first, last = coded.char_to_token(start), coded.char_to_token(end) if end < length else len(coded.ids)
-    if first is None or last is None:
-        first, last = _slow_span(coded.offsets, start, end)
-    elif end < length and coded.token_to_chars(last)[0] < end:
-        last += 1
-    return first, last
-
-
-def _slow_span(offsets: Sequence[Span], start: int, end: int) -> Span:
-    """The same where a character stands for no token, as white space does for some tokenizers."""
-    inside = [number for number, (a, b) in enumerate(offsets) if b > start and a < end and a < b]
-    return (inside[0], inside[-1] + 1) if inside else (0, 0)
+def _whole(tokenizer: Any) -> Any:
+    """What makes the tokens, all of them and no others: a tokenizer's file may ask to cut and to pad."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    return backend

@@ -17,6 +17,7 @@ from backends.native.notes import notes, special_tokens
 from backends.native.parallel import processes
 from backends.native.rows import Sources, Stretch, chooser, rows_of
 
+LEFT_OUT = {"tools": "the tools", "reasoning_content": "what is thought"}
 SMALL = 1 << 20
 """Bytes of rows for which one process is enough."""
 
@@ -98,7 +99,18 @@ class Examiner:
     def _look(self, number: int, row: Row | RowError) -> Examined:
         if isinstance(row, RowError):
             return Examined(number, None, [of_error(row)])
-        return Examined(number, row, notes(row, self._specials))
+        return Examined(number, row, [*notes(row, self._specials), *self._left_out(row)])
+
+    def _left_out(self, row: Row) -> list[Note]:
+        """What the chat template never writes, though it is there."""
+        said = {
+            "tools": bool(row.tools),
+            "reasoning_content": any(turn.get("reasoning_content") for turn in row.messages),
+        }
+        if not self._encoder or not row.messages or not any(said.values()):
+            return []
+        lost = [LEFT_OUT[name] for name, there in said.items() if there and name in self._encoder.ignored]
+        return [Note("FTC543", row.place, f"the chat template leaves out {what}") for what in lost]
 
 
 def _encode(found: list[Examined], encoder: Encoder) -> None:

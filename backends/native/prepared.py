@@ -40,7 +40,7 @@ DONE = "prepared.json"
 PARTS = ("train", "validation")
 CODE = (
     *("calls", "chat", "corpus", "data", "examine", "files", "formats"),
-    *("notes", "packing", "prepared", "readers", "rows", "shards", "tables"),
+    *("notes", "packing", "prepared", "readers", "rows", "shards", "spans", "tables"),
 )
 """The files that decide what becomes of a row."""
 LIBRARIES = ("tokenizers", "transformers", "jinja2")
@@ -258,6 +258,8 @@ def _write(job: Job, packing: Packing, tokenizer: Any, draft: Path, advance: Adv
                     validation.add(part)
     _refuse(job, counts, met)
     rows = {name: writer.rows for name, writer in writers.items()}
+    if not rows["train"]:
+        raise DataError("by the sources' weights an epoch sees no row at all; raise data.train's weight")
     return {
         "rows": rows,
         "crc32": {f"{name}.arrow": writer.crc32 for name, writer in writers.items()},

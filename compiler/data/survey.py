@@ -76,11 +76,13 @@ class Read(Struct):
 
 
 class Survey(Struct):
-    """`rows`: how many each source of training has, and each source of validation. `pieces`: of each source of
-    training, tokens of what is trained → how often. `alike` is None where it cannot be estimated here."""
+    """`rows`: how many each source of training has, and each source of validation; `training`: how many of the first
+    are not kept for validation. `pieces`: of each of them, tokens of what is trained → how often. `alike` is None where
+    it cannot be estimated here."""
 
     parts: dict[Part, Measured]
     rows: tuple[list[int], list[int]]
+    training: list[int]
     pieces: list[Counter[int]]
     shown: list[Shown]
     alike: Alike | None
@@ -207,6 +209,7 @@ class _Folding:
     def __init__(self) -> None:
         self._parts: dict[Part, Measured] = {part: Measured() for part in PARTS}
         self._rows: tuple[list[int], list[int]] = ([], [])
+        self._training = Counter[int]()
         self._shown: list[Shown] = []
         self._pieces: list[Counter[int]] = []
         self._files: list[tuple[str, bool, int]] = []
@@ -225,6 +228,7 @@ class _Folding:
         rows = self._rows[own]
         rows.extend([0] * (read.source + 1 - len(rows)))
         rows[read.source] += sum(read.parts[part].counts.read for part in PARTS)
+        self._training[read.source] += read.parts["train"].counts.read
         self._shown += [each for renderings in read.shown for each in renderings]
         self._pieces.extend(Counter[int]() for _ in range(read.source + 1 - len(self._pieces)))
         self._pieces[read.source].update(read.parts["train"].pieces)
@@ -249,7 +253,8 @@ class _Folding:
             self._tell(part, code, rows)
         alike = self._sketches.alike(repeated, PAIRS) if self._sketches else None
         pairs = [(str(self._place(one)), str(self._place(other))) for one, other in (alike.pairs if alike else ())]
-        return Survey(self._parts, self._rows, self._pieces, self._shown, alike, pairs)
+        training = [self._training[source] for source in range(len(self._rows[0]))]
+        return Survey(self._parts, self._rows, training, self._pieces, self._shown, alike, pairs)
 
     def _repeat(self, group: tuple[Seen, ...]) -> None:
         trained, held = ([row for row in group if row.held is part] for part in (False, True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
@@ -121,8 +122,8 @@ def _about(found: Survey, plan: Plan, *, tokenized: bool) -> Iterator[Finding]:
 
 
 def _from(said: str) -> str:
-    """Without the folder that we are in."""
-    return said.replace(f"{Path.cwd()}/", "")
+    """Without the folder that we are in, where a path begins with it."""
+    return re.sub(rf"(?<![\w./-]){re.escape(str(Path.cwd()))}/", "", said)
 
 
 def _row_findings(found: Survey, plan: Plan) -> Iterator[RowFinding]:
@@ -187,19 +188,32 @@ def _untrained(found: Survey, plan: Plan) -> Iterator[Finding]:
         problem = None if told else nothing(counts, Rules(data.loss_on, data.max_length, data.overlong), part)
         if problem:
             yield Finding("FTC550", f"data.{part}", str(problem))
+    if found.parts["train"].counts.kept:
+        yield from _idle(found, plan)
+
+
+def _idle(found: Survey, plan: Plan) -> Iterator[Finding]:
+    """Sources of which nothing is trained, though of others something is; and weights that leave no row."""
+    for index, (source, count, pieces) in enumerate(zip(plan.data.train, found.training, found.pieces, strict=False)):
+        if count and not pieces and len(plan.data.train) > 1:
+            message = f"of the {count:,} rows of this source nothing is trained"
+            yield Finding("FTC550", f"data.train[{index}].path", message, "mend its rows, or take it out")
+        elif pieces and not weighted([pieces], [source.weight]).total():
+            message = f"a weight of {source.weight:g} leaves none of {pieces.total():,} rows"
+            yield Finding("FTC550", f"data.train[{index}].weight", message, "raise it, or take the source out")
 
 
 def _ends(found: Survey) -> Iterator[Finding]:
     """Whether answers end with a token at which generation stops."""
     ends = found.parts["train"].ends + found.parts["validation"].ends
     total = ends.total()
-    if not total or any(end.stops for end in ends):
+    if not total:
         return
     end, count = ends.most_common(1)[0]
-    if end.token and count > MOST * total:
+    if end.token and not end.stops and count > MOST * total:
         message = f"answers end with {end.token}, and generation does not stop at it"
         yield Finding("FTC552", "data.train", message, f'write model.tokens: {{eos: "{end.token}"}}', "warning")
-    else:
+    elif not any(end.stops for end in ends):
         message = f"none of {total:,} answers ends with a token that generation stops at"
         yield Finding("FTC551", "data.train", message, _remedy(found))
 

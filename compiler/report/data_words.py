@@ -79,7 +79,7 @@ def parted(plan: Plan, verdict: Verdict) -> str:
 
 
 def _path(source: SourcePlan) -> str:
-    return source.path.replace(f"{Path.cwd()}/", "") if source.local else source.path
+    return source.path.removeprefix(f"{Path.cwd()}/") if source.local else source.path
 
 
 def place(item: RowFinding) -> str:
