@@ -35,7 +35,7 @@ VALUES = st.recursive(
     lambda inside: st.lists(inside, max_size=3) | st.dictionaries(TEXTS, inside, max_size=3),
     max_leaves=6,
 )
-ROLES = st.sampled_from(["user", "assistant", "system", "tool", "human", "gpt", "bot", "function_call"])
+ROLES = st.sampled_from(["user", "assistant", "system", "developer", "tool", "human", "gpt", "bot", "function_call"])
 CALLS = st.lists(st.fixed_dictionaries({"function": st.fixed_dictionaries({"name": TEXTS, "arguments": VALUES})}))
 
 
@@ -52,7 +52,7 @@ TURNS = st.lists(
                 **{name: mostly(ROLES) for name in ("role", "from")},
                 **{name: mostly(TEXTS) for name in ("content", "value", "reasoning_content")},
                 "tool_calls": mostly(CALLS),
-                "name": VALUES,
+                **dict.fromkeys(("name", "weight", "train"), VALUES),
             },
         )
         | st.fixed_dictionaries({"role": ROLES, "content": TEXTS})

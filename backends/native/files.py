@@ -8,8 +8,9 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from glob import escape, glob
@@ -31,7 +32,7 @@ from backends.native.readers import (
     line_blocks,
     text_lines,
 )
-from backends.native.tables import csv_blocks, csv_rows
+from backends.native.tables import csv_blocks, csv_rows, table_rows
 
 Advance = Callable[[int], None]
 """Told how many bytes of a file were read, for a progress bar."""
@@ -54,16 +55,22 @@ def unseen(_: int) -> None:
 
 
 def local_files(pattern: str) -> list[Path]:
-    """The files that a path or glob names, in the order in which they are read; `FileError` where there is none."""
+    """The files that a path or glob names, in the order in which they are read; `FileError` where there is none.
+
+    Links, and a pattern with `**` twice, give one file several names: it is read once, by the shortest of them.
+    """
     path = Path(pattern)
     if path.is_file():
         return [path]
     base, rest = literal(path)
-    found = sorted(glob(str(Path(escape(str(base)), *rest)), recursive=True))  # noqa: PTH207 (absolute patterns)
-    files = [path for name in found if (path := Path(name)).is_file()]
+    found = glob(str(Path(escape(str(base)), *rest)), recursive=True)  # noqa: PTH207 (absolute patterns)
+    files: dict[str, Path] = {}
+    for name in sorted(found, key=lambda name: (name.count(os.sep), name)):
+        if Path(name).is_file():
+            files.setdefault(os.path.realpath(name), Path(name))
     if not files:
         raise FileError(f'no file matches "{pattern}"')
-    return files
+    return sorted(files.values(), key=str)
 
 
 def literal(path: Path) -> tuple[Path, list[str]]:
@@ -193,9 +200,9 @@ def numbered(block: Block) -> Records:
         yield Place(block.path, number, True), record
 
 
-def _listed(block: Block) -> list[Record | RowError]:
+def _listed(block: Block) -> Sequence[Record | RowError]:
     try:
-        return block.rows.to_pylist()
+        return table_rows(block.rows)
     except (ValueError, OverflowError):  # text that is no UTF-8, times out of range; in which row, shows below
         return [_alone(block, at) for at in range(len(block.rows))]
 
@@ -203,7 +210,7 @@ def _listed(block: Block) -> list[Record | RowError]:
 def _alone(block: Block, at: int) -> Record | RowError:
     place = Place(block.path, block.number + at, True)
     try:
-        return block.rows.slice(at, 1).to_pylist()[0]
+        return table_rows(block.rows.slice(at, 1))[0]
     except UnicodeDecodeError as error:
         return RowError("FTC512", place, f"no UTF-8: {error.reason}")
     except (ValueError, OverflowError) as error:

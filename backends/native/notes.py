@@ -11,9 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 from backends.native.findings import Note
-from backends.native.formats import Message, Row
+from backends.native.formats import FIRST, Message, Row
 
-FIRST = ("system", "developer")
 RESULTS = ("tool", "ipython")
 """Speakers that tell what a call came to."""
 KNOWN = (*FIRST, "user", "assistant", *RESULTS)

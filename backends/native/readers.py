@@ -26,8 +26,9 @@ SIZE = 1 << 18
 """Bytes of lines in a block: so few that processes that share a small file are done at the same time."""
 ROWS = 256
 """Rows of a block whose rows are not lines."""
-LONGEST = 1 << 26
-"""Bytes or characters of one row."""
+LONGEST = 1 << 24
+"""Bytes or characters of one row. A longer one is no training row, and would take gigabytes to be made tokens of."""
+TOO_LONG = f"of over {LONGEST >> 20} MiB is no row"
 DEEPEST = 64
 """Lists and objects inside one another: what has more is no training row, and templates and pickle would give up."""
 DEEP = "it is nested too deeply"
@@ -111,7 +112,7 @@ def stretches_of(stream: Stream) -> Iterator[bytes]:
         else:
             kept += data
         if len(kept) > LONGEST:
-            raise OSError(f"a line of over {LONGEST >> 20} MiB is no row")
+            raise OSError(f"a line {TOO_LONG}")
     if kept:
         yield kept
 
@@ -154,7 +155,7 @@ class _Text:
     def more(self) -> bool:
         """Read on; False at the end. Doubles what is there, so that a long row is not looked at too often."""
         rest = self.text[self.at :]
-        data = self._stream.read(max(SIZE, len(rest)) if len(rest) < LONGEST else 0)
+        data = self._stream.read(max(0, min(max(SIZE, len(rest)), LONGEST - len(rest))))
         self.text, self.at = rest + self._decode(data, not data), 0
         return bool(data)
 
@@ -234,6 +235,9 @@ def _item(path: str, text: _Text) -> Any:
         except (ValueError, RecursionError) as error:
             if text.more():
                 continue
+            if len(text.text) >= LONGEST:
+                what = f"cannot be read: an object {TOO_LONG}, unless it is damaged: {_reason(error)}"
+                raise DamagedError(place, what) from None
             raise text.damaged(f"no JSON from line {text.line} on: {_reason(error)}") from None
         raw = text.text[text.at : end]
         text.go(end)

@@ -10,13 +10,14 @@ rows those with the least first values are kept: rows that are alike are kept to
 from __future__ import annotations
 
 import heapq
+import json
 import re
 from collections.abc import Container
 from typing import Any, Final
 
 from msgspec import Struct
 
-from backends.native.formats import Row
+from backends.native.formats import Message, Row
 
 AGREEING: Final = 7
 """So many values of two sketches are the same where rows are called nearly the same: about nine tenths of the text."""
@@ -48,13 +49,24 @@ def sketch(row: Row) -> Sketch | None:
     import numpy as np
 
     turns = (*row.messages, *row.chosen, *row.rejected)
-    text = " ".join([row.prompt, row.text, *(turn["content"] for turn in turns if turn["role"] != "system")])
+    text = " ".join([row.prompt, row.text, *(_said(turn) for turn in turns if turn["role"] != "system")])
     data = np.frombuffer(_SPACE.sub(" ", text.lower()).strip().encode("utf-8", "replace"), np.uint8)
     if len(data) < 2 * STRETCH:
         return None
     windows: Any = np.lib.stride_tricks.sliding_window_view(data, STRETCH)
     stretches = np.ascontiguousarray(windows).view(np.uint64).ravel()
     return tuple(int(_mixed(stretches, factor).min()) for factor in FACTORS)
+
+
+def _said(turn: Message) -> str:
+    """A turn's text and its calls: answers that consist of nothing else differ in them alone."""
+    called = (call.get("function", call) for call in turn.get("tool_calls") or ())
+    return " ".join([turn["content"], *(f"{each['name']} {_as_json(each.get('arguments'))}" for each in called)])
+
+
+def _as_json(arguments: Any) -> str:
+    """Arguments of a call, which may be JSON already."""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False, default=str)
 
 
 def _mixed(values: Any, factor: int) -> Any:
