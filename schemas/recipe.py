@@ -77,7 +77,7 @@ class Model(Section):
     )
     chat_template: Auto | Text = Field(
         default="auto",
-        description="auto (the tokenizer's), a known name, or the path of a .jinja file.",
+        description="auto, tokenizer (its own), a known name, or the path of a .jinja file.",
         examples=["auto", "chatml", "alpaca", "./chat.jinja"],
     )
     tokens: Tokens = Field(default_factory=Tokens, description="Special tokens that differ from the tokenizer's.")
