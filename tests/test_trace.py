@@ -22,7 +22,7 @@ from compiler.trace.exact import weigh_exact
 from compiler.trace.untraceable import UntraceableError
 from schemas.facts import GIB
 from schemas.footprint import Footprint, Stack
-from schemas.method_plan import Ia3Plan, MethodPlan, PrefixPlan, PromptPlan, PTuningPlan, QuantizationPlan
+from schemas.method_plan import AdapterPlan, Ia3Plan, MethodPlan, PrefixPlan, PromptPlan, PTuningPlan, QuantizationPlan
 from schemas.plan import Plan
 
 ROOT = Path(__file__).parents[1]
@@ -173,11 +173,12 @@ def test_noise_on_embeddings_is_seen(llama: Path) -> None:
 
 
 METHODS: tuple[MethodPlan, ...] = (
-    PromptPlan("prompt", 16, None),
-    PrefixPlan("prefix", 16, None, False),
-    PrefixPlan("prefix", 16, None, True),
+    PromptPlan("prompt_tuning", 16, None),
+    PrefixPlan("prefix_tuning", 16, None, False),
+    PrefixPlan("prefix_tuning", 16, None, True),
     PTuningPlan("p_tuning", 16, None, 128),
     Ia3Plan("ia3", ("k_proj", "v_proj", "down_proj"), ("down_proj",)),
+    AdapterPlan("adapter", 16, "relu", "houlsby"),
 )
 
 

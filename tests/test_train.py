@@ -80,7 +80,8 @@ def validation_loss(model: Any, folder: Path) -> float:
     for row in rows:
         labels = torch.tensor([row["labels"]])
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([row["input_ids"]])).logits
+            # Virtual tokens stand before the row's own.
+            logits = model(input_ids=torch.tensor([row["input_ids"]])).logits[:, -labels.shape[1] :]
         total += torch.nn.functional.cross_entropy(logits[0, :-1].float(), labels[0, 1:], reduction="sum").item()
         tokens += int((labels[0, 1:] != -100).sum())
     return total / tokens

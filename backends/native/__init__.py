@@ -14,6 +14,7 @@ from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.facts import GIB
 from schemas.footprint import Footprint
+from schemas.method_plan import PrefixPlan, PTuningPlan
 from schemas.plan import Plan, SourcePlan, is_sources, leaves
 from schemas.recipe import Fields
 from schemas.support import Key
@@ -46,6 +47,8 @@ SCRIPTS: Final = (
     "trainer.py",
     "settings.py",
     "model.py",
+    "methods.py",
+    "bottlenecks.py",
     "tokenizer.py",
     "prepared.py",
     "shards.py",
@@ -91,7 +94,7 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `data.py`, `spans.py` | which tokens are trained |
 | `rows.py`, `formats.py`, `notes.py` | which rows are read; what their columns mean; what is odd about them |
 | `files.py`, `readers.py`, `tables.py`, `findings.py` | data files, row by row; what is wrong with them |
-| `model.py` | loading the model, putting the adapters on it |
+| `model.py`, `methods.py`, `bottlenecks.py` | loading the model; what of it is trained, or put on it to be trained |
 | `resume.py` | where a run that was stopped goes on |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |
 | `measure.py`, `gauge.py` | `--measure`: the memory that two steps at the largest shape really take |
@@ -114,7 +117,7 @@ def largest_micro(plan: Plan) -> int | None:  # noqa: ARG001 - the signature is 
 
 def losses(plan: Plan) -> tuple[Finding, ...]:
     """Combinations that the native run cannot do although it can do each leaf."""
-    return (*_template_losses(plan), *_best_losses(plan), *_eight_bit_losses(plan))
+    return (*_template_losses(plan), *_best_losses(plan), *_eight_bit_losses(plan), *_start_losses(plan))
 
 
 def _template_losses(plan: Plan) -> tuple[Finding, ...]:
@@ -145,6 +148,15 @@ def _eight_bit_losses(plan: Plan) -> tuple[Finding, ...]:
         return ()
     message = f"with 8 bits it is computed in model.dtype, which is {plan.model.dtype}"
     return (Finding("FTC404", "method.quantization.compute_dtype", message),)
+
+
+def _start_losses(plan: Plan) -> tuple[Finding, ...]:
+    """A network that makes virtual tokens cannot be told which."""
+    method = plan.method
+    by_network = isinstance(method, PTuningPlan) or (isinstance(method, PrefixPlan) and method.projection)
+    if not by_network or not getattr(method, "init_text", None):
+        return ()
+    return (Finding("FTC404", "method.init_text", "a network makes its virtual tokens, and it starts at random"),)
 
 
 def said(plan: Plan, release: Release | None = None) -> Spoken:

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from backends.native.model import LORA_KINDS, Plan, load_base
+from backends.native.bottlenecks import save_bottlenecks
+from backends.native.model import Plan, load_base
 from backends.native.report import Reporter, measured_memory, versions, write_folder
 
 
@@ -24,7 +25,10 @@ def save(plan: Plan, model: Any, tokenizer: Any, out: Path) -> None:
     options: dict[str, Any] = {"save_embedding_layers": False} if isinstance(model, PeftModel) else {}
 
     def write(folder: Path) -> None:
-        model.save_pretrained(str(folder), **options)
+        if plan["method"]["kind"] == "adapter":
+            save_bottlenecks(model, folder)
+        else:
+            model.save_pretrained(str(folder), **options)
         tokenizer.save_pretrained(folder)
 
     result = result_folder(plan, out)
@@ -48,8 +52,8 @@ def merge(plan: Plan, adapter: Path, tokenizer: Any, target: Path) -> None:
 
 
 def result_folder(plan: Plan, out: Path) -> Path:
-    """`adapter` in PEFT's own format, or `model` where all weights were trained."""
-    return out / ("adapter" if plan["method"]["kind"] in LORA_KINDS else "model")
+    """`adapter`, in PEFT's own format where that has the method, or `model` where the base itself was trained."""
+    return out / ("model" if plan["method"]["kind"] == "full" else "adapter")
 
 
 def summarise(plan: Plan, state: Any, reporter: Reporter, device: str) -> dict[str, Any]:

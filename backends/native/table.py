@@ -6,8 +6,6 @@ from pathlib import Path
 
 from schemas.support import Folded, Key, Never, NotImpl, Ours, Table
 
-OWN_METHODS = NotImpl("the native run trains lora, qlora, dora, qdora and full so far")
-OTHER_METHODS = ("ia3", "prefix_tuning", "prompt_tuning", "p_tuning", "adapter")
 COMPARING = NotImpl("the native run trains sft and pretrain so far")
 SHARDED = NotImpl("the native run trains on one device, or with ddp, so far")
 NODES = NotImpl("the native run is started on one machine so far")
@@ -91,20 +89,19 @@ METHOD: Table = _same(
     "method.freeze",
     "method.train_only",
     "method.weights_dtype",
+    "method.kind",
+    "method.feedforward_modules",
+    "method.virtual_tokens",
+    "method.init_text",
+    "method.projection",
+    "method.encoder_hidden_size",
+    "method.bottleneck",
+    "method.activation",
+    "method.placement",
 ) | {
-    "method.kind": Key("method.kind", refused=dict.fromkeys(OTHER_METHODS, OWN_METHODS)),
     "method.init": Key(
         "method.init", refused={"loftq": NotImpl("loftq starts from two copies of the base, which is not written yet")}
     ),
-    # Leaves of methods that are refused at `method.kind`: one finding is enough.
-    "method.feedforward_modules": Folded("method.kind"),
-    "method.virtual_tokens": Folded("method.kind"),
-    "method.init_text": Folded("method.kind"),
-    "method.projection": Folded("method.kind"),
-    "method.encoder_hidden_size": Folded("method.kind"),
-    "method.bottleneck": Folded("method.kind"),
-    "method.activation": Folded("method.kind"),
-    "method.placement": Folded("method.kind"),
 }
 
 DATA: Table = (

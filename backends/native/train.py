@@ -45,6 +45,7 @@ import torch
 import transformers
 from peft.helpers import disable_input_dtype_casting
 
+from backends.native.bottlenecks import BottleneckError
 from backends.native.examine import Job, total_bytes
 from backends.native.findings import DataError
 from backends.native.measure import measure, write
@@ -110,8 +111,8 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     rows = load_data(plan, tokenizer)
     transformers.set_seed(plan["training"]["seed"])
     trainer = build_trainer(plan, out, device, tokenizer, train=rows.train, validation=rows.validation)
-    trainer.add_callback(Finisher(identity(plan)))
     model: Any = trainer.model
+    trainer.add_callback(Finisher(identity(plan)))
     about = {
         "plan": identity(plan),
         "resumed_at": step_of(resume) if resume else None,
@@ -197,7 +198,7 @@ def _measured(path: Path, random: bool) -> str:
 
 
 EXPECTED = (
-    *(DataError, ModelError, ResumeError, RunError, SettingError, TokenizerError),
+    *(BottleneckError, DataError, ModelError, ResumeError, RunError, SettingError, TokenizerError),
     *(ImportError, OSError, json.JSONDecodeError),
 )
 """Errors whose own words say what is wrong."""

@@ -9,25 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
 from peft.optimizers import create_loraplus_optimizer
+from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback, Trainer
 from trl import SFTConfig, SFTTrainer
 
 from backends.native.data import IGNORED
-from backends.native.model import (
-    LORA_KINDS,
-    Plan,
-    choose_trained,
-    compile_layers,
-    load_base,
-    set_adapter_dtype,
-    use_liger,
-)
+from backends.native.methods import LORA_KINDS, choose_trained, set_adapter_dtype
+from backends.native.model import Plan, compile_layers, load_base, use_liger
 from backends.native.settings import settings
+
+ENCODER = "prompt_encoder.safetensors"
 
 
 class CountingTrainer(SFTTrainer):
@@ -53,6 +49,29 @@ class CountingTrainer(SFTTrainer):
             return loss if num_items_in_batch is None else loss * self.accelerator.num_processes
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
+    # Of networks that make virtual tokens PEFT saves what they made: all that a finished model needs, but nothing that
+    # a run can go on from.
+
+    def _save(self, output_dir=None, state_dict=None):
+        super()._save(output_dir, state_dict)
+        if encoder := getattr(self.model, "prompt_encoder", None):
+            save_file(encoder.state_dict(), Path(str(output_dir or self.args.output_dir)) / ENCODER)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        if not self._load_encoder(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self):
+        if not self._load_encoder(self.state.best_model_checkpoint):
+            super()._load_best_model()
+
+    def _load_encoder(self, checkpoint) -> bool:
+        """Whether there is one in the checkpoint."""
+        saved, model = Path(checkpoint or "") / ENCODER, cast("Any", self.model)
+        if saved.is_file():
+            model.prompt_encoder.load_state_dict(load_file(saved))
+        return saved.is_file()
+
 
 FEW_LOGITS = 1 << 26
 """A quarter of a GiB in float32."""
@@ -68,7 +87,8 @@ def trained_positions_loss(
     """Cross entropy over `items` tokens, the head applied only where a label is: elsewhere it would be thrown away."""
     labels = inputs["labels"][:, 1:]
     wanted = labels != IGNORED
-    hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][:, :-1][wanted],))
+    # Virtual tokens stand before the row's own.
+    hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][:, -labels.shape[1] - 1 : -1][wanted],))
     try:
         logits = model(**{key: value for key, value in inputs.items() if key != "labels"}, use_cache=False).logits
     finally:
@@ -92,7 +112,7 @@ def build_trainer(
     base = load(plan, device)
     if plan["training"]["kernels"] == "liger":
         use_liger(base)
-    model = choose_trained(base, plan)
+    model = choose_trained(base, plan, tokenizer)
     before = _adapters(model, plan)
     trainer = CountingTrainer(
         model=model,

@@ -13,11 +13,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.integrations.neftune import activate_neftune
 from transformers.pytorch_utils import Conv1D
 
-from backends.native.model import ATTENTION, ModelError, choose_trained
+from backends.native.bottlenecks import BottleneckError
+from backends.native.methods import choose_trained
+from backends.native.model import ATTENTION, ModelError
 from compiler.memory.stacks import Profile
 from compiler.memory.verdict import assumed_layout
 from compiler.trace.untraceable import UntraceableError
-from schemas.method_plan import FullPlan, Ia3Plan, LoraPlan, PrefixPlan, PromptPlan, PTuningPlan
+from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan
 
 LINEAR: Final = (torch.nn.Linear, Conv1D)
@@ -76,16 +78,11 @@ def _prepare(base: Any) -> None:
 
 
 def _with_method(base: Any, plan: Plan) -> Any:
-    """What is trained, by the native run's own code; methods that it has not yet, by PEFT's configuration."""
-    if isinstance(plan.method, LoraPlan | FullPlan):
-        try:
-            return choose_trained(base, _as_native(plan, base))
-        except ModelError as error:
-            raise UntraceableError(str(error)) from error
-    from peft import get_peft_model
-
-    base.requires_grad_(False)
-    return get_peft_model(base, _peft_config(plan))
+    """What is trained, by the native run's own code."""
+    try:
+        return choose_trained(base, _as_native(plan, base))
+    except (ModelError, BottleneckError) as error:
+        raise UntraceableError(str(error)) from error
 
 
 def _as_native(plan: Plan, base: Any) -> dict[str, Any]:
@@ -110,28 +107,6 @@ def _present(base: Any, wanted: tuple[str, ...] | str) -> list[str] | str:
     head = base.get_output_embeddings()
     linear = (name for name, module in base.named_modules() if isinstance(module, LINEAR) and module is not head)
     return sorted({name.rpartition(".")[2] for name in linear})
-
-
-def _peft_config(plan: Plan) -> Any:
-    import peft
-
-    method = plan.method
-    task: dict[str, Any] = {"task_type": "CAUSAL_LM"}
-    if isinstance(method, Ia3Plan):
-        names: dict[str, Any] = {
-            "target_modules": list(method.target_modules),
-            "feedforward_modules": list(method.feedforward_modules),
-        }
-        return peft.IA3Config(**task, **names)
-    if isinstance(method, PrefixPlan):
-        projection: dict[str, Any] = {"prefix_projection": method.projection, "encoder_hidden_size": plan.facts.hidden}
-        return peft.PrefixTuningConfig(**task, num_virtual_tokens=method.virtual_tokens, **projection)
-    if isinstance(method, PromptPlan):
-        return peft.PromptTuningConfig(**task, num_virtual_tokens=method.virtual_tokens)
-    if isinstance(method, PTuningPlan):
-        size: dict[str, Any] = {"encoder_hidden_size": method.encoder_hidden_size}
-        return peft.PromptEncoderConfig(**task, num_virtual_tokens=method.virtual_tokens, **size)
-    raise UntraceableError(f"method {method.kind}: no library has it yet")
 
 
 def _recompute(model: Any, plan: Plan) -> None:

@@ -1,0 +1,144 @@
+# pyright: basic
+# Strict typing stops at transformers and peft, whose classes are made at run time.
+"""What is trained of the base: all of it, some of it, or what a method puts on it.
+
+Copied as it stands into every native artifact, so it imports nothing of the compiler.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from itertools import cycle, islice
+from typing import Any
+
+import torch
+from peft import (
+    IA3Config,
+    LoraConfig,
+    PeftConfig,
+    PeftModel,
+    PrefixTuningConfig,
+    PromptEncoderConfig,
+    PromptTuningConfig,
+    get_peft_model,
+)
+
+from backends.native.bottlenecks import add_bottlenecks
+from backends.native.model import ModelError, Plan
+
+LORA_KINDS = ("lora", "qlora", "dora", "qdora")
+TASK = "CAUSAL_LM"
+
+
+def choose_trained(base: Any, plan: Plan, tokenizer: Any = None) -> Any:
+    """The model with exactly what the method trains set to be trained.
+
+    `tokenizer`: for `method.init_text`, which without one is left out. Raises `ModelError` where the base has not what
+    the method names.
+    """
+    method = plan["method"]
+    if method["kind"] == "full":
+        _freeze(base, method["freeze"], method["train_only"])
+        return base
+    base.requires_grad_(False)
+    if method["kind"] == "adapter":
+        return add_bottlenecks(base, method["bottleneck"], method["activation"], method["placement"])
+    try:
+        model = get_peft_model(base, _config(base, method))
+    except ValueError as error:
+        raise ModelError(f"the adapters of this method cannot be made: {error}") from error
+    if method["kind"] in LORA_KINDS:
+        set_adapter_dtype(model, plan)
+    elif tokenizer and method.get("init_text"):
+        _start_from_text(model, method, tokenizer)
+    return model
+
+
+def _config(base: Any, method: dict[str, Any]) -> PeftConfig:
+    kind = method["kind"]
+    if kind in LORA_KINDS:
+        return _lora(base, method)
+    if kind == "ia3":
+        modules, _ = _targets(base, method["target_modules"])
+        return IA3Config(
+            task_type=TASK, target_modules=modules, feedforward_modules=list(method["feedforward_modules"])
+        )
+    virtual = {"task_type": TASK, "num_virtual_tokens": method["virtual_tokens"]}
+    if kind == "prefix_tuning":
+        width = base.config.get_text_config().hidden_size
+        return PrefixTuningConfig(**virtual, prefix_projection=method["projection"], encoder_hidden_size=width)
+    if kind == "p_tuning":
+        return PromptEncoderConfig(**virtual, encoder_hidden_size=method["encoder_hidden_size"])
+    return PromptTuningConfig(**virtual)
+
+
+def _lora(base: Any, method: dict[str, Any]) -> LoraConfig:
+    modules, parameters = _targets(base, method["target_modules"])
+    return LoraConfig(
+        task_type=TASK,
+        r=method["rank"],
+        lora_alpha=method["alpha"],
+        lora_dropout=method["dropout"],
+        target_modules=modules,
+        target_parameters=parameters or None,
+        modules_to_save=method["modules_to_save"] or None,
+        use_rslora=method["rslora"],
+        use_dora=method["kind"] in ("dora", "qdora"),
+        init_lora_weights=True if method["init"] == "default" else method["init"],
+    )
+
+
+def _start_from_text(model: PeftModel, method: dict[str, Any], tokenizer: Any) -> None:
+    """The virtual tokens as those of the text, repeated or cut to their number: their embeddings, or the keys and
+    values that the base makes of them."""
+    ids = tokenizer(method["init_text"], add_special_tokens=False)["input_ids"]
+    if not ids:
+        raise ModelError("method.init_text has no tokens")
+    base: Any = model.get_base_model()
+    wanted = torch.tensor([list(islice(cycle(ids), method["virtual_tokens"]))], device=base.device)
+    with torch.no_grad():
+        if method["kind"] == "prompt_tuning":
+            start = base.get_input_embeddings()(wanted)[0]
+        else:
+            cache = base(input_ids=wanted, use_cache=True).past_key_values
+            pairs = [half for layer in cache.layers for half in (layer.keys, layer.values)]
+            start = torch.cat(pairs).permute(2, 0, 1, 3).flatten(1)
+    encoder: Any = model.prompt_encoder
+    encoder[model.active_adapter].embedding.weight.data.copy_(start)
+
+
+def set_adapter_dtype(model: Any, plan: Plan) -> None:
+    """Adapters in `method.adapter_dtype`; other trained weights as they are, but never float16, which cannot learn."""
+    wanted = getattr(torch, plan["method"]["adapter_dtype"])
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and "lora_" in name:
+            parameter.data = parameter.data.to(wanted)
+        elif parameter.requires_grad and parameter.dtype == torch.float16:
+            parameter.data = parameter.data.float()
+
+
+def _targets(base: Any, wanted: str | list[str]) -> tuple[str | list[str], list[str]]:
+    """What PEFT calls target modules and target parameters (experts fused into one tensor)."""
+    if isinstance(wanted, str):
+        return wanted.removeprefix("re:"), []
+    modules = {name for name, _ in base.named_modules()}
+    parameters = {name for name, _ in base.named_parameters()}
+    of_modules = [name for name in wanted if _ends(modules, name)]
+    of_parameters = [name for name in wanted if name not in of_modules and _ends(parameters, name)]
+    unknown = [name for name in wanted if name not in of_modules and name not in of_parameters]
+    if unknown:
+        raise ModelError(f"the model has no {', '.join(unknown)}, which method.target_modules names")
+    return of_modules, of_parameters
+
+
+def _ends(names: set[str], name: str) -> bool:
+    return any(full == name or full.endswith(f".{name}") for full in names)
+
+
+def _freeze(model: Any, freeze: list[str], train_only: list[str]) -> None:
+    """Train all parameters but those that match `freeze`, or only those that match `train_only`."""
+    for name, parameter in model.named_parameters():
+        trained = any(fnmatchcase(name, item) for item in train_only) if train_only else True
+        parameter.requires_grad_(trained and not any(fnmatchcase(name, item) for item in freeze))
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ModelError("no parameter is left to train: look at method.freeze and method.train_only")

@@ -1,0 +1,148 @@
+"""Every way of adapting a base, for real: trained on a CPU, saved, loaded by a plain script, merged where it can be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from native_base import make_plan, source
+from test_train import metrics_of, summary_of, train_here, validation_loss
+
+from schemas.method_plan import AdapterPlan, Ia3Plan, PrefixPlan, PromptPlan, PTuningPlan
+from schemas.plan import Plan
+
+QUICKSTART = Path(__file__).parents[1] / "recipes" / "quickstart"
+ROWS = QUICKSTART / "data" / "train.jsonl"
+METHODS: dict[str, tuple[Any, float]] = {
+    "ia3": (Ia3Plan("ia3", ("k_proj", "v_proj", "down_proj"), ("down_proj",)), 0.1),
+    "prefix tuning": (PrefixPlan("prefix_tuning", 8, None, False), 0.1),
+    "prefix tuning from a text": (PrefixPlan("prefix_tuning", 8, "The car is red.", False), 0.1),
+    "prefix tuning by a network": (PrefixPlan("prefix_tuning", 8, None, True), 3e-2),
+    "prompt tuning": (PromptPlan("prompt_tuning", 8, None), 0.1),
+    "prompt tuning from a text": (PromptPlan("prompt_tuning", 8, "The car is red."), 0.1),
+    "p-tuning": (PTuningPlan("p_tuning", 8, None, 32), 3e-2),
+    "pfeiffer": (AdapterPlan("adapter", 16, "relu", "pfeiffer"), 1e-2),
+    "houlsby": (AdapterPlan("adapter", 16, "gelu", "houlsby"), 1e-2),
+}
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Callable[..., Plan]:
+    def make(name: str, **sections: Any) -> Plan:
+        method, rate = METHODS[name]
+        training = {"max_steps": 30, "learning_rate": rate, **sections.pop("training", {})}
+        plain = {"data": {"max_length": 128}, "logging": {"every": 1}, "evaluation": {"every": 30}}
+        sections = {**plain, **sections, "method": method, "training": training}
+        return make_plan(QUICKSTART / "base", source(ROWS), tmp_path / "out", **sections)
+
+    return make
+
+
+def reloaded(plan: Plan) -> Any:
+    """What a plain script loads; bottleneck adapters by the file that stands beside `train.py`."""
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM
+
+    from backends.native.bottlenecks import load_bottlenecks
+
+    folder = Path(plan.output.dir) / "adapter"
+    if isinstance(plan.method, AdapterPlan):
+        return load_bottlenecks(AutoModelForCausalLM.from_pretrained(plan.model.base), folder).eval()
+    return AutoPeftModelForCausalLM.from_pretrained(folder).eval()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_learn_and_are_loaded_as_they_were_trained(
+    name: str, plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    made = plan(name, training={"loss": "full"})
+    assert train_here(made, tmp_path / "artifact") == 0
+    summary = summary_of(made)
+    losses = [line["loss"] for line in metrics_of(made) if "loss" in line]
+    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
+    found = validation_loss(reloaded(made), tmp_path / "artifact")
+    assert found == pytest.approx(summary["loss"]["last_validation"], abs=2e-3)
+
+
+@pytest.mark.parametrize("name", ["prompt tuning", "prefix tuning", "p-tuning", "houlsby"])
+def test_both_losses_are_the_same(name: str, plan: Callable[..., Plan], tmp_path: Path) -> None:
+    """Virtual tokens stand before a row's own, and none of them is an answer."""
+    found: dict[str, list[float]] = {}
+    for loss in ("full", "chunked"):
+        made = plan(name, training={"loss": loss, "max_steps": 3}, output={"dir": str(tmp_path / loss)})
+        assert train_here(made, tmp_path / f"artifact-{loss}") == 0
+        found[loss] = [line["loss"] for line in metrics_of(made) if "loss" in line]
+    assert found["full"] == pytest.approx(found["chunked"], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ia3", "prefix tuning", "prefix tuning by a network", "p-tuning", "houlsby"])
+def test_a_checkpoint_holds_what_is_trained_alone_and_is_gone_on_from(
+    name: str, plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    made = plan(name, training={"max_steps": 6}, checkpoint={"every": 3, "keep": 2})
+    assert train_here(made, tmp_path / "artifact") == 0
+    whole, out = metrics_of(made), Path(made.output.dir)
+    size = sum(file.stat().st_size for file in (QUICKSTART / "base").glob("*.safetensors"))
+    for weights in out.glob("checkpoints/*/*.safetensors"):
+        assert weights.stat().st_size < size / 2
+    shutil.rmtree(out / "checkpoints" / "checkpoint-6")
+    shutil.rmtree(out / "adapter")
+    assert train_here(made, tmp_path / "artifact") == 0
+    assert summary_of(made)["resumed_at"] == 3
+    again = metrics_of(made)
+    assert [line.get("loss") for line in again] == [line.get("loss") for line in whole]
+
+
+@pytest.mark.parametrize("name", ["prefix tuning by a network", "houlsby"])
+def test_the_best_checkpoint_is_what_is_saved(name: str, plan: Callable[..., Plan], tmp_path: Path) -> None:
+    made = plan(
+        name,
+        # Few rows, often: what is learnt of them by heart makes all others worse.
+        data={"train": (source(ROWS, limit=36),), "validation": 32, "max_length": 128},
+        training={"max_steps": 24},
+        evaluation={"every": 2},
+        checkpoint={"every": 2, "keep": 20, "best": True},
+    )
+    assert train_here(made, tmp_path / "artifact") == 0
+    watched = [line["eval_loss"] for line in metrics_of(made) if "eval_loss" in line]
+    found = validation_loss(reloaded(made), tmp_path / "artifact")
+    assert min(watched) < watched[-1]
+    assert found == pytest.approx(min(watched), abs=2e-3)
+
+
+def test_ia3_is_merged(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    made = plan("ia3", output={"merge": True})
+    assert train_here(made, tmp_path / "artifact") == 0
+    merged = AutoModelForCausalLM.from_pretrained(Path(made.output.dir) / "merged").eval()
+    ids = torch.arange(5, 40)[None]
+    with torch.no_grad():
+        assert torch.allclose(merged(input_ids=ids).logits, reloaded(made)(input_ids=ids).logits, atol=1e-4)
+
+
+def test_bottlenecks_start_as_the_base_and_refuse_another(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from backends.native.bottlenecks import BottleneckError, add_bottlenecks, load_bottlenecks, save_bottlenecks
+
+    base = QUICKSTART / "base"
+    ids = torch.arange(5, 40)[None]
+    plain = AutoModelForCausalLM.from_pretrained(base).eval()
+    with torch.no_grad():
+        before = plain(input_ids=ids).logits
+        model = add_bottlenecks(plain, 16, "tanh", "houlsby").eval()
+        assert torch.equal(model(input_ids=ids).logits, before)
+    save_bottlenecks(model, tmp_path / "adapter")
+    other = AutoModelForCausalLM.from_pretrained(base)
+    about = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert about["base_model_name_or_path"] == str(base)
+    load_bottlenecks(other, tmp_path / "adapter")
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps({**about, "bottleneck": 8}))
+    with pytest.raises(BottleneckError, match="another model"):
+        load_bottlenecks(AutoModelForCausalLM.from_pretrained(base), tmp_path / "adapter")
