@@ -191,6 +191,12 @@ def test_small_methods_train_little(llama: Path, method: MethodPlan, stack: Stac
     assert found.parts.optimizer == pytest.approx(2 * found.parts.adapters, rel=0.5)
 
 
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.kind)
+def test_the_formula_agrees_on_small_methods(llama: Path, method: MethodPlan) -> None:
+    plan = a_small_plan(llama, method, checkpointing=False)
+    assert weigh(plan, "native").allocated == pytest.approx(weighed(plan, "native").allocated, rel=0.07)
+
+
 def test_fewer_bits_take_less_room(llama: Path) -> None:
     eight = {"quantization": QuantizationPlan(8, None, None, "bfloat16")}
     bits = [a_small_plan(llama, "qlora"), a_small_plan(llama, "qlora", kind=eight), a_small_plan(llama, "lora")]

@@ -38,8 +38,6 @@ def _against(plan: Plan, stack: Profile) -> Iterator[str]:
         yield f"the loss of {training.objective}"
     if training.optimizer in ("adamw_4bit", "muon"):
         yield f"{training.optimizer}'s step"
-    if plan.method.kind == "adapter":
-        yield "method adapter: no library has it yet"
     if plan.model.attention == "flex":
         yield "flex attention is compiled for the card"
     if facts.prequantized is not None and plan.quantization is not None:
