@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from native_base import chats, full, lora, make_base, make_plan, source, write_artifact, write_rows
 
-from schemas.plan import Plan
+from schemas.method_plan import AdapterPlan, Ia3Plan, PrefixPlan, PromptPlan, PTuningPlan
+from schemas.plan import Plan, PreferencePlan
 
 NATIVE = Path(__file__).parents[1] / "backends" / "native"
 
@@ -324,18 +325,34 @@ def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path, monkeypat
     sources += (source(hub, local=False),)
     seen: set[tuple[str, str]] = set()
     wanted: set[tuple[str, str]] = set()
-    for number, method in enumerate((lora("qlora"), lora("dora"), full())):
+    answers = {"prompt": "a", "chosen": "b", "rejected": "c"}, {"prompt": "a", "completion": "b", "label": True}
+    compared, judged = (
+        (source(write_rows(tmp_path / f"{kind}.jsonl", [row] * 4), kind),)
+        for kind, row in zip(("preference", "kto"), answers, strict=True)
+    )
+    preferring = {"objective": "dpo", "preference": PreferencePlan(0.1, "sigmoid")}
+    judging = {"objective": "kto", "preference": PreferencePlan(0.1, None)}
+    cases: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
+        (PromptPlan("prompt_tuning", 2, None), sources[:1], {}),
+        (PTuningPlan("p_tuning", 2, None, 8), sources[:1], {}),
+        (PrefixPlan("prefix_tuning", 2, None, True), compared, preferring),
+        (Ia3Plan("ia3", ("k_proj", "down_proj"), ("down_proj",)), judged, judging),
+        (AdapterPlan("adapter", 4, "relu", "houlsby"), sources[:1], {}),
+        *((method, sources, {}) for method in (lora("qlora"), lora("dora"), full())),
+    ]
+    for number, (method, rows_of, objective) in enumerate(cases):
         made = make_plan(
             ground.base,
             sources[0],
             tmp_path / f"out{number}",
             method=method,
-            data={"train": sources, "validation": sources},
-            training={"max_steps": 1},
+            data={"train": rows_of, "validation": rows_of},
+            training={"max_steps": 1, **objective},
         )
         folder = write_artifact(made, tmp_path / f"artifact{number}")
         config = json.loads((folder / "plan.json").read_text())
-        wanted |= keys_of(config)
+        # Nothing is preferred where no answers are compared.
+        wanted |= keys_of(config) - (set() if objective else {("training", "preference")})
         train.run(watch(config, "", seen), folder, dry=method.kind != "dora")
     measure(watch(config, "", seen), folder, "cpu", random=True)
     assert sorted(".".join(found) for found in wanted - seen) == []

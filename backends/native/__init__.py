@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,9 +15,8 @@ from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.facts import GIB
 from schemas.footprint import Footprint
-from schemas.method_plan import PrefixPlan, PTuningPlan
+from schemas.method_plan import LoraPlan, PrefixPlan, PTuningPlan
 from schemas.plan import Plan, SourcePlan, is_sources, leaves
-from schemas.recipe import Fields
 from schemas.support import Key
 
 if TYPE_CHECKING:  # read only where another version of a tool is asked for
@@ -45,6 +45,8 @@ ROWS: Final = (
 SCRIPTS: Final = (
     "train.py",
     "trainer.py",
+    "compared.py",
+    "counting.py",
     "settings.py",
     "model.py",
     "methods.py",
@@ -87,7 +89,8 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | --- | --- |
 | `plan.json` | every setting of the run; change the recipe rather than this |
 | `train.py` | the run, read from the top |
-| `trainer.py`, `settings.py` | the trainer, which is TRL's; what each setting is called by it |
+| `trainer.py`, `settings.py`, `counting.py` | the trainer, which is TRL's; what each setting is called by it |
+| `compared.py` | trainers for answers that are compared or judged |
 | `prepared.py`, `shards.py`, `packing.py` | rows prepared once and kept for later runs; packed |
 | `corpus.py`, `parallel.py`, `examine.py` | rows looked at one by one, by several processes |
 | `chat.py`, `calls.py`, `tokenizer.py` | the tokenizer, its chat template, and where in it the answers are |
@@ -117,7 +120,13 @@ def largest_micro(plan: Plan) -> int | None:  # noqa: ARG001 - the signature is 
 
 def losses(plan: Plan) -> tuple[Finding, ...]:
     """Combinations that the native run cannot do although it can do each leaf."""
-    return (*_template_losses(plan), *_best_losses(plan), *_eight_bit_losses(plan), *_start_losses(plan))
+    return (
+        *_template_losses(plan),
+        *_best_losses(plan),
+        *_eight_bit_losses(plan),
+        *_start_losses(plan),
+        *_compared_losses(plan),
+    )
 
 
 def _template_losses(plan: Plan) -> tuple[Finding, ...]:
@@ -157,6 +166,19 @@ def _start_losses(plan: Plan) -> tuple[Finding, ...]:
     if not by_network or not getattr(method, "init_text", None):
         return ()
     return (Finding("FTC404", "method.init_text", "a network makes its virtual tokens, and it starts at random"),)
+
+
+def _compared_losses(plan: Plan) -> Iterator[Finding]:
+    """DPO and KTO ask what the model said before it learnt: without its adapter, the base."""
+    method, objective = plan.method, plan.training.objective
+    if objective in ("dpo", "kto") and isinstance(method, LoraPlan) and method.init not in ("default", "gaussian"):
+        message = f"{objective} compares with the model without its adapter, and {method.init} changes that"
+        yield Finding("FTC404", "method.init", message)
+    if objective == "kto" and plan.training.micro_batch_size < 2:
+        message = "kto weighs each answer against the others of its forward pass, so there must be two at least"
+        yield Finding("FTC404", "training.micro_batch_size", message)
+    if objective == "orpo" and plan.training.gradient_checkpointing == "offload":
+        yield Finding("FTC404", "training.gradient_checkpointing", "TRL's ORPO does not move activations off the card")
 
 
 def said(plan: Plan, release: Release | None = None) -> Spoken:
@@ -211,9 +233,7 @@ def _set(config: dict[str, Any], path: str, value: object) -> None:
 
 def _source(source: SourcePlan) -> dict[str, Any]:
     values = {name: getattr(source, name) for name in source.__struct_fields__}
-    compared = ("chosen", "rejected", "label")
-    names = {name: getattr(source.fields, name) for name in Fields.model_fields if name not in compared}
-    return {**values, "fields": names}
+    return {**values, "fields": source.fields.model_dump()}
 
 
 def _derived(plan: Plan, footprint: Footprint | None) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from backends.native.rows import Stretch, stretches, times
 @dataclass(slots=True)
 class Part:
     """Training rows of a stretch, or those kept of it for validation. `lengths`: of the pieces, whose ids and labels
-    follow one another; `owners`: the row that each is of, counted from 0 among the `rows` that could be read."""
+    follow one another; `owners`: the row that each is of, counted from 0 among the `rows` that could be read. `good`:
+    of answers that are judged, whether each is; None for other rows."""
 
     counts: Counts = field(default_factory=Counts)
     met: Tally = field(default_factory=Tally)
@@ -35,6 +36,7 @@ class Part:
     labels: Any = None
     lengths: Any = None
     owners: Any = None
+    good: Any = None
 
 
 def read_parts(
@@ -59,6 +61,7 @@ def _part(found: list[Examined], rules: Rules, weight: float) -> Part:
     part = Part(weight=weight)
     pieces: list[Tokens] = []
     owners: list[int] = []
+    good: list[bool] = []
     for item in found:
         part.counts.read += 1
         kept = judged(item, rules, part.counts)
@@ -66,11 +69,14 @@ def _part(found: list[Examined], rules: Rules, weight: float) -> Part:
             part.met.add(note)
         pieces += kept
         owners += [part.rows] * len(kept)
+        if item.row and item.row.label is not None:
+            good += [item.row.label] * len(kept)
         part.rows += item.row is not None
     part.ids = np.fromiter(chain.from_iterable(piece.ids for piece in pieces), np.int32)
     part.labels = _labels(part.ids, pieces)
     part.lengths = np.array([len(piece.ids) for piece in pieces], np.int32)
     part.owners = np.array(owners, np.int32)
+    part.good = np.array(good, np.bool_) if good else None
     return part
 
 

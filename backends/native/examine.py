@@ -160,7 +160,8 @@ def _fitted(renderings: tuple[Tokens, ...], row: Row, rules: Rules, counts: Coun
         return fit(renderings[0], row, rules, counts)
     both = Counts()
     kept = [piece for tokens in renderings for piece in fit(tokens, row, rules, both)]
-    kept = [] if both.dropped else kept
+    # Without something to learn in each there is nothing to compare.
+    kept = [] if both.dropped or len(kept) < len(renderings) else kept
     counts.longest = max(counts.longest, both.longest)
     counts.dropped += both.dropped > 0
     counts.truncated += both.truncated > 0

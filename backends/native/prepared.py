@@ -235,11 +235,11 @@ def _prepare(place: Path, write: Callable[[Path], dict[str, Any]], unchanged: Ca
 
 def _write(job: Job, packing: Packing, tokenizer: Any, draft: Path, advance: Advance) -> dict[str, Any]:
     """Both parts into the folder; what became of the rows. `DataError` where some are bad, or none is left."""
-    held = kept_for_validation(job)
+    held, kind = kept_for_validation(job), job.train[0]["format"]
     counts, met = {name: Counts() for name in PARTS}, {name: Tally() for name in PARTS}
     with (
-        Writer(draft / "train.arrow", packing.capacity, packing.filler, job.seed) as train,
-        Writer(draft / "validation.arrow", packing.capacity, packing.filler, job.seed) as validation,
+        Writer(draft / "train.arrow", packing.capacity, packing.filler, job.seed, kind) as train,
+        Writer(draft / "validation.arrow", packing.capacity, packing.filler, job.seed, kind) as validation,
     ):
         writers = {"train": train, "validation": validation}
         examiner = Examiner(job, job.train, tokenizer)

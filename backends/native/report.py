@@ -135,7 +135,7 @@ class Reporter(TrainerCallback):
     def _line(self, state: Any, logs: dict[str, Any]) -> dict[str, Any]:
         line = {"step": state.global_step, "epoch": round(state.epoch, 4)}
         if "eval_loss" in logs:
-            return {**line, "eval_loss": logs["eval_loss"], "eval_seconds": logs["eval_runtime"]}
+            return {**line, "eval_loss": logs["eval_loss"], "eval_seconds": logs["eval_runtime"], **_rewards(logs)}
         now, tokens = time.perf_counter(), self.tokens
         seconds = now - self.clock
         speed = (tokens - self.counted) / seconds if seconds else 0.0
@@ -145,6 +145,7 @@ class Reporter(TrainerCallback):
             "loss": logs["loss"],
             "learning_rate": logs["learning_rate"],
             "grad_norm": logs.get("grad_norm"),
+            **_rewards(logs),
             "tokens": tokens,
             "tokens_per_second": round(speed, 1),
             "memory_gib": next(iter(measured_memory(self.device).values())),
@@ -177,6 +178,11 @@ class Reporter(TrainerCallback):
     def losses(self, key: str) -> list[float]:
         """All values of `loss` or `eval_loss`, in order."""
         return [line[key] for line in self.history if key in line]
+
+
+def _rewards(logs: dict[str, Any]) -> dict[str, float]:
+    """How answers that are compared fare."""
+    return {name: value for name, value in logs.items() if name.removeprefix("eval_").startswith("rewards/")}
 
 
 def _progress() -> Progress:

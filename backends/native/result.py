@@ -22,7 +22,10 @@ def save(plan: Plan, model: Any, tokenizer: Any, out: Path) -> None:
     """What was trained, and beside it the merged model where the plan asks for one."""
 
     # PEFT looks on the hub whether the embeddings were resized, unless it is told that they were not.
-    options: dict[str, Any] = {"save_embedding_layers": False} if isinstance(model, PeftModel) else {}
+    options: dict[str, Any] = {}
+    if isinstance(model, PeftModel):
+        # Another one may be there, as the reference that answers are compared by.
+        options = {"save_embedding_layers": False, "selected_adapters": [model.active_adapter]}
 
     def write(folder: Path) -> None:
         if plan["method"]["kind"] == "adapter":

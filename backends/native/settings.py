@@ -1,4 +1,4 @@
-"""What the plan's settings are called by TRL: the arguments of its `SFTConfig`.
+"""What the plan's settings are called by TRL: the arguments of its configurations.
 
 Copied as it stands into every native artifact, so it imports nothing of the compiler.
 """
@@ -29,7 +29,8 @@ OPTIMIZERS = {
 
 
 def settings(plan: Plan, out: Path, device: str, rows: int) -> dict[str, Any]:
-    """The arguments of TRL's `SFTConfig`. `rows`: training rows, packed ones where rows are packed."""
+    """The arguments of TRL's configurations, whatever is trained for. `rows`: training rows, packed ones where rows are
+    packed."""
     training, logging = plan["training"], plan["logging"]
     return dict(
         output_dir=str(out / "checkpoints"),
@@ -51,10 +52,6 @@ def settings(plan: Plan, out: Path, device: str, rows: int) -> dict[str, Any]:
         neftune_noise_alpha=training["neftune_alpha"],
         seed=training["seed"],
         train_sampling_strategy="random" if plan["data"]["shuffle"] else "sequential",
-        # Rows come tokenised, masked, cut and packed: TRL only pads them, or lays packed ones end to end.
-        dataset_kwargs={"skip_prepare_dataset": True},
-        padding_free=plan["data"]["packing"],
-        max_length=None,
         prediction_loss_only=True,
         use_cpu=device == "cpu",
         dataloader_pin_memory=device != "cpu",
@@ -65,6 +62,15 @@ def settings(plan: Plan, out: Path, device: str, rows: int) -> dict[str, Any]:
         **recomputation(plan),
         **intervals(plan, rows),
     )
+
+
+def of_rows(plan: Plan) -> dict[str, Any]:
+    """For `SFTConfig`. Rows come tokenised, masked, cut and packed: TRL pads them, or lays packed ones end to end."""
+    return {
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "padding_free": plan["data"]["packing"],
+        "max_length": None,
+    }
 
 
 def accumulation(plan: Plan) -> int:

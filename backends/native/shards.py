@@ -25,6 +25,9 @@ WINDOW = 1 << 21
 """Tokens that are packed among themselves: so many that the few rows left half empty at the end do not count. Where a
 window ends depends on the rows alone, not on the blocks in which they came."""
 LIST = pa.list_(pa.int32())
+PAIRS, JUDGED = "preference", "kto"
+"""Formats of sources whose rows have answers that are compared, or judged."""
+OF_PAIRS = ("chosen_ids", "chosen_labels", "rejected_ids", "rejected_labels")
 
 
 class Summed(io.BufferedWriter):
@@ -42,17 +45,23 @@ class Summed(io.BufferedWriter):
 class Writer:
     """An Arrow file of rows: `input_ids` and `labels`, and in packed ones `seq_lengths`, the documents' lengths.
 
+    Those of `kind` "kto" have `label`, whether the answer is good. Those of "preference" are two pieces that follow one
+    another: `chosen_ids`, `chosen_labels`, `rejected_ids`, `rejected_labels`.
+
     `capacity`: tokens of a packed row; None: rows stay as they are. `filler`: the token that fills packed rows up, as a
     last document of which nothing is trained; None: they stay shorter. `rows`: how many were written.
     """
 
-    def __init__(self, path: Path, capacity: int | None, filler: int | None, seed: int) -> None:
-        self._capacity, self._filler, self._seed = capacity, filler, seed
-        names = ("input_ids", "labels", "seq_lengths") if capacity else ("input_ids", "labels")
-        self._schema = pa.schema([(name, LIST) for name in names])
+    def __init__(self, path: Path, capacity: int | None, filler: int | None, seed: int, kind: str = "") -> None:
+        self._capacity, self._filler, self._seed, self._pairs = capacity, filler, seed, kind == PAIRS
+        names = (
+            ("input_ids", "labels", "seq_lengths") if capacity else OF_PAIRS if self._pairs else ("input_ids", "labels")
+        )
+        judged = [("label", pa.bool_())] if kind == JUDGED else []
+        self._schema = pa.schema([*((name, LIST) for name in names), *judged])
         self._file = Summed(path)
         self._stream = pa.ipc.new_stream(self._file, self._schema)
-        self._waiting: list[tuple[Any, Any, Any]] = []
+        self._waiting: list[tuple[Any, ...]] = []
         self._tokens = self._first = self.rows = 0
 
     def __enter__(self) -> Writer:
@@ -75,11 +84,12 @@ class Writer:
         """Write a part's pieces, each as often as its weight says."""
         times = repeated(part, self._first, self._seed)
         self._first += part.rows
-        ids, labels, lengths = part.ids, part.labels, part.lengths
+        ids, labels, lengths, good = part.ids, part.labels, part.lengths, part.good
         if (times != 1).any():
-            chosen = np.repeat(np.arange(len(lengths)), times)
+            chosen = _chosen(times, 2 if self._pairs else 1)
             ids, labels, lengths = *_gathered((ids, labels), lengths, chosen), lengths[chosen]
-        self._waiting.append((ids, labels, lengths))
+            good = good if good is None else good[chosen]
+        self._waiting.append((ids, labels, lengths, np.zeros(0, np.bool_) if good is None else good))
         self._tokens += len(ids)
         if self._tokens >= WINDOW or not self._capacity:
             self._flush()
@@ -88,17 +98,18 @@ class Writer:
         """Write what waits; of rows that are packed only whole windows, but for the last."""
         if not self._waiting:
             return
-        ids, labels, lengths = (np.concatenate(arrays) for arrays in zip(*self._waiting, strict=True))
+        ids, labels, lengths, good = (np.concatenate(arrays) for arrays in zip(*self._waiting, strict=True))
         self._waiting, self._tokens = [], 0
         if not self._capacity:
-            self._write([_lists(ids, lengths), _lists(labels, lengths)])
+            rows = _pairs(ids, labels, lengths) if self._pairs else [_lists(ids, lengths), _lists(labels, lengths)]
+            self._write([*rows, pa.array(good)] if "label" in self._schema.names else rows)
             return
         row = token = 0
         for rows, tokens in _windows(lengths, last=last):
             self._write_packed(ids[token:tokens], labels[token:tokens], lengths[row:rows], self._capacity)
             row, token = rows, tokens
         if row < len(lengths):
-            self._waiting.append((ids[token:].copy(), labels[token:].copy(), lengths[row:].copy()))
+            self._waiting.append((ids[token:].copy(), labels[token:].copy(), lengths[row:].copy(), good))
             self._tokens = len(ids) - token
 
     def _write_packed(self, ids: Any, labels: Any, lengths: Any, capacity: int) -> None:
@@ -126,6 +137,21 @@ def _windows(lengths: Any, *, last: bool) -> Iterator[tuple[int, int]]:
         yield rows, tokens
     if last and len(ends) and tokens < ends[-1]:
         yield len(ends), int(ends[-1])
+
+
+def _chosen(times: Any, together: int) -> Any:
+    """Which pieces are written, each so often. So many that follow one another are one row, and stay together."""
+    rows = np.repeat(np.arange(len(times) // together), times[::together])
+    return (rows[:, None] * together + np.arange(together)).ravel()
+
+
+def _pairs(ids: Any, labels: Any, lengths: Any) -> list[Any]:
+    """Every second piece, and those after them."""
+    columns: list[Any] = []
+    for first in (0, 1):
+        order = np.arange(first, len(lengths), 2)
+        columns += [_lists(values, lengths[order]) for values in _gathered((ids, labels), lengths, order)]
+    return columns
 
 
 def _lists(values: Any, lengths: Any) -> Any:

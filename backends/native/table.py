@@ -6,11 +6,9 @@ from pathlib import Path
 
 from schemas.support import Folded, Key, Never, NotImpl, Ours, Table
 
-COMPARING = NotImpl("the native run trains sft and pretrain so far")
 SHARDED = NotImpl("the native run trains on one device, or with ddp, so far")
 NODES = NotImpl("the native run is started on one machine so far")
 NEW_TOKENS = NotImpl("the native run does not add tokens so far")
-PREFERENCES = NotImpl("the native run does not compare answers so far")
 
 SOURCE_LEAVES = ("path", "local", "format", "split", "subset", "revision", "weight", "limit")
 FIELD_LEAVES = (
@@ -48,13 +46,7 @@ def _same(*paths: str) -> Table:
 def _sources(part: str) -> Table:
     """A list of sources is written as a whole; each of its leaves is in there."""
     answers: Table = {f"{part}[].{leaf}": Folded(part) for leaf in SOURCE_LEAVES}
-    answers[f"{part}[].format"] = Folded(part, {"preference": PREFERENCES, "kto": PREFERENCES})
-    compared = ("chosen", "rejected", "label")
-    fields: Table = {
-        f"{part}[].fields.{leaf}": NotImpl(PREFERENCES.why, (None,)) if leaf in compared else Folded(part)
-        for leaf in FIELD_LEAVES
-    }
-    return answers | fields
+    return answers | {f"{part}[].fields.{leaf}": Folded(part) for leaf in FIELD_LEAVES}
 
 
 MODEL: Table = _same(
@@ -138,15 +130,14 @@ TRAINING: Table = _same(
     "training.kernels",
     "training.neftune_alpha",
     "training.seed",
+    "training.objective",
+    "training.preference",
+    "training.preference.beta",
+    "training.preference.loss",
 ) | {
-    "training.objective": Key("training.objective", refused=dict.fromkeys(("dpo", "orpo", "kto"), COMPARING)),
     "training.optimizer": Key(
         "training.optimizer", refused={"muon": NotImpl("transformers has no name for it, and our own is not written")}
     ),
-    # Refused at `training.objective`: there is nothing to compare without.
-    "training.preference": Folded("training.objective"),
-    "training.preference.beta": Folded("training.objective"),
-    "training.preference.loss": Folded("training.objective"),
 }
 
 AROUND: Table = _same(

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from datasets import Dataset
 from peft.optimizers import create_loraplus_optimizer
-from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback, Trainer
 from trl import SFTConfig, SFTTrainer
 
+from backends.native.compared import comparing_trainer
+from backends.native.counting import Counting
 from backends.native.data import IGNORED
 from backends.native.methods import LORA_KINDS, choose_trained, set_adapter_dtype
 from backends.native.model import Plan, compile_layers, load_base, use_liger
-from backends.native.settings import settings
-
-ENCODER = "prompt_encoder.safetensors"
+from backends.native.settings import of_rows, settings
 
 
-class CountingTrainer(SFTTrainer):
+class CountingTrainer(Counting, SFTTrainer):
     """TRL's trainer, which counts tokens without waiting for the device and takes the loss that the plan names.
 
     `full`: transformers' own, over all logits. `chunked`: TRL's, or on a CPU, where TRL's kernel is slow, one over the
@@ -34,12 +33,9 @@ class CountingTrainer(SFTTrainer):
     """
 
     loss_kind = "chunked"
-    tokens: torch.Tensor | int = 0
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        if model.training:
-            mask = inputs.get("attention_mask")
-            self.tokens += inputs["input_ids"].numel() if mask is None else mask.sum()
+        self.count(model, inputs)
         if self.loss_kind == "full":
             return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
         bare = self.accelerator.unwrap_model(model)
@@ -49,30 +45,8 @@ class CountingTrainer(SFTTrainer):
             return loss if num_items_in_batch is None else loss * self.accelerator.num_processes
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
-    # Of networks that make virtual tokens PEFT saves what they made: all that a finished model needs, but nothing that
-    # a run can go on from.
 
-    def _save(self, output_dir=None, state_dict=None):
-        super()._save(output_dir, state_dict)
-        if encoder := getattr(self.model, "prompt_encoder", None):
-            save_file(encoder.state_dict(), Path(str(output_dir or self.args.output_dir)) / ENCODER)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
-        if not self._load_encoder(resume_from_checkpoint):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-    def _load_best_model(self):
-        if not self._load_encoder(self.state.best_model_checkpoint):
-            super()._load_best_model()
-
-    def _load_encoder(self, checkpoint) -> bool:
-        """Whether there is one in the checkpoint."""
-        saved, model = Path(checkpoint or "") / ENCODER, cast("Any", self.model)
-        if saved.is_file():
-            model.prompt_encoder.load_state_dict(load_file(saved))
-        return saved.is_file()
-
-
+COMPARED = ("dpo", "orpo", "kto")
 FEW_LOGITS = 1 << 26
 """A quarter of a GiB in float32."""
 
@@ -106,24 +80,29 @@ def build_trainer(
     train: Dataset,
     validation: Dataset | None,
     load: Callable[[Plan, str], Any] = load_base,
-) -> CountingTrainer:
+) -> Any:
     """The model with its adapters, and the trainer around it. The caller has set the seed. `load` gives the base."""
-    config = SFTConfig(**settings(plan, out, device, len(train)))
+    told = settings(plan, out, device, len(train))
     base = load(plan, device)
     if plan["training"]["kernels"] == "liger":
         use_liger(base)
     model = choose_trained(base, plan, tokenizer)
     before = _adapters(model, plan)
-    trainer = CountingTrainer(
-        model=model,
-        args=config,
-        train_dataset=train,
-        eval_dataset=validation,
-        processing_class=tokenizer,
-        optimizers=(_lora_plus(plan, model, config), None),
-    )
+    if plan["training"]["objective"] in COMPARED:
+        rows: Any = (train, validation)
+        trainer: Any = comparing_trainer(
+            plan, told, model, tokenizer=tokenizer, rows=rows, base=lambda: load(plan, device)
+        )
+    else:
+        config = SFTConfig(**told, **of_rows(plan))
+        trainer = CountingTrainer(
+            model=model, args=config, train_dataset=train, eval_dataset=validation, processing_class=tokenizer
+        )
+        trainer.loss_kind = plan["training"]["loss"]
     _restore(trainer.model, before, plan)
-    trainer.loss_kind = plan["training"]["loss"]
+    # With the settings that the trainer has made of ours.
+    if optimizer := _lora_plus(plan, trainer.model, trainer.args):
+        trainer.optimizer = optimizer
     trainer.remove_callback(PrinterCallback)
     if plan["training"]["compile"]:
         compile_layers(trainer.model)

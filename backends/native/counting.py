@@ -1,0 +1,57 @@
+# pyright: basic
+# Strict typing stops at transformers and trl, whose arguments are untyped.
+"""What every trainer of a run adds to TRL's: it counts tokens, and keeps what a stopped run goes on from.
+
+Copied as it stands into every native artifact, so it imports nothing of the compiler.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import load_file, save_file
+
+MASKS = ("attention_mask", "chosen_attention_mask", "rejected_attention_mask")
+ENCODER = "prompt_encoder.safetensors"
+
+
+class Counting:
+    """Before one of TRL's trainers in a list of bases. `tokens`: seen in training by this process, padding left out."""
+
+    tokens: torch.Tensor | int = 0
+
+    def count(self, model: Any, inputs: dict[str, Any]) -> None:
+        """The tokens of a batch, both answers' where two are compared, without waiting for the device."""
+        if model.training:
+            masks = [value for name, value in inputs.items() if name in MASKS]
+            self.tokens += sum(mask.sum() for mask in masks) if masks else inputs["input_ids"].numel()
+
+    # Of networks that make virtual tokens PEFT saves what they made: all that a finished model needs, but nothing that
+    # a run can go on from.
+
+    def _save(self, output_dir: Any = None, state_dict: Any = None) -> None:
+        trainer = cast("Any", super())
+        trainer._save(output_dir, state_dict)
+        if encoder := getattr(self._whole.model, "prompt_encoder", None):
+            save_file(encoder.state_dict(), Path(str(output_dir or self._whole.args.output_dir)) / ENCODER)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: Any, model: Any = None) -> None:
+        if not self._load_encoder(resume_from_checkpoint):
+            cast("Any", super())._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        if not self._load_encoder(self._whole.state.best_model_checkpoint):
+            cast("Any", super())._load_best_model()
+
+    def _load_encoder(self, checkpoint: Any) -> bool:
+        """Whether there is one in the checkpoint."""
+        saved = Path(checkpoint or "") / ENCODER
+        if saved.is_file():
+            self._whole.model.prompt_encoder.load_state_dict(load_file(saved))
+        return saved.is_file()
+
+    @property
+    def _whole(self) -> Any:
+        return self
