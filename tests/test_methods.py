@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from native_base import make_plan, source
+from native_base import lora, make_plan, source
+from peft import PeftModel
 from test_train import metrics_of, summary_of, train_here, validation_loss
 
 from schemas.method_plan import AdapterPlan, Ia3Plan, PrefixPlan, PromptPlan, PTuningPlan
@@ -37,7 +38,7 @@ def plan(tmp_path: Path) -> Callable[..., Plan]:
         method, rate = METHODS[name]
         training = {"max_steps": 30, "learning_rate": rate, **sections.pop("training", {})}
         plain = {"data": {"max_length": 128}, "logging": {"every": 1}, "evaluation": {"every": 30}}
-        sections = {**plain, **sections, "method": method, "training": training}
+        sections = {**plain, "method": method, **sections, "training": training}
         return make_plan(QUICKSTART / "base", source(ROWS), tmp_path / "out", **sections)
 
     return make
@@ -124,6 +125,30 @@ def test_ia3_is_merged(plan: Callable[..., Plan], tmp_path: Path) -> None:
     ids = torch.arange(5, 40)[None]
     with torch.no_grad():
         assert torch.allclose(merged(input_ids=ids).logits, reloaded(made)(input_ids=ids).logits, atol=1e-4)
+
+
+def test_loftq_starts_nearer_to_the_base_and_is_merged(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    """Than the quantised base alone; the adapter belongs to that, and is merged into what is left of it."""
+    from transformers import AutoModelForCausalLM
+
+    from backends.native.methods import choose_trained
+    from backends.native.model import load_base
+
+    made = plan("ia3", method=lora("qlora", init="loftq"), training={"max_steps": 2}, output={"merge": True})
+    assert train_here(made, tmp_path / "artifact") == 0
+    config = json.loads((tmp_path / "artifact" / "plan.json").read_text())
+    ids = torch.arange(5, 60)[None]
+    whole = AutoModelForCausalLM.from_pretrained(QUICKSTART / "base").eval()
+    with torch.no_grad():
+        wanted = whole(input_ids=ids).logits
+        lost = (load_base(config, "cpu").eval()(input_ids=ids).logits - wanted).abs().mean()
+        # Before it has computed anything: then bitsandbytes lays its weights out anew for the CPU.
+        started = choose_trained(load_base(config, "cpu"), config, whole=lambda: whole).eval()
+        assert (started(input_ids=ids).logits - wanted).abs().mean() < 0.9 * lost
+        merged = AutoModelForCausalLM.from_pretrained(Path(made.output.dir) / "merged").eval()
+        trained = PeftModel.from_pretrained(load_base(config, "cpu"), Path(made.output.dir) / "adapter").eval()
+        # Products of 4-bit weights are a little rough; merged into the whole base it would be off by all that was lost.
+        assert (merged(input_ids=ids).logits - trained(input_ids=ids).logits).abs().mean() < 0.25 * lost
 
 
 def test_bottlenecks_start_as_the_base_and_refuse_another(tmp_path: Path) -> None:

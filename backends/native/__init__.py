@@ -160,8 +160,10 @@ def _eight_bit_losses(plan: Plan) -> tuple[Finding, ...]:
 
 
 def _start_losses(plan: Plan) -> tuple[Finding, ...]:
-    """A network that makes virtual tokens cannot be told which."""
+    """A network that makes virtual tokens cannot be told which; eight bits lose so little that LoftQ has no code."""
     method = plan.method
+    if plan.lora and plan.lora.init == "loftq" and plan.quantization and plan.quantization.bits == 8:
+        return (Finding("FTC404", "method.init", "loftq is written for a base of 4 bits; of 8 bits little is lost"),)
     by_network = isinstance(method, PTuningPlan) or (isinstance(method, PrefixPlan) and method.projection)
     if not by_network or not getattr(method, "init_text", None):
         return ()

@@ -7,11 +7,13 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from itertools import cycle, islice
 from typing import Any
 
 import torch
+from bitsandbytes.functional import dequantize_4bit
 from peft import (
     IA3Config,
     LoraConfig,
@@ -22,19 +24,22 @@ from peft import (
     PromptTuningConfig,
     get_peft_model,
 )
+from peft.tuners.lora import LoraLayer
 
 from backends.native.bottlenecks import add_bottlenecks
 from backends.native.model import ModelError, Plan
 
 LORA_KINDS = ("lora", "qlora", "dora", "qdora")
 TASK = "CAUSAL_LM"
+MORE, ROUNDS = 16, 8
+"""Singular vectors beyond those that are wanted, and rounds, by which the first ones become exact to some digits."""
 
 
-def choose_trained(base: Any, plan: Plan, tokenizer: Any = None) -> Any:
+def choose_trained(base: Any, plan: Plan, tokenizer: Any = None, whole: Callable[[], Any] | None = None) -> Any:
     """The model with exactly what the method trains set to be trained.
 
-    `tokenizer`: for `method.init_text`, which without one is left out. Raises `ModelError` where the base has not what
-    the method names.
+    `tokenizer`: for `method.init_text`; `whole`: the base without quantisation, for LoftQ. Without them matrices start
+    as they always do. Raises `ModelError` where the base has not what the method names.
     """
     method = plan["method"]
     if method["kind"] == "full":
@@ -48,6 +53,8 @@ def choose_trained(base: Any, plan: Plan, tokenizer: Any = None) -> Any:
     except ValueError as error:
         raise ModelError(f"the adapters of this method cannot be made: {error}") from error
     if method["kind"] in LORA_KINDS:
+        if method["init"] == "loftq" and whole:
+            _start_from_error(model, whole())
         set_adapter_dtype(model, plan)
     elif tokenizer and method.get("init_text"):
         _start_from_text(model, method, tokenizer)
@@ -84,8 +91,25 @@ def _lora(base: Any, method: dict[str, Any]) -> LoraConfig:
         modules_to_save=method["modules_to_save"] or None,
         use_rslora=method["rslora"],
         use_dora=method["kind"] in ("dora", "qdora"),
-        init_lora_weights=True if method["init"] == "default" else method["init"],
+        init_lora_weights=True if method["init"] in ("default", "loftq") else method["init"],
     )
+
+
+def _start_from_error(model: PeftModel, whole: Any) -> None:
+    """The adapters as near as they come to what the base has lost by quantisation (LoftQ, Li et al. 2023,
+    arXiv:2310.08659, one step): the first singular vectors of the difference."""
+    weights = {name: module.weight for name, module in whole.named_modules() if isinstance(module, torch.nn.Linear)}
+    base: Any = model.get_base_model()
+    for name, layer in base.named_modules():
+        if isinstance(layer, LoraLayer) and name in weights:
+            kept: Any = layer.get_base_layer()
+            there = dequantize_4bit(kept.weight.data, kept.weight.quant_state).float()
+            lost = weights[name].to(there.device, torch.float32) - there
+            for adapter, rank in layer.r.items():
+                left, sizes, right = torch.svd_lowrank(lost, q=min(*lost.shape, rank + MORE), niter=ROUNDS)
+                roots = sizes[:rank].sqrt()
+                layer.lora_A[adapter].weight.data = roots[:, None] * right[:, :rank].T
+                layer.lora_B[adapter].weight.data = left[:, :rank] * roots / layer.scaling[adapter]
 
 
 def _start_from_text(model: PeftModel, method: dict[str, Any], tokenizer: Any) -> None:

@@ -41,11 +41,14 @@ def save(plan: Plan, model: Any, tokenizer: Any, out: Path) -> None:
 
 
 def merge(plan: Plan, adapter: Path, tokenizer: Any, target: Path) -> None:
-    """The adapter merged into a base loaded without quantisation: into 4 bit it would not survive.
+    """The adapter merged into a base loaded without quantisation: into 4 bit it would not survive. One that makes up
+    for the base's quantisation is merged into the weights that are left of it.
 
     In main memory: on the card it would stand beside the model that was trained, which the plan did not allow for.
     """
-    merged = PeftModel.from_pretrained(load_base(plan, "cpu", quantized=False), str(adapter)).merge_and_unload()
+    of_error = plan["method"].get("init") == "loftq"
+    base = load_base(plan, "cpu", quantized=of_error)
+    merged = PeftModel.from_pretrained(base.dequantize() if of_error else base, str(adapter)).merge_and_unload()
 
     def write(folder: Path) -> None:
         merged.save_pretrained(folder)

@@ -82,6 +82,7 @@ METHOD: Table = _same(
     "method.train_only",
     "method.weights_dtype",
     "method.kind",
+    "method.init",
     "method.feedforward_modules",
     "method.virtual_tokens",
     "method.init_text",
@@ -90,11 +91,7 @@ METHOD: Table = _same(
     "method.bottleneck",
     "method.activation",
     "method.placement",
-) | {
-    "method.init": Key(
-        "method.init", refused={"loftq": NotImpl("loftq starts from two copies of the base, which is not written yet")}
-    ),
-}
+)
 
 DATA: Table = (
     _same(

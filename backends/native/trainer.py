@@ -86,7 +86,7 @@ def build_trainer(
     base = load(plan, device)
     if plan["training"]["kernels"] == "liger":
         use_liger(base)
-    model = choose_trained(base, plan, tokenizer)
+    model = choose_trained(base, plan, tokenizer, lambda: load_base(plan, "cpu", quantized=False))
     before = _adapters(model, plan)
     if plan["training"]["objective"] in COMPARED:
         rows: Any = (train, validation)
