@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 EXAMPLES ?= 7000
 
-.PHONY: help install quickstart control test test-slow check docs format bench bench-memory fuzz browser conformance parity clean
+.PHONY: help install quickstart control test test-slow check docs format bench bench-memory fuzz browser conformance parity methods clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -66,6 +66,9 @@ conformance: .venv/installed  ## the real parsers of the other targets read what
 
 parity: .venv/installed  ## one recipe trained by all four targets, compared: docs/parity.md (a quarter of an hour)
 	PYTHONPATH=tests $(BIN)/python -m parity.run
+
+methods: .venv/installed  ## every method trained, loaded, merged, packed, by two processes: docs/methods.md (ten minutes)
+	PYTHONPATH=tests $(BIN)/python -m methods.run
 
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
