@@ -19,7 +19,6 @@ from backends.cadence import Cadence, cadence, scheduler, unsayable, warmup_step
 from backends.emission import fingerprint, out_folder
 from backends.yaml_text import yaml_document
 from schemas.artifact import Target
-from schemas.plan import PreferencePlan
 from schemas.recipe import Fields
 
 TOOLS: tuple[Target, ...] = ("axolotl", "llamafactory", "unsloth")
@@ -197,14 +196,10 @@ def test_the_same_plan_in_another_checkout_has_the_same_checksum() -> None:
 # --- how refusals are worded
 
 
-def test_a_refused_objective_is_said_once() -> None:
-    wanted = plan(
-        training__objective="dpo",
-        training__preference=PreferencePlan(0.1, "sigmoid"),
-        data__train=(source(format="preference"),),
-    )
+def test_a_refused_strategy_is_said_once() -> None:
+    wanted = plan(hardware__strategy="zero3", hardware__offload="optimizer")
     found = [item.path for item in apply(load("native").TABLE, wanted).findings]
-    assert sorted(found) == ["data.train[0].format", "training.objective"]
+    assert sorted(found) == ["hardware.offload", "hardware.strategy"]
 
 
 def test_values_are_spelled_as_in_a_recipe() -> None:

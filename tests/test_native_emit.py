@@ -45,8 +45,9 @@ def imports(text: str) -> set[str]:
     return {name.split(".")[0] for name in named}
 
 
-def test_trl_is_called_in_one_file() -> None:
-    assert [name for name in SCRIPTS if "trl" in imports((NATIVE / name).read_text("utf-8"))] == ["trainer.py"]
+def test_trl_is_called_in_two_files() -> None:
+    calling = [name for name in SCRIPTS if "trl" in imports((NATIVE / name).read_text("utf-8"))]
+    assert calling == ["trainer.py", "compared.py"]
 
 
 def test_plan_json_speaks_in_recipe_paths() -> None:

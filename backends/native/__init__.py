@@ -47,6 +47,7 @@ SCRIPTS: Final = (
     "trainer.py",
     "compared.py",
     "counting.py",
+    "guards.py",
     "settings.py",
     "model.py",
     "methods.py",
@@ -89,7 +90,8 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | --- | --- |
 | `plan.json` | every setting of the run; change the recipe rather than this |
 | `train.py` | the run, read from the top |
-| `trainer.py`, `settings.py`, `counting.py` | the trainer, which is TRL's; what each setting is called by it |
+| `trainer.py`, `settings.py` | the trainer, which is TRL's; what each setting is called by it |
+| `counting.py`, `guards.py` | what is added to it; what ends a run before its end |
 | `compared.py` | trainers for answers that are compared or judged |
 | `prepared.py`, `shards.py`, `packing.py` | rows prepared once and kept for later runs; packed |
 | `corpus.py`, `parallel.py`, `examine.py` | rows looked at one by one, by several processes |

@@ -13,6 +13,8 @@ from typing import Any, cast
 import torch
 from safetensors.torch import load_file, save_file
 
+from backends.native.guards import check_loss
+
 MASKS = ("attention_mask", "chosen_attention_mask", "rejected_attention_mask")
 ENCODER = "prompt_encoder.safetensors"
 
@@ -27,6 +29,12 @@ class Counting:
         if model.training:
             masks = [value for name, value in inputs.items() if name in MASKS]
             self.tokens += sum(mask.sum() for mask in masks) if masks else inputs["input_ids"].numel()
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *further: Any) -> torch.Tensor:
+        whole = self._whole
+        loss = cast("Any", super()).training_step(model, inputs, *further)
+        check_loss(loss, whole.state.global_step + 1, inputs, whole.processing_class)
+        return loss
 
     # Of networks that make virtual tokens PEFT saves what they made: all that a finished model needs, but nothing that
     # a run can go on from.

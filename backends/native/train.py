@@ -48,6 +48,7 @@ from peft.helpers import disable_input_dtype_casting
 from backends.native.bottlenecks import BottleneckError
 from backends.native.examine import Job, total_bytes
 from backends.native.findings import DataError
+from backends.native.guards import LossError, StoppedError, Stopper
 from backends.native.measure import measure, write
 from backends.native.model import ModelError, Plan
 from backends.native.prepared import Packing, Prepared, prepared
@@ -122,6 +123,8 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     }
     if dry:
         return about
+    stopper = Stopper()
+    trainer.add_callback(stopper)
     reporter = Reporter(out, device, lambda: int(trainer.tokens) * plan["hardware"]["count"])
     trainer.add_callback(reporter)
     try:
@@ -129,6 +132,9 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
             trainer.train(resume_from_checkpoint=resume)
     finally:
         reporter.close()
+        stopper.close()
+    if stopper.asked is not None:
+        raise StoppedError(stopper.asked, trainer.state.global_step)
     summary = summarise(plan, trainer.state, reporter, device) | about
     if is_main():
         save(plan, model, tokenizer, out)
@@ -140,7 +146,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0: trained; 1: it could not, said in a paragraph; 130: stopped by the user."""
+    """0: trained; 1: it could not, said in a paragraph; 130, 143: stopped by the user, or by who ends processes."""
     parser = argparse.ArgumentParser(description="Train the run that plan.json describes.")
     parser.add_argument("--plan", type=Path, default=HERE / "plan.json")
     parser.add_argument("--fresh", action="store_true", help="start anew instead of continuing")
@@ -160,6 +166,9 @@ def main(arguments: list[str] | None = None) -> int:
             else _told(asked.plan, asked.fresh, asked.dry_run)
         )
         print(told, end="")  # noqa: T201
+    except StoppedError as stopped:
+        print(stopped, file=sys.stderr)  # noqa: T201
+        return 128 + stopped.number
     except KeyboardInterrupt:
         on = "nothing was written" if asked.measure else "start it again to go on from the newest checkpoint"
         print(f"stopped; {on}", file=sys.stderr)  # noqa: T201
@@ -200,7 +209,7 @@ def _measured(path: Path, random: bool) -> str:
 
 
 EXPECTED = (
-    *(BottleneckError, DataError, ModelError, ResumeError, RunError, SettingError, TokenizerError),
+    *(BottleneckError, DataError, LossError, ModelError, ResumeError, RunError, SettingError, TokenizerError),
     *(ImportError, OSError, json.JSONDecodeError),
 )
 """Errors whose own words say what is wrong."""

@@ -1,6 +1,7 @@
 # pyright: basic, reportPrivateImportUsage=false
 # Strict typing stops at transformers and trl, whose arguments are untyped.
-"""The trainer of a run: TRL's, with the model and the plan's settings in it. TRL moves, so it is called here alone.
+"""The trainer of a run: TRL's, with the model and the plan's settings in it. TRL moves, so it is called here alone, and
+in `compared.py` where answers are compared.
 
 Copied as it stands into every native artifact, so it imports nothing of the compiler.
 """

@@ -1,0 +1,75 @@
+# pyright: basic
+# ruff: noqa: ARG002 (transformers hands every callback all that it has)
+# Strict typing stops at transformers, whose callbacks take untyped keywords.
+"""What ends a run before its end: somebody stops it, or the loss is no number any more.
+
+Copied as it stands into every native artifact, so it imports nothing of the compiler.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SHOWN = 120
+"""Characters of a batch that are quoted."""
+
+
+class StoppedError(Exception):
+    """The run was stopped from outside. `number`: the signal's; `step`: the last one, after which it was saved."""
+
+    def __init__(self, number: int, step: int) -> None:
+        super().__init__(f"stopped after step {step}, which is saved; start it again to go on")
+        self.number, self.step = number, step
+
+
+class LossError(Exception):
+    """The loss is no number: what was learnt since the newest checkpoint is lost."""
+
+
+class Stopper(TrainerCallback):
+    """Lets the step that is being taken come to its end and be saved. Asked twice, it stops at once."""
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # Several processes would end after different steps, and wait for each other.
+        if args.world_size == 1 and threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.asked is not None:
+            control.should_save = control.should_training_stop = True
+
+    def close(self) -> None:
+        """Signals are heard as before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        again, self.asked = self.asked is not None, number
+        if again:
+            self.close()
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+
+def check_loss(loss: torch.Tensor, step: int, inputs: dict[str, Any], tokenizer: Any) -> None:
+    """`LossError` where it is not finite, with the step and the words with which its rows begin."""
+    if torch.isfinite(loss).all():
+        return
+    ids = next(value for name, value in inputs.items() if name.endswith("input_ids"))
+    said = tokenizer.decode(ids[0], skip_special_tokens=True)[:SHOWN]
+    raise LossError(
+        f"the loss of step {step} is {loss.item()}, and nothing is learnt of it; its batch begins with {said!r}. The "
+        "newest checkpoint is from before. Lower training.learning_rate, set training.max_grad_norm (1.0), or look at "
+        "these rows with ftc data"
+    )
