@@ -7,13 +7,14 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from backends.native.guards import check_loss
+from backends.native.guards import LossWatch
 
 MASKS = ("attention_mask", "chosen_attention_mask", "rejected_attention_mask")
 ENCODER = "prompt_encoder.safetensors"
@@ -30,11 +31,19 @@ class Counting:
             masks = [value for name, value in inputs.items() if name in MASKS]
             self.tokens += sum(mask.sum() for mask in masks) if masks else inputs["input_ids"].numel()
 
+    @cached_property
+    def losses(self) -> LossWatch:
+        """Ask it to wait before anything is saved."""
+        return LossWatch(self._whole.processing_class)
+
     def training_step(self, model: Any, inputs: dict[str, Any], *further: Any) -> torch.Tensor:
-        whole = self._whole
         loss = cast("Any", super()).training_step(model, inputs, *further)
-        check_loss(loss, whole.state.global_step + 1, inputs, whole.processing_class)
+        self.losses.add(loss, self._whole.state.global_step + 1, inputs)
         return loss
+
+    def _save_checkpoint(self, *told: Any) -> None:
+        self.losses.look(wait=True)
+        cast("Any", super())._save_checkpoint(*told)
 
     # Of networks that make virtual tokens PEFT saves what they made: all that a finished model needs, but nothing that
     # a run can go on from.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections import deque
 from types import FrameType
 from typing import Any
 
@@ -62,14 +63,36 @@ class Stopper(TrainerCallback):
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
-def check_loss(loss: torch.Tensor, step: int, inputs: dict[str, Any], tokenizer: Any) -> None:
-    """`LossError` where it is not finite, with the step and the words with which its rows begin."""
-    if torch.isfinite(loss).all():
-        return
-    ids = next(value for name, value in inputs.items() if name.endswith("input_ids"))
-    said = tokenizer.decode(ids[0], skip_special_tokens=True)[:SHOWN]
-    raise LossError(
-        f"the loss of step {step} is {loss.item()}, and nothing is learnt of it; its batch begins with {said!r}. The "
-        "newest checkpoint is from before. Lower training.learning_rate, set training.max_grad_norm (1.0), or look at "
-        "these rows with ftc data"
-    )
+class LossWatch:
+    """Looks at every loss without waiting for the device: at each as soon as it is there, at the latest when asked to
+    wait, before something is saved that could be broken."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._pending: deque[tuple[torch.Tensor, torch.cuda.Event | None, int, torch.Tensor]] = deque()
+
+    def add(self, loss: torch.Tensor, step: int, inputs: dict[str, Any]) -> None:
+        """A loss of this step. Raises `LossError` where an earlier one is not finite."""
+        ids = next(value for name, value in inputs.items() if name.endswith("input_ids"))
+        value, event = loss.detach(), None
+        if value.is_cuda:
+            value = torch.empty_like(value, device="cpu", pin_memory=True).copy_(value, non_blocking=True)
+            event = torch.cuda.Event()
+            event.record()
+        self._pending.append((value, event, step, ids[0]))
+        self.look()
+
+    def look(self, *, wait: bool = False) -> None:
+        """`LossError` where one of those that are there is not finite, with its step and the words its rows begin with.
+        `wait`: until all are."""
+        while self._pending and (wait or self._pending[0][1] is None or self._pending[0][1].query()):
+            value, event, step, ids = self._pending.popleft()
+            if event is not None:
+                event.synchronize()
+            if not torch.isfinite(value).all():
+                said = self._tokenizer.decode(ids, skip_special_tokens=True)[:SHOWN]
+                raise LossError(
+                    f"the loss of step {step} is {value.item()}, and nothing is learnt of it; its batch begins with "
+                    f"{said!r}. The newest checkpoint is from before. Lower training.learning_rate, set "
+                    "training.max_grad_norm (1.0), or look at these rows with ftc data"
+                )

@@ -130,6 +130,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     try:
         with disable_input_dtype_casting(model, active=trainer.args.bf16 or trainer.args.fp16):
             trainer.train(resume_from_checkpoint=resume)
+        trainer.losses.look(wait=True)
     finally:
         reporter.close()
         stopper.close()
