@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from native_base import Ground, chats, make_base, make_plan, source, write_rows
 
 from backends import known
+from schemas.plan import Plan
 
 # Read when torch is imported, as some tests do before `train.py` is, which sets it too.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -30,3 +34,20 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = config.getoption("--known-keys")
     if folder:
         known.FOLDER = Path(folder)
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    """A tiny base and conversations about the colours of cars."""
+    folder = tmp_path_factory.mktemp("ground")
+    return Ground(make_base(folder / "base"), write_rows(folder / "train.jsonl", chats(0, 96)))
+
+
+@pytest.fixture
+def plan(ground: Ground, tmp_path: Path) -> Callable[..., Plan]:
+    """Makes plans of them, with sections replaced."""
+
+    def make(**sections: Any) -> Plan:
+        return make_plan(ground.base, source(ground.rows), tmp_path / "out", **sections)
+
+    return make

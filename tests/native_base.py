@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,14 @@ def make_base(folder: Path) -> Path:
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A base and its data, shared by all tests of a file."""
+
+    base: Path
+    rows: Path
 
 
 def chats(first: int, count: int) -> list[dict[str, Any]]:

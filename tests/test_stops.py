@@ -11,24 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from native_base import chats, lora, make_base, make_plan, source, write_artifact, write_rows
-from test_train import Ground, command, metrics_of, summary_of, train_here
+from native_base import lora, write_artifact
+from test_train import command, metrics_of, summary_of, train_here
 
 from schemas.plan import Plan
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    folder = tmp_path_factory.mktemp("ground")
-    return Ground(make_base(folder / "base"), write_rows(folder / "train.jsonl", chats(0, 96)))
-
-
-@pytest.fixture
-def plan(ground: Ground, tmp_path: Path) -> Callable[..., Plan]:
-    def make(**sections: Any) -> Plan:
-        return make_plan(ground.base, source(ground.rows), tmp_path / "out", **sections)
-
-    return make
 
 
 def losses_of(plan: Plan) -> list[float]:

@@ -9,39 +9,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from native_base import chats, full, lora, make_base, make_plan, source, write_artifact, write_rows
+from native_base import Ground, chats, full, lora, make_plan, source, write_artifact, write_rows
 
 from schemas.method_plan import AdapterPlan, Ia3Plan, PrefixPlan, PromptPlan, PTuningPlan
 from schemas.plan import Plan, PreferencePlan
 
 NATIVE = Path(__file__).parents[1] / "backends" / "native"
-
-
-@dataclass(frozen=True)
-class Ground:
-    """A base and its data, shared by all tests of this file."""
-
-    base: Path
-    rows: Path
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    folder = tmp_path_factory.mktemp("ground")
-    return Ground(make_base(folder / "base"), write_rows(folder / "train.jsonl", chats(0, 96)))
-
-
-@pytest.fixture
-def plan(ground: Ground, tmp_path: Path) -> Callable[..., Plan]:
-    def make(**sections: Any) -> Plan:
-        return make_plan(ground.base, source(ground.rows), tmp_path / "out", **sections)
-
-    return make
 
 
 def train_here(plan: Plan, folder: Path, *options: str) -> int:
