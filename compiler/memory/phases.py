@@ -18,7 +18,7 @@ from compiler.memory.stacks import Profile
 from compiler.memory.trainable import Group, copied_width, trainable
 from compiler.memory.weights import Weights, weights
 from schemas.facts import GIB
-from schemas.method_plan import FullPlan
+from schemas.method_plan import AdapterPlan, FullPlan
 from schemas.plan import Plan
 
 PROCESS_RAM = 3 * GIB
@@ -227,8 +227,9 @@ def _embeddings(plan: Plan) -> int:
 
 
 def _reference(plan: Plan, base: Weights) -> int:
-    """DPO and KTO compare with the model as it was: a second copy where the first one is trained itself."""
-    second = plan.training.objective in ("dpo", "kto") and isinstance(plan.method, FullPlan)
+    """DPO and KTO compare with the model as it was: a second copy where the first one is trained itself, or has layers
+    inside that cannot be switched off."""
+    second = plan.training.objective in ("dpo", "kto") and isinstance(plan.method, FullPlan | AdapterPlan)
     return base.total if second else 0
 
 
