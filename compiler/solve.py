@@ -145,7 +145,7 @@ def _micros(plan: Plan, freedom: Freedom, stack: Stack) -> tuple[int, ...]:
 
 def _enough(plan: Plan, stack: Stack) -> int:
     """Tokens of a forward pass beyond which nothing is gained."""
-    pairs = plan.model.attention in ("sdpa", "eager") and profile(stack).packed == "flat_masked"
+    pairs = plan.model.attention == "eager" and profile(stack).packed == "documents"
     return ENOUGH_PAIRS if plan.data.packing and pairs else ENOUGH_TOKENS
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from compiler.memory.batch import batch
+from compiler.memory.batch import Batch, batch
 from compiler.memory.stacks import profile
 from schemas.facts import Gpu
 from schemas.footprint import Footprint, Stack
@@ -52,7 +52,9 @@ def tokens_per_second(plan: Plan, footprint: Footprint) -> float | None:
     peak = _peak(plan)
     if peak is None or plan.gpu is None or footprint.verdict == "does_not_fit":
         return None
-    seconds = flops_per_token(plan, footprint.stack) / (peak * efficiency(plan)) + _expanding(plan, plan.gpu)
+    seconds = flops_per_token(plan, footprint.stack) / (peak * efficiency(plan, footprint.stack)) + _expanding(
+        plan, plan.gpu
+    )
     return plan.devices * (SEVERAL if plan.devices > 1 else 1) / seconds
 
 
@@ -75,15 +77,20 @@ def _seen(plan: Plan, stack: Stack) -> float:
     """Positions that attention compares one with: those before it, half of a row on average; all of them under a
     mask that is written out."""
     work = batch(plan, plan.training.micro_batch_size, profile(stack))
-    masked = work.masked and plan.model.attention in ("sdpa", "eager")
-    return work.length if masked else plan.data.max_length / 2
+    return work.length if _written_out(plan, work) else plan.data.max_length / 2
 
 
-def efficiency(plan: Plan) -> float:
+def _written_out(plan: Plan, work: Batch) -> bool:
+    """Whether attention is computed over all pairs of positions of a row, and some of them then left out."""
+    return plan.model.attention == "eager" or (work.masked and plan.model.attention == "sdpa")
+
+
+def efficiency(plan: Plan, stack: Stack) -> float:
     """The share of the card's peak that is assumed."""
     if not plan.data.packing:
         return PADDED
-    return MASKED if plan.model.attention in ("sdpa", "eager") else PACKED
+    work = batch(plan, plan.training.micro_batch_size, profile(stack))
+    return MASKED if _written_out(plan, work) else PACKED
 
 
 def _added(plan: Plan) -> int:
@@ -130,7 +137,9 @@ def _usd(plan: Plan, hours: float | None) -> float | None:
 def _basis(plan: Plan, stack: Stack, speed: float | None, tokens: int | None) -> str:
     if speed is None:
         return "no estimate: the card, or its rate in this type, is not known, or the run does not fit"
-    work = f"{flops_per_token(plan, stack) / GIGA:.1f} GFLOP a token at {efficiency(plan):.0%} of the card's peak"
+    work = (
+        f"{flops_per_token(plan, stack) / GIGA:.1f} GFLOP a token at {efficiency(plan, stack):.0%} of the card's peak"
+    )
     count = "the number of tokens is unknown until the data is read" if tokens is None else f"{tokens:,} tokens"
     return f"low confidence, from arithmetic: {work}; {count}; loading, evaluation and saving are not counted"
 

@@ -337,7 +337,7 @@ def test_scores_are_not_written_out_unless_the_model_needs_them() -> None:
 def test_a_mask_over_packed_rows_goes_with_a_fused_kernel_or_without_packing() -> None:
     plan = a_plan(SMALL, "lora", length=16384, checkpointing=True, loss="chunked")
     for change in ({"model__attention": "flash_attention_2"}, {"data__packing": False}):
-        found = [fix.set for fix in fixes(just_after(plan, "native", **change), "native")]
+        found = [fix.set for fix in fixes(just_after(plan, "axolotl", **change), "axolotl")]
         assert {path.replace("__", "."): value for path, value in change.items()} in found
 
 

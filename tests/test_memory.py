@@ -96,7 +96,7 @@ KEPT = [
 @pytest.mark.parametrize(("model", "method", "traced"), KEPT)
 def test_what_a_layer_keeps_is_as_traced(model: str, method: str, traced: int) -> None:
     attention = "eager" if "gemma-2" in model else "sdpa"
-    plan = a_plan(model, method, length=512, checkpointing=False, attention=attention)
+    plan = a_plan(model, method, length=512, micro=2, packing=False, checkpointing=False, attention=attention)
     run = lay_out(plan, profile("native"))
     ((layer, layers),) = layer_kinds(plan, run.stack, run.precision, run.work)
     kept = layer_cost(layer, plan.facts.hidden, run.precision.stream).kept

@@ -56,10 +56,15 @@ def test_the_micro_batch_divides_the_share_of_a_device() -> None:
 
 
 def test_no_more_tokens_at_once_than_gain_speed() -> None:
-    start = a_plan("Qwen/Qwen2.5-0.5B", "qlora", accumulation=64, loss="chunked", attention="flash_attention_2")
-    assert solved(start).training.micro_batch_size == 8
-    plan = solved(replace(start, model=replace(start.model, attention="sdpa")))
-    assert plan.training.micro_batch_size == 2
+    start = a_plan("Qwen/Qwen2.5-0.5B", "qlora", accumulation=64, loss="chunked")
+    for attention in ("sdpa", "flash_attention_2"):
+        plan = solved(replace(start, model=replace(start.model, attention=attention)))
+        assert plan.training.micro_batch_size == 8
+        assert "no faster" in reasons(plan)[MICRO]
+    # Scores are computed for all pairs of positions that lie end to end.
+    start = replace(start, data=replace(start.data, max_length=1024))
+    plan = solved(replace(start, model=replace(start.model, attention="eager")))
+    assert plan.training.micro_batch_size == 4
     assert "no faster" in reasons(plan)[MICRO]
 
 

@@ -50,6 +50,7 @@ SCRIPTS: Final = (
     "guards.py",
     "settings.py",
     "model.py",
+    "attention.py",
     "methods.py",
     "bottlenecks.py",
     "tokenizer.py",
@@ -99,7 +100,8 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `data.py`, `spans.py` | which tokens are trained |
 | `rows.py`, `formats.py`, `notes.py` | which rows are read; what their columns mean; what is odd about them |
 | `files.py`, `readers.py`, `tables.py`, `findings.py` | data files, row by row; what is wrong with them |
-| `model.py`, `methods.py`, `bottlenecks.py` | loading the model; what of it is trained, or put on it to be trained |
+| `model.py`, `attention.py` | loading the model; how packed rows are attended to, document by document |
+| `methods.py`, `bottlenecks.py` | what of it is trained, or put on it to be trained |
 | `resume.py` | where a run that was stopped goes on |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |
 | `measure.py`, `gauge.py` | `--measure`: the memory that two steps at the largest shape really take |

@@ -14,6 +14,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.utils.quantization_config import Mxfp4Config
 
+from backends.native.attention import DOCUMENTS, register
+
 Plan = dict[str, Any]
 
 ATTENTION = {
@@ -47,11 +49,20 @@ def loading(plan: Plan, device: str, *, quantized: bool = True) -> dict[str, Any
     """How the base is loaded, wherever its weights come from."""
     return {
         "dtype": _weights_dtype(plan),
-        "attn_implementation": ATTENTION[plan["model"]["attention"]],
+        "attn_implementation": attention(plan),
         "trust_remote_code": plan["model"]["trust_remote_code"],
         "quantization_config": _quantization(plan) if quantized else None,
         "device_map": {"": device},
     }
+
+
+def attention(plan: Plan) -> str:
+    """What transformers calls it. Of packed rows each document is attended to by itself, which `sdpa` could do only
+    under a mask over all pairs of positions."""
+    if plan["data"]["packing"] and plan["model"]["attention"] == "sdpa":
+        register()
+        return DOCUMENTS
+    return ATTENTION[plan["model"]["attention"]]
 
 
 def _weights_dtype(plan: Plan) -> torch.dtype:

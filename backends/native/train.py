@@ -45,6 +45,7 @@ import torch
 import transformers
 from peft.helpers import disable_input_dtype_casting
 
+from backends.native.attention import AttentionError
 from backends.native.bottlenecks import BottleneckError
 from backends.native.examine import Job, total_bytes
 from backends.native.findings import DataError
@@ -210,8 +211,8 @@ def _measured(path: Path, random: bool) -> str:
 
 
 EXPECTED = (
-    *(BottleneckError, DataError, LossError, ModelError, ResumeError, RunError, SettingError, TokenizerError),
-    *(ImportError, OSError, json.JSONDecodeError),
+    *(AttentionError, BottleneckError, DataError, LossError, ModelError, ResumeError, RunError, SettingError),
+    *(TokenizerError, ImportError, OSError, json.JSONDecodeError),
 )
 """Errors whose own words say what is wrong."""
 

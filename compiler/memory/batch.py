@@ -17,11 +17,12 @@ Kernel = Literal["flash", "efficient", "math", "eager"]
 
 class Batch(Struct, frozen=True):
     """One forward pass: `rows` of `length` positions. `masked`: an attention mask over pairs of positions is needed,
-    for padding or for documents that share a row."""
+    for padding or for documents that share a row. `apart`: each document is attended to by itself, without any."""
 
     rows: int
     length: int
     masked: bool
+    apart: bool = False
 
     @property
     def tokens(self) -> int:
@@ -39,7 +40,8 @@ def batch(plan: Plan, rows: int, stack: Profile) -> Batch:
         return Batch(count, length, masked=count > 1)
     if stack.packed == "rows":
         return Batch(count, length, masked=True)
-    return Batch(1, count * length, masked=stack.packed == "flat_masked")
+    apart = stack.packed == "documents" and plan.model.attention == "sdpa"
+    return Batch(1, count * length, masked=stack.packed == "documents" and not apart, apart=apart)
 
 
 def kernel(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Kernel:
@@ -55,7 +57,7 @@ def kernel(plan: Plan, stack: Profile, precision: Precision, work: Batch) -> Ker
     old = gpu is not None and gpu.compute_capability is not None and gpu.compute_capability < 8
     if precision.attention == 2 and not old:
         return "flash"
-    return "math" if plan.facts.kv_heads < plan.facts.heads else "efficient"
+    return "math" if plan.facts.kv_heads < plan.facts.heads and not work.apart else "efficient"
 
 
 def batches(plan: Plan, rows: int, stack: Profile, precision: Precision) -> tuple[Batch, ...]:
@@ -83,4 +85,4 @@ def mask(plan: Plan, precision: Precision, work: Batch) -> int:
 def beyond_window(plan: Plan, work: Batch) -> bool:
     """Whether rows are longer than a window that some layers attend within: these need a mask where others do not."""
     window = plan.facts.sliding_window
-    return plan.facts.sliding_layers > 0 and window is not None and work.length >= window
+    return not work.apart and plan.facts.sliding_layers > 0 and window is not None and work.length >= window

@@ -100,7 +100,7 @@ def _words(fact: str, stack: Profile) -> str:
         "packed": {
             "rows": "packed rows stay rows, each with a mask",
             "flat": "packed rows are laid end to end",
-            "flat_masked": "packed rows are laid end to end, under one mask over all of them",
+            "documents": "packed rows are laid end to end, each document attended to by itself",
         }[stack.packed],
         "expandable_segments": "freed memory stays in segments that cannot grow",
     }[fact]

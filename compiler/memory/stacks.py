@@ -39,7 +39,8 @@ class Profile(Struct, frozen=True):
     input. `foreach`: the optimizer step makes a temporary the size of all trained weights. `holds_outputs`: the loop
     keeps the logits until the next step. `losses`: those it has, the default first. `fused_attention`: whether
     attention is one kernel on every card. `packed`: packed rows stay rows, each with a mask; or are laid end to end,
-    with the lengths of documents or under one mask over all.
+    with the lengths of documents (`flat`); or end to end, where SDPA is given each document by itself and all else
+    but flash attention one mask over all (`documents`).
     `power2_divisions`: in how many steps the allocator rounds sizes between powers of two (0: it does not).
     `sources`: where each fact is from.
     """
@@ -55,7 +56,7 @@ class Profile(Struct, frozen=True):
     losses: tuple[Loss, ...]
     tile: Tile
     fused_attention: bool
-    packed: Literal["rows", "flat", "flat_masked"]
+    packed: Literal["rows", "flat", "documents"]
     expandable_segments: bool
     power2_divisions: int
     sources: dict[str, str]

@@ -11,15 +11,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch.nn import functional
 
-from compiler.trace.flash import flash_replacements
+from compiler.trace.flash import FUSED_TYPES, as_autocast, flash_replacements
 from compiler.trace.recorder import EMULATED, Recorder
-
-FUSED_TYPES: Final = (torch.bfloat16, torch.float16)
 
 
 @contextmanager
@@ -45,7 +43,7 @@ def _replacements(fused_gqa: bool) -> Iterator[tuple[Any, str, Any]]:
             yield module, "is_tracing", lambda *_: False
         if name.startswith("peft.") and "dequantize_module_weight" in vars(module):
             yield module, "dequantize_module_weight", _dequantised(module.dequantize_module_weight)
-    yield from flash_replacements()
+    yield from flash_replacements(fused=fused_gqa)
     yield from _tiled_loss()
 
 
@@ -139,7 +137,7 @@ def _attention(fused_gqa: bool) -> Callable[..., torch.Tensor]:
         enable_gqa: bool = False,
     ) -> torch.Tensor:
         aten = torch.ops.aten
-        query, key, value = (_as_autocast(item) for item in (query, key, value))
+        query, key, value = (as_autocast(item) for item in (query, key, value))
         flash = query.dtype in FUSED_TYPES and fused_gqa and query.shape[-1] <= 256
         if attn_mask is None and flash and query.shape[-1] == value.shape[-1]:
             return aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, scale=scale)[0]
@@ -154,13 +152,6 @@ def _attention(fused_gqa: bool) -> Callable[..., torch.Tensor]:
         )[0]
 
     return attention
-
-
-def _as_autocast(tensor: torch.Tensor) -> torch.Tensor:
-    """Autocast's cast of attention's inputs."""
-    if torch.is_autocast_enabled("cpu") and tensor.dtype == torch.float32:
-        return tensor.to(torch.get_autocast_dtype("cpu"))
-    return tensor
 
 
 def _written_out(mask: torch.Tensor | None, query: torch.Tensor) -> torch.Tensor | None:

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.integrations.neftune import activate_neftune
 from transformers.pytorch_utils import Conv1D
 
+from backends.native.attention import DOCUMENTS, register
 from backends.native.bottlenecks import BottleneckError
 from backends.native.methods import choose_trained
 from backends.native.model import ATTENTION, ModelError
@@ -27,7 +28,7 @@ LINEAR: Final = (torch.nn.Linear, Conv1D)
 
 def build_model(plan: Plan, stack: Profile, config: Mapping[str, object]) -> Any:
     """The model as this stack has it when training starts. To be called where tensors are fake."""
-    base = _base(plan, config)
+    base = _base(plan, config, _attention(plan, stack))
     if plan.quantization is not None:
         from compiler.trace.quantised import quantise
 
@@ -50,7 +51,15 @@ def bare_model(model: Any) -> Any:
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
-def _base(plan: Plan, config: Mapping[str, object]) -> Any:
+def _attention(plan: Plan, stack: Profile) -> str:
+    """What transformers calls the plan's attention as this stack has it."""
+    if plan.data.packing and plan.model.attention == "sdpa" and stack.packed == "documents":
+        register()
+        return DOCUMENTS
+    return ATTENTION[plan.model.attention]
+
+
+def _base(plan: Plan, config: Mapping[str, object], attention: str) -> Any:
     values = {key: value for key, value in config.items() if key not in ("quantization_config", "torch_dtype", "dtype")}
     family = str(values.pop("model_type"))
     method = plan.method
@@ -58,9 +67,7 @@ def _base(plan: Plan, config: Mapping[str, object]) -> Any:
     try:
         parsed = AutoConfig.for_model(family, **values)
         parsed = parsed.get_text_config()
-        return AutoModelForCausalLM.from_config(
-            parsed, dtype=getattr(torch, dtype), attn_implementation=ATTENTION[plan.model.attention]
-        )
+        return AutoModelForCausalLM.from_config(parsed, dtype=getattr(torch, dtype), attn_implementation=attention)
     except Exception as error:  # a model class may object to its config.json in any way
         raise UntraceableError(f"transformers cannot build a {family} model from this config.json: {error}") from error
 

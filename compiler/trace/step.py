@@ -60,7 +60,7 @@ class Stepper:
     def evaluate(self, work: Batch) -> None:
         """One batch of evaluation."""
         self.recorder.phase = "eval"
-        self.recorder.answer = 0 if work.masked else 1
+        self.recorder.answer = 0 if work.masked or work.apart else 1
         self.model.eval()
         with torch.no_grad():
             self.compute(inputs(self.plan, self.stack, work))
@@ -68,7 +68,7 @@ class Stepper:
 
     def _pass(self, work: Batch) -> None:
         """A loop that holds what the model gave out holds it until the next pass has given out its own."""
-        self.recorder.answer = 0 if work.masked else 1
+        self.recorder.answer = 0 if work.masked or work.apart else 1
         with self.offloading.moving() if self.offloading else nullcontext():
             outputs, loss = self.compute(inputs(self.plan, self.stack, work))
         self.held = outputs if self.stack.holds_outputs else None
@@ -85,6 +85,8 @@ def inputs(plan: Plan, stack: Profile, work: Batch) -> Inputs:
     batch: Inputs = {"input_ids": tokens, "labels": tokens.clone()}
     if plan.data.packing and stack.packed != "rows":
         batch["position_ids"] = torch.zeros_like(tokens)
+        if work.apart:
+            batch |= {"cu_seq_lens_q": torch.zeros(2, dtype=torch.int32), "max_length_q": work.length}
     elif work.masked:
         batch["attention_mask"] = torch.ones_like(tokens)
     return batch

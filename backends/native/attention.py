@@ -1,0 +1,121 @@
+# pyright: basic
+# Strict typing stops at transformers' registries, which are untyped.
+"""Attention over rows that lie end to end, document by document: nothing is computed between documents, and no mask
+over all pairs of positions is kept.
+
+On CUDA in 16 bit it is torch's own kernel for sequences of different length; elsewhere each document is attended to by
+itself. Rows that come with a mask (padded ones, and generation) are attended to as `sdpa` does.
+
+Copied as it stands into every native artifact, so it imports nothing of the compiler.
+"""
+
+from __future__ import annotations
+
+import inspect
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch.nn.attention.varlen import varlen_attn
+from torch.nn.functional import pad, scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+DOCUMENTS = "documents"
+"""What `attn_implementation` calls it."""
+LARGEST_HEAD = 256
+GROUPED: Any = {"enable_gqa": True} if "enable_gqa" in inspect.signature(varlen_attn).parameters else {}
+"""Fewer heads of keys than of queries: before torch 2.12 there is no word for it, and none is needed."""
+FUSED_FROM = (8, 0)
+"""Compute capability: torch's kernels of this kind are built for Ampere and newer (flash_attn/flash_api.cpp)."""
+
+
+class AttentionError(Exception):
+    """Why this model cannot be attended to document by document."""
+
+
+def register() -> None:
+    """Make the name known to transformers."""
+    AttentionInterface.register(DOCUMENTS, documents_attention)
+    AttentionMaskInterface.register(DOCUMENTS, _mask)
+
+
+def _mask(batch_size: int, q_length: int, kv_length: int, **named: Any) -> Any:
+    """None where nobody gave one: each document, or each row, is attended to by itself."""
+    if named.get("attention_mask") is None and q_length == kv_length:
+        return None
+    return sdpa_mask(batch_size, q_length, kv_length, **named)
+
+
+def documents_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    max_length_q: int | None = None,
+    **named: Any,
+) -> tuple[torch.Tensor, None]:
+    """Shapes (rows, heads, positions, width), to (rows, positions, heads, width). `cu_seq_lens_q`: where the documents
+    of the one row begin, and its end, int32; None: rows as they are. `max_length_q`: no document is longer."""
+    if named.get("softcap") is not None or named.get("s_aux") is not None:
+        raise AttentionError("this model caps or adds to its attention logits, which sdpa cannot: write eager or flex")
+    whole = cu_seq_lens_q is None or max_length_q is None
+    windowed = sliding_window is not None and query.shape[2] == key.shape[2] > sliding_window
+    if whole and (attention_mask is not None or not windowed):
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **named
+        )
+    query, key, value = (_as_autocast(item) for item in (query, key, value))
+    if not whole and _fused(query) and not dropout:
+        reach = (sliding_window - 1 if sliding_window else -1, 0)
+        width = value.shape[-1]
+        # Heads whose values are narrower than their keys: the kernel wants them alike.
+        value = pad(value, (0, query.shape[-1] - width)) if width != query.shape[-1] else value
+        flat = (item.transpose(1, 2).flatten(0, 1) for item in (query, key, value))
+        bounds, longest = cu_seq_lens_q, max_length_q
+        made: Any = varlen_attn(*flat, bounds, bounds, longest, longest, scale=scaling, window_size=reach, **GROUPED)
+        return made[None, ..., :width], None
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    bounds = [0, query.shape[2]] if whole else cu_seq_lens_q.tolist()
+    told: Any = {"scale": scaling, "dropout_p": dropout}
+    parts = [
+        _one(*(item[:, :, start:end] for item in (query, key, value)), sliding_window, told)
+        for start, end in pairwise(bounds)
+    ]
+    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _as_autocast(tensor: torch.Tensor) -> torch.Tensor:
+    """Autocast casts what torch's own attention is given, but not what this one is."""
+    kind = tensor.device.type
+    return tensor.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else tensor
+
+
+def _fused(query: torch.Tensor) -> bool:
+    return (
+        query.is_cuda
+        and query.dtype in (torch.bfloat16, torch.float16)
+        and query.shape[-1] <= LARGEST_HEAD
+        and torch.cuda.get_device_capability(query.device) >= FUSED_FROM
+    )
+
+
+def _one(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None, told: dict[str, Any]
+) -> torch.Tensor:
+    """One document."""
+    length = query.shape[2]
+    if window is None or length <= window:
+        return scaled_dot_product_attention(query, key, value, is_causal=True, **told)
+    places = torch.arange(length, device=query.device)
+    behind = places[:, None] - places[None]
+    near = (behind >= 0) & (behind < window)
+    return scaled_dot_product_attention(query, key, value, near, **told)
