@@ -8,8 +8,8 @@ from compiler.memory.batch import Batch, batch
 from compiler.memory.stacks import profile
 from schemas.facts import Gpu
 from schemas.footprint import Footprint, Stack
-from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan
+from schemas.work import pair_flops, peak_flops, token_flops
 
 PACKED = 0.35
 """Share of a card's peak that packed rows reach with a fused attention kernel. Published: 33-39 % (torchtitan, Llama
@@ -22,7 +22,6 @@ SEVERAL = 0.85
 """What several cards keep of their sum after talking to each other."""
 DEQUANTISED_BYTES = 2.5
 """Bytes read and written to expand one 4-bit weight to 16 bit."""
-TERA = 1e12
 GIGA = 1e9
 
 
@@ -49,7 +48,7 @@ def estimate(plan: Plan, footprint: Footprint, tokens: int | None = None) -> Est
 
 def tokens_per_second(plan: Plan, footprint: Footprint) -> float | None:
     """Positions of all cards together that go through the model in a second; None where the rate is unknown."""
-    peak = _peak(plan)
+    peak = peak_flops(plan)
     if peak is None or plan.gpu is None or footprint.verdict == "does_not_fit":
         return None
     seconds = flops_per_token(plan, footprint.stack) / (peak * efficiency(plan, footprint.stack)) + _expanding(
@@ -59,18 +58,12 @@ def tokens_per_second(plan: Plan, footprint: Footprint) -> float | None:
 
 
 def flops_per_token(plan: Plan, stack: Stack) -> float:
-    """Floating-point operations of one training token: 6 for a trained weight, 4 for a frozen one, and attention.
-
-    Recomputation adds one forward pass; a comparison with the model as it was adds another.
-    """
-    facts = plan.facts
-    weights = facts.matmul_params
-    attention = facts.layers * 4 * _seen(plan, stack) * facts.heads * facts.head_dim
-    forward = 2 * weights + attention
-    passes = 6 * weights if isinstance(plan.method, FullPlan) else 4 * weights + 6 * _added(plan)
-    again = plan.training.gradient_checkpointing is not False
-    compared = plan.training.objective in ("dpo", "kto")
-    return passes + 3 * attention + forward * (again + compared)
+    """Floating-point operations of one training token on this stack: those of its model, and of all that is computed
+    again."""
+    facts, seen = plan.facts, _seen(plan, stack)
+    work = token_flops(plan) + pair_flops(plan) * seen
+    forward = 2 * facts.matmul_params + 4 * facts.layers * facts.heads * facts.head_dim * seen
+    return work + (forward if plan.training.gradient_checkpointing is not False else 0)
 
 
 def _seen(plan: Plan, stack: Stack) -> float:
@@ -91,24 +84,6 @@ def efficiency(plan: Plan, stack: Stack) -> float:
         return PADDED
     work = batch(plan, plan.training.micro_batch_size, profile(stack))
     return MASKED if _written_out(plan, work) else PACKED
-
-
-def _added(plan: Plan) -> int:
-    """Elements of LoRA matrices; other methods' are too few to count."""
-    method = plan.method
-    if not isinstance(method, LoraPlan) or isinstance(method.target_modules, str):
-        return 0
-    names = method.target_modules
-    chosen = [linear for linear in plan.facts.linears if linear.name in names]
-    return sum(method.rank * (item.d_in + item.d_out) * item.copies * item.layers for item in chosen)
-
-
-def _peak(plan: Plan) -> float | None:
-    """FLOP/s of the card in the plan's type; None for a CPU and for float32, whose rates are not in the catalog."""
-    if plan.gpu is None or plan.gpu.is_cpu or plan.model.dtype == "float32":
-        return None
-    rate = plan.gpu.bf16_tflops if plan.model.dtype == "bfloat16" else plan.gpu.fp16_tflops
-    return rate * TERA if rate else None
 
 
 def _expanding(plan: Plan, gpu: Gpu) -> float:

@@ -18,6 +18,7 @@ from schemas.footprint import Footprint
 from schemas.method_plan import LoraPlan, PrefixPlan, PTuningPlan
 from schemas.plan import Plan, SourcePlan, is_sources, leaves
 from schemas.support import Key
+from schemas.work import pair_flops, peak_flops, token_flops
 
 if TYPE_CHECKING:  # read only where another version of a tool is asked for
     from backends.release import Release, Spoken
@@ -249,6 +250,7 @@ def _derived(plan: Plan, footprint: Footprint | None) -> dict[str, Any]:
         "prequantized": plan.facts.prequantized,
         "memory": _memory(footprint) if footprint else {},
         "predicted": _predicted(footprint) if footprint else {},
+        "flops": {"token": token_flops(plan), "pair": pair_flops(plan), "peak": peak_flops(plan)},
     }
 
 

@@ -21,15 +21,20 @@ ENCODER = "prompt_encoder.safetensors"
 
 
 class Counting:
-    """Before one of TRL's trainers in a list of bases. `tokens`: seen in training by this process, padding left out."""
+    """Before one of TRL's trainers in a list of bases. `tokens`: seen in training by this process, padding left out.
+    `pairs`: positions that each of them looked at, together."""
 
     tokens: torch.Tensor | int = 0
+    pairs: torch.Tensor | float = 0.0
 
     def count(self, model: Any, inputs: dict[str, Any]) -> None:
         """The tokens of a batch, both answers' where two are compared, without waiting for the device."""
-        if model.training:
-            masks = [value for name, value in inputs.items() if name in MASKS]
-            self.tokens += sum(mask.sum() for mask in masks) if masks else inputs["input_ids"].numel()
+        if not model.training:
+            return
+        masks = [value for name, value in inputs.items() if name in MASKS]
+        lengths = [mask.sum(-1) for mask in masks] or [inputs["cu_seq_lens_q"].diff()]
+        self.tokens += sum(each.sum() for each in lengths)
+        self.pairs += sum(each.double().square().sum() for each in lengths) / 2
 
     @cached_property
     def losses(self) -> LossWatch:

@@ -219,7 +219,7 @@ def closing_words(summary: dict[str, Any]) -> str:
     loss, memory, rows = summary["loss"], summary["memory"], summary["rows"]["train"]
     lines = [
         f"{summary['name']}: {summary['steps']} steps, {summary['tokens']:,} tokens in {summary['seconds']:.0f} s "
-        f"({summary['tokens_per_second']:,.0f} tokens/s)",
+        f"({summary['tokens_per_second']:,.0f} tokens/s{_rate(summary)})",
         f"  loss         {_course(loss['first'], loss['last'])}",
         f"  validation   {_course(loss['first_validation'], loss['last_validation'])}",
         f"  rows         {rows['kept']:,} trained{_fate(rows)}",
@@ -228,6 +228,12 @@ def closing_words(summary: dict[str, Any]) -> str:
         f"  written to   {summary['result']}",
     ]
     return "\n".join(line for line in lines if line.split()[-1] != "-")
+
+
+def _rate(summary: dict[str, Any]) -> str:
+    """How busy a card was."""
+    of_peak = summary.get("of_peak")
+    return f", {summary['tflops']:,.0f} TFLOP/s a card, {of_peak:.0%} of its peak" if of_peak else ""
 
 
 def _fate(rows: dict[str, int]) -> str:

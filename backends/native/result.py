@@ -62,8 +62,19 @@ def result_folder(plan: Plan, out: Path) -> Path:
     return out / ("model" if plan["method"]["kind"] == "full" else "adapter")
 
 
-def summarise(plan: Plan, state: Any, reporter: Reporter, device: str) -> dict[str, Any]:
-    """What was planned and what happened. `state`: the trainer's."""
+def work(plan: Plan, trainer: Any, speed: float) -> dict[str, float | None]:
+    """TFLOP/s of one device and their share of its data sheet's, at so many tokens a second of all devices. Counted are
+    the model's own operations (4 a token for a frozen weight), not what is computed again."""
+    flops, tokens = plan["derived"]["flops"], int(trainer.tokens)
+    if not tokens:
+        return {"tflops": None, "of_peak": None}
+    done = speed / plan["hardware"]["count"] * (flops["token"] + flops["pair"] * float(trainer.pairs) / tokens)
+    return {"tflops": round(done / 1e12, 3), "of_peak": round(done / flops["peak"], 4) if flops["peak"] else None}
+
+
+def summarise(plan: Plan, trainer: Any, reporter: Reporter, device: str) -> dict[str, Any]:
+    """What was planned and what happened."""
+    state = trainer.state
     losses, watched, tokens = reporter.losses("loss"), reporter.losses("eval_loss"), reporter.tokens
     return {
         "name": plan["name"],
@@ -73,6 +84,7 @@ def summarise(plan: Plan, state: Any, reporter: Reporter, device: str) -> dict[s
         "tokens": tokens,
         "seconds": round(reporter.elapsed, 2),
         "tokens_per_second": round(reporter.speed, 1),
+        **work(plan, trainer, reporter.speed),
         "loss": {
             "first": losses[0] if losses else None,
             "last": losses[-1] if losses else None,

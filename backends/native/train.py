@@ -137,7 +137,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
         stopper.close()
     if stopper.asked is not None:
         raise StoppedError(stopper.asked, trainer.state.global_step)
-    summary = summarise(plan, trainer.state, reporter, device) | about
+    summary = summarise(plan, trainer, reporter, device) | about
     if is_main():
         save(plan, model, tokenizer, out)
         write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")

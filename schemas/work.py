@@ -1,0 +1,47 @@
+"""How much a plan computes: floating-point operations of its model, whatever the card or the stack."""
+
+from __future__ import annotations
+
+from schemas.method_plan import FullPlan, LoraPlan
+from schemas.plan import Plan
+
+TERA = 1e12
+
+
+def token_flops(plan: Plan) -> int:
+    """Operations of one training token in the model's weights: 6 for a trained one, 4 for a frozen one (its gradient
+    is not computed), 2 more where the model as it was is asked too. Recomputed activations are not counted."""
+    weights = plan.facts.matmul_params
+    passes = 6 * weights if isinstance(plan.method, FullPlan) else 4 * weights + 6 * _added(plan)
+    return passes + (2 * weights if asks_twice(plan) else 0)
+
+
+def pair_flops(plan: Plan) -> int:
+    """Operations of attention for each position that a training token looks at: two products of a head's width, their
+    gradients twice that."""
+    facts = plan.facts
+    forward = 4 * facts.layers * facts.heads * facts.head_dim
+    return 3 * forward + (forward if asks_twice(plan) else 0)
+
+
+def asks_twice(plan: Plan) -> bool:
+    """Whether answers are compared with what the model said before it learnt."""
+    return plan.training.objective in ("dpo", "kto")
+
+
+def peak_flops(plan: Plan) -> float | None:
+    """FLOP/s of one card in the plan's type, by its data sheet; None for a CPU and for float32, whose rates are not in
+    the catalog."""
+    if plan.gpu is None or plan.gpu.is_cpu or plan.model.dtype == "float32":
+        return None
+    rate = plan.gpu.bf16_tflops if plan.model.dtype == "bfloat16" else plan.gpu.fp16_tflops
+    return rate * TERA if rate else None
+
+
+def _added(plan: Plan) -> int:
+    """Elements of LoRA matrices; other methods' are too few to count."""
+    method = plan.method
+    if not isinstance(method, LoraPlan) or isinstance(method.target_modules, str):
+        return 0
+    chosen = [linear for linear in plan.facts.linears if linear.name in method.target_modules]
+    return sum(method.rank * (item.d_in + item.d_out) * item.copies * item.layers for item in chosen)
