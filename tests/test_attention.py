@@ -43,7 +43,7 @@ CONFIGS: dict[str, PreTrainedConfig] = {
 
 
 def made(name: str, attention: str, device: str = "cpu", dtype: torch.dtype = torch.float32):
-    register()
+    register(device)
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(CONFIGS[name], attn_implementation=attention, dtype=dtype)
     return model.to(device).eval()

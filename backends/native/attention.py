@@ -12,6 +12,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -35,9 +36,10 @@ class AttentionError(Exception):
     """Why this model cannot be attended to document by document."""
 
 
-def register() -> None:
-    """Make the name known to transformers."""
-    AttentionInterface.register(DOCUMENTS, documents_attention)
+def register(device: str = "cpu") -> None:
+    """Make the name known to transformers, for a model on this device."""
+    fused = device != "cpu" and torch.cuda.get_device_capability(device) >= FUSED_FROM
+    AttentionInterface.register(DOCUMENTS, partial(documents_attention, fused=fused))
     AttentionMaskInterface.register(DOCUMENTS, _mask)
 
 
@@ -55,6 +57,7 @@ def documents_attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
+    fused: bool = False,
     dropout: float = 0.0,
     scaling: float | None = None,
     sliding_window: int | None = None,
@@ -63,7 +66,8 @@ def documents_attention(
     **named: Any,
 ) -> tuple[torch.Tensor, None]:
     """Shapes (rows, heads, positions, width), to (rows, positions, heads, width). `cu_seq_lens_q`: where the documents
-    of the one row begin, and its end, int32; None: rows as they are. `max_length_q`: no document is longer."""
+    of the one row begin, and its end, int32; None: rows as they are. `max_length_q`: no document is longer. `fused`:
+    whether the card has torch's kernel, for what is in 16 bit."""
     if named.get("softcap") is not None or named.get("s_aux") is not None:
         raise AttentionError("this model caps or adds to its attention logits, which sdpa cannot: write eager or flex")
     whole = cu_seq_lens_q is None or max_length_q is None
@@ -73,7 +77,7 @@ def documents_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **named
         )
     query, key, value = (_as_autocast(item) for item in (query, key, value))
-    if not whole and _fused(query) and not dropout:
+    if fused and not whole and _fits(query) and not dropout:
         reach = (sliding_window - 1 if sliding_window else -1, 0)
         width = value.shape[-1]
         # Heads whose values are narrower than their keys: the kernel wants them alike.
@@ -99,13 +103,8 @@ def _as_autocast(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else tensor
 
 
-def _fused(query: torch.Tensor) -> bool:
-    return (
-        query.is_cuda
-        and query.dtype in (torch.bfloat16, torch.float16)
-        and query.shape[-1] <= LARGEST_HEAD
-        and torch.cuda.get_device_capability(query.device) >= FUSED_FROM
-    )
+def _fits(query: torch.Tensor) -> bool:
+    return query.dtype in (torch.bfloat16, torch.float16) and query.shape[-1] <= LARGEST_HEAD
 
 
 def _one(

@@ -20,12 +20,12 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft.helpers import disable_input_dtype_casting
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, TrainerCallback, set_seed
 
 from backends.native.gauge import CardGauge, HostGauge, others_use
+from backends.native.methods import inputs_as_they_are
 from backends.native.model import ModelError, Plan, load_base, loading
 from backends.native.report import is_main, versions, write_text
 from backends.native.settings import accumulation
@@ -84,7 +84,7 @@ def _two_steps(trainer: CountingTrainer, gauge: CardGauge | HostGauge) -> dict[s
     """Train as `train.py` does. The readings by phase."""
     probe, model = Probe(gauge.read), trainer.model
     trainer.add_callback(probe)
-    with disable_input_dtype_casting(model, active=trainer.args.bf16 or trainer.args.fp16):  # type: ignore[arg-type]
+    with inputs_as_they_are(model, active=trainer.args.bf16 or trainer.args.fp16):
         trainer.train()
     return probe.phases
 
@@ -189,7 +189,12 @@ def random_base(plan: Plan, device: str) -> Any:
         empty = AutoModelForCausalLM.from_config(
             config, dtype=options["dtype"], trust_remote_code=options["trust_remote_code"]
         )
-    weights = {name: RandomTensor(tensor, device) for name, tensor in empty.state_dict().items()}
+    # Two tensors of the same weight would be loaded as two weights.
+    weights = {
+        name: RandomTensor(tensor, device)
+        for name, tensor in empty.state_dict().items()
+        if name not in empty.all_tied_weights_keys
+    }
     return type(empty).from_pretrained(None, config=config, state_dict=weights, **options)  # type: ignore[arg-type]
 
 

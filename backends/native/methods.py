@@ -8,6 +8,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
 from itertools import cycle, islice
 from typing import Any
@@ -24,7 +25,9 @@ from peft import (
     PromptTuningConfig,
     get_peft_model,
 )
+from peft.helpers import disable_input_dtype_casting
 from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 from backends.native.bottlenecks import add_bottlenecks
 from backends.native.model import ModelError, Plan
@@ -139,6 +142,15 @@ def set_adapter_dtype(model: Any, plan: Plan) -> None:
             parameter.data = parameter.data.to(wanted)
         elif parameter.requires_grad and parameter.dtype == torch.float16:
             parameter.data = parameter.data.float()
+
+
+def inputs_as_they_are(model: Any, *, active: bool) -> AbstractContextManager[None]:
+    """Under autocast an adapter need not cast its input to float32, which would keep a copy of it. Adapters other than
+    LoRA's have no such switch."""
+    switch = all(
+        hasattr(item, "cast_input_dtype_enabled") for item in model.modules() if isinstance(item, BaseTunerLayer)
+    )
+    return disable_input_dtype_casting(model, active=active and switch)
 
 
 def _targets(base: Any, wanted: str | list[str]) -> tuple[str | list[str], list[str]]:

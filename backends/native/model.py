@@ -49,18 +49,18 @@ def loading(plan: Plan, device: str, *, quantized: bool = True) -> dict[str, Any
     """How the base is loaded, wherever its weights come from."""
     return {
         "dtype": _weights_dtype(plan),
-        "attn_implementation": attention(plan),
+        "attn_implementation": attention(plan, device),
         "trust_remote_code": plan["model"]["trust_remote_code"],
         "quantization_config": _quantization(plan) if quantized else None,
         "device_map": {"": device},
     }
 
 
-def attention(plan: Plan) -> str:
+def attention(plan: Plan, device: str) -> str:
     """What transformers calls it. Of packed rows each document is attended to by itself, which `sdpa` could do only
     under a mask over all pairs of positions."""
     if plan["data"]["packing"] and plan["model"]["attention"] == "sdpa":
-        register()
+        register(device)
         return DOCUMENTS
     return ATTENTION[plan["model"]["attention"]]
 

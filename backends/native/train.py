@@ -43,7 +43,6 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 import datasets
 import torch
 import transformers
-from peft.helpers import disable_input_dtype_casting
 
 from backends.native.attention import AttentionError
 from backends.native.bottlenecks import BottleneckError
@@ -51,6 +50,7 @@ from backends.native.examine import Job, total_bytes
 from backends.native.findings import DataError
 from backends.native.guards import LossError, StoppedError, Stopper
 from backends.native.measure import measure, write
+from backends.native.methods import inputs_as_they_are
 from backends.native.model import ModelError, Plan
 from backends.native.prepared import Packing, Prepared, prepared
 from backends.native.report import Reporter, closing_words, is_main, reading, write_text
@@ -129,7 +129,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     reporter = Reporter(out, device, lambda: int(trainer.tokens) * plan["hardware"]["count"])
     trainer.add_callback(reporter)
     try:
-        with disable_input_dtype_casting(model, active=trainer.args.bf16 or trainer.args.fp16):
+        with inputs_as_they_are(model, active=trainer.args.bf16 or trainer.args.fp16):
             trainer.train(resume_from_checkpoint=resume)
         trainer.losses.look(wait=True)
     finally:

@@ -18,7 +18,7 @@ from pathlib import Path
 WORKER = Path(__file__).with_name("worker.py")
 AHEAD = 4
 """Processes that are started before their turn."""
-LONGEST = 150
+LONGEST = 90
 """Seconds of one run."""
 
 

@@ -15,14 +15,10 @@ A kind of step is a name, or words joined by `+` that each put one thing back to
 
 from __future__ import annotations
 
-import math
-import random
+import os
 import tempfile
-import time
 from contextlib import nullcontext
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import measure  # pyright: ignore[reportMissingImports] (of the artifact, as what follows)
@@ -31,31 +27,9 @@ import settings as native_settings  # pyright: ignore[reportMissingImports]
 import torch
 import trainer as native_trainer  # pyright: ignore[reportMissingImports]
 from datasets import Dataset
-from peft.helpers import disable_input_dtype_casting
+from methods import inputs_as_they_are  # pyright: ignore[reportMissingImports]
+from steps import ROWS, TIMED, WARM, Clock, documents, said
 from transformers import TrainerCallback, set_seed
-
-ROWS = 8
-"""Packed rows a step: 16,384 tokens, of rows of 2,048."""
-WARM, TIMED = 3, 6
-MEDIAN, SPREAD, SHORTEST = 250, 0.8, 16
-"""Of the documents of a chat: log-normal."""
-Step = dict[str, Any]
-
-
-def documents(kind: str, longest: int) -> list[int]:
-    """Lengths that fill the rows of a step."""
-    if kind == "full":
-        return [longest] * ROWS
-    chance, found = random.Random(0), []  # noqa: S311 - no secret is made of it
-    for _ in range(ROWS):
-        left = longest
-        while left:
-            length = int(chance.lognormvariate(math.log(MEDIAN), SPREAD))
-            length = min(max(length, SHORTEST), left)
-            length = left if left - length < SHORTEST else length
-            found.append(length)
-            left -= length
-    return found
 
 
 def packed_rows(lengths: list[int], longest: int, vocabulary: int) -> Dataset:
@@ -69,37 +43,30 @@ def packed_rows(lengths: list[int], longest: int, vocabulary: int) -> Dataset:
     return Dataset.from_dict({"input_ids": ids, "labels": ids, "seq_lengths": rows})
 
 
-class Clock(TrainerCallback):
-    """When each step ended, on the device's own clock."""
+class Profile(TrainerCallback):
+    """Where the time of the last step goes, by kernel: written, the longest first."""
 
-    def __init__(self) -> None:
-        self.ends: list[Any] = []
-        self.losses: list[float] = []
+    def __init__(self, step: str) -> None:
+        self.step = step
 
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        if not torch.cuda.is_available():
-            self.ends.append(time.perf_counter())
-            return
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        self.ends.append(event)
+    def on_step_begin(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
+        if state.global_step == args.max_steps - 1:
+            self.profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
+            self.profiler.start()
 
-    def on_log(self, *_: Any, logs: Any = None, **__: Any) -> None:
-        if "loss" in logs:
-            self.losses.append(round(logs["loss"], 4))
-
-    def seconds(self) -> list[float]:
-        """Of each step after the warm ones."""
-        if not torch.cuda.is_available():
-            return [b - a for a, b in pairwise(self.ends[WARM - 1 :])]
+    def on_train_end(self, *_: Any, **__: Any) -> None:
         torch.cuda.synchronize()
-        return [a.elapsed_time(b) / 1e3 for a, b in pairwise(self.ends[WARM - 1 :])]
+        self.profiler.stop()
+        table = self.profiler.key_averages().table(
+            sort_by="self_cuda_time_total", row_limit=40, max_name_column_width=90
+        )
+        Path(os.environ.get("OUT", ".")).joinpath(f"profile-{self.step}.txt").write_text(table)
 
 
 def run(plan: dict[str, Any], step: str, rows: str, device: str) -> dict[str, Any]:
     """Train, and say how fast: tokens that are no padding a second, and the model's own operations."""
     words = step.split("+")
-    steps = WARM + TIMED
+    steps = WARM + TIMED + ("profile" in words)
     wanted = documents(rows, plan["data"]["max_length"])
     # TRL takes eight rows at once.
     lengths = [wanted[: len(wanted) // 8 * 8] if words[0] == "trl" else wanted] * steps
@@ -107,20 +74,7 @@ def run(plan: dict[str, Any], step: str, rows: str, device: str) -> dict[str, An
     clock = Clock()
     way = {"native": native, "bare": bare, "trl": trl}[words[0]]
     way(_plan(plan, words, steps), words, lengths, clock, device)
-    seconds = clock.seconds()
-    tokens, pairs = sum(lengths[0]), sum(length * length / 2 for length in lengths[0])
-    took, flops = median(seconds), plan["derived"]["flops"]
-    work = (flops["token"] * tokens + flops["pair"] * pairs) / took
-    return {
-        "tokens_per_second": round(tokens / took, 1),
-        "step_seconds": round(took, 4),
-        "spread": [round(min(seconds), 4), round(max(seconds), 4)],
-        "tflops": round(work / 1e12, 1),
-        "documents": len(lengths[0]),
-        "losses": clock.losses,
-        "allocated_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2),
-        "reserved_gib": round(torch.cuda.max_memory_reserved() / 2**30, 2),
-    }
+    return said(plan, lengths[0], clock)
 
 
 def _plan(plan: dict[str, Any], words: list[str], steps: int) -> dict[str, Any]:
@@ -145,12 +99,14 @@ def _plan(plan: dict[str, Any], words: list[str], steps: int) -> dict[str, Any]:
 
 def native(plan: dict[str, Any], words: list[str], lengths: list[list[int]], clock: Clock, device: str) -> None:
     if "mask" in words:
-        native_model.attention = lambda _: "sdpa"
+        native_model.attention = lambda *_: "sdpa"
     if "foreach" in words:
         native_settings.OPTIMIZERS["adamw"] = "adamw_torch"
     trainer = _trainer(plan, lengths, device)
     trainer.add_callback(clock)
-    cast = nullcontext() if "cast" in words else disable_input_dtype_casting(trainer.model, active=trainer.args.bf16)
+    if "profile" in words:
+        trainer.add_callback(Profile("-".join(words)))
+    cast = nullcontext() if "cast" in words else inputs_as_they_are(trainer.model, active=trainer.args.bf16)
     with cast:
         trainer.train()
 
@@ -181,7 +137,7 @@ def bare(plan: dict[str, Any], _: list[str], lengths: list[list[int]], clock: Cl
         model.gradient_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
         model.enable_input_require_grads()
     count, at = ROWS, 0
-    with disable_input_dtype_casting(model, active=trainer.args.bf16):
+    with inputs_as_they_are(model, active=trainer.args.bf16):
         for _ in lengths:
             batches = [
                 trainer.data_collator([parts[row] for row in range(at + start, at + start + micro)])
