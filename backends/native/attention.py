@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn.attention.varlen import varlen_attn
@@ -70,31 +70,49 @@ def documents_attention(
     whether the card has torch's kernel, for what is in 16 bit."""
     if named.get("softcap") is not None or named.get("s_aux") is not None:
         raise AttentionError("this model caps or adds to its attention logits, which sdpa cannot: write eager or flex")
-    whole = cu_seq_lens_q is None or max_length_q is None
     windowed = sliding_window is not None and query.shape[2] == key.shape[2] > sliding_window
-    if whole and (attention_mask is not None or not windowed):
+    if cu_seq_lens_q is None and (attention_mask is not None or not windowed):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **named
         )
-    query, key, value = (_as_autocast(item) for item in (query, key, value))
-    if fused and not whole and _fits(query) and not dropout:
-        reach = (sliding_window - 1 if sliding_window else -1, 0)
-        width = value.shape[-1]
-        # Heads whose values are narrower than their keys: the kernel wants them alike.
-        value = pad(value, (0, query.shape[-1] - width)) if width != query.shape[-1] else value
-        flat = (item.transpose(1, 2).flatten(0, 1) for item in (query, key, value))
-        bounds, longest = cu_seq_lens_q, max_length_q
-        made: Any = varlen_attn(*flat, bounds, bounds, longest, longest, scale=scaling, window_size=reach, **GROUPED)
-        return made[None, ..., :width], None
-    groups = query.shape[1] // key.shape[1]
-    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    bounds = [0, query.shape[2]] if whole else cu_seq_lens_q.tolist()
-    told: Any = {"scale": scaling, "dropout_p": dropout}
+    heads = Heads(*(_as_autocast(item) for item in (query, key, value)))
+    if fused and cu_seq_lens_q is not None and max_length_q is not None and _fits(heads.query) and not dropout:
+        return _by_kernel(heads, (cu_seq_lens_q, max_length_q), scaling, sliding_window), None
+    ends = [0, query.shape[2]] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
+    return _one_by_one(heads, ends, sliding_window, {"scale": scaling, "dropout_p": dropout}), None
+
+
+class Heads(NamedTuple):
+    """Of one layer, each of shape (rows, heads, positions, width)."""
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+
+
+def _by_kernel(
+    heads: Heads, documents: tuple[torch.Tensor, int], scaling: float | None, window: int | None
+) -> torch.Tensor:
+    """torch's own kernel for sequences of different length."""
+    bounds, longest = documents
+    width = heads.value.shape[-1]
+    # Heads whose values are narrower than their keys: the kernel wants them alike.
+    value = pad(heads.value, (0, heads.query.shape[-1] - width)) if width != heads.query.shape[-1] else heads.value
+    query, key, value = (item.transpose(1, 2).flatten(0, 1) for item in (heads.query, heads.key, value))
+    reach = (window - 1 if window else -1, 0)
+    told: Any = {"scale": scaling, "window_size": reach, **GROUPED}
+    made: Any = varlen_attn(query, key, value, bounds, bounds, longest, longest, **told)
+    return made[None, ..., :width]
+
+
+def _one_by_one(heads: Heads, ends: list[int], window: int | None, told: dict[str, Any]) -> torch.Tensor:
+    groups = heads.query.shape[1] // heads.key.shape[1]
+    key, value = repeat_kv(heads.key, groups), repeat_kv(heads.value, groups)
     parts = [
-        _one(*(item[:, :, start:end] for item in (query, key, value)), sliding_window, told)
-        for start, end in pairwise(bounds)
+        _one(Heads(*(item[:, :, start:end] for item in (heads.query, key, value))), window, told)
+        for start, end in pairwise(ends)
     ]
-    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+    return torch.cat(parts, dim=2).transpose(1, 2).contiguous()
 
 
 def _as_autocast(tensor: torch.Tensor) -> torch.Tensor:
@@ -107,14 +125,12 @@ def _fits(query: torch.Tensor) -> bool:
     return query.dtype in (torch.bfloat16, torch.float16) and query.shape[-1] <= LARGEST_HEAD
 
 
-def _one(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int | None, told: dict[str, Any]
-) -> torch.Tensor:
+def _one(heads: Heads, window: int | None, told: dict[str, Any]) -> torch.Tensor:
     """One document."""
-    length = query.shape[2]
+    length = heads.query.shape[2]
     if window is None or length <= window:
-        return scaled_dot_product_attention(query, key, value, is_causal=True, **told)
-    places = torch.arange(length, device=query.device)
+        return scaled_dot_product_attention(*heads, is_causal=True, **told)
+    places = torch.arange(length, device=heads.query.device)
     behind = places[:, None] - places[None]
     near = (behind >= 0) & (behind < window)
-    return scaled_dot_product_attention(query, key, value, near, **told)
+    return scaled_dot_product_attention(*heads, near, **told)
