@@ -41,9 +41,9 @@ FOOT: Final = """
 - **Trainer**: the native run takes {overhead:.1%} more time than a bare loop with the same attention, loss and
   optimizer.
 - **Ceiling**: at {plain:.0%} as planned and {compiled:.0%} compiled. By the profile of a step as planned,
-  {products:.0%} of the time are products and {attention:.0%} attention; the rest are additions, casts, norms and what LoRA's matrices add
-  to, which Liger's kernels fuse in part (`liger`), and a compiler almost wholly (`compile`: {compiled_products:.0%}
-  products, {compiled_attention:.0%} attention).
+  {products:.0%} of the time are products and {attention:.0%} attention; the rest are additions, casts, norms and what
+  LoRA's matrices add to, which Liger's kernels fuse in part (`liger`), and a compiler almost wholly (`compile`:
+  {compiled_products:.0%} products, {compiled_attention:.0%} attention).
 - **Both** together are slower than `compile` alone: the compiler cannot fuse across Liger's kernels.
 - **QLoRA** keeps {qlora:.0%} of LoRA's speed at 16,384 tokens a step.
 - **Unsloth** was asked to recompute nothing, as ftc was; it compiles each layer by itself. It had neither flash-attn
