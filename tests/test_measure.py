@@ -288,6 +288,16 @@ def test_random_weights_are_random_and_quantised_as_the_plan_says(plan: Callable
     assert model.model.embed_tokens.weight.std().item() == pytest.approx(0.02, rel=0.1)
 
 
+def test_random_weights_are_tied_where_the_base_ties_them(tmp_path: Path) -> None:
+    """Or they would be trained twice, and measured so."""
+    from backends.native.measure import random_base
+
+    base = Path(__file__).parents[1] / "recipes" / "quickstart" / "base"
+    made = make_plan(base, source(tmp_path / "rows.jsonl"), tmp_path / "out")
+    model = random_base(json.loads(emit(made, None, ()).files["plan.json"]), "cpu")
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
 def test_the_shape_is_the_largest(plan: Callable[..., Plan], tmp_path: Path) -> None:
     from backends.native.measure import evaluation_rows, training_rows
 

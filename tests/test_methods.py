@@ -14,6 +14,7 @@ from native_base import lora, make_plan, source
 from peft import PeftModel
 from test_train import metrics_of, summary_of, train_here, validation_loss
 
+from backends.native import emit
 from schemas.method_plan import AdapterPlan, Ia3Plan, PrefixPlan, PromptPlan, PTuningPlan
 from schemas.plan import Plan
 
@@ -171,3 +172,40 @@ def test_bottlenecks_start_as_the_base_and_refuse_another(tmp_path: Path) -> Non
     (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps({**about, "bottleneck": 8}))
     with pytest.raises(BottleneckError, match="another model"):
         load_bottlenecks(AutoModelForCausalLM.from_pretrained(base), tmp_path / "adapter")
+
+
+def test_dora_reads_a_quantised_base_as_it_is(tmp_path: Path) -> None:
+    """In evaluation too, for which bitsandbytes packs 4-bit weights anew on some CPUs."""
+    from backends.native.methods import choose_trained
+    from backends.native.model import load_base
+
+    made = make_plan(QUICKSTART / "base", source(ROWS), tmp_path / "out", method=lora("qdora"))
+    plan = json.loads(emit(made, None, ()).files["plan.json"])
+    ids = torch.arange(5, 60)[None]
+    torch.manual_seed(0)
+    model = choose_trained(load_base(plan, "cpu"), plan).eval()
+    answers = []
+    with torch.no_grad():
+        for name, item in model.named_parameters():
+            if "lora_B" in name:
+                item.normal_(std=0.02)
+        answers.append(model(ids).logits)
+        model.get_base_model().dequantize()
+        answers.append(model(ids).logits)
+    assert torch.equal(*answers)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_computes_under_autocast(name: str, plan: Callable[..., Plan]) -> None:
+    """As on a GPU, where adapters need not cast what they are given."""
+    from backends.native.methods import choose_trained, inputs_as_they_are
+    from backends.native.model import load_base
+    from backends.native.tokenizer import load_tokenizer
+
+    made = json.loads(emit(plan(name, model={"dtype": "bfloat16"}), None, ()).files["plan.json"])
+    tokenizer = load_tokenizer(made, QUICKSTART)
+    model = choose_trained(load_base(made, "cpu"), made, tokenizer).train()
+    with inputs_as_they_are(model, active=True), torch.autocast("cpu", torch.bfloat16):
+        loss = model(input_ids=torch.arange(5, 25)[None], labels=torch.arange(5, 25)[None], use_cache=False).loss
+    loss.backward()
+    assert torch.isfinite(loss)

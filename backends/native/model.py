@@ -40,9 +40,20 @@ def load_base(plan: Plan, device: str, *, quantized: bool = True) -> Any:
     model = plan["model"]
     options = loading(plan, device, quantized=quantized)
     try:
-        return AutoModelForCausalLM.from_pretrained(model["base"], revision=model["revision"], **options)
+        base = AutoModelForCausalLM.from_pretrained(model["base"], revision=model["revision"], **options)
     except (OSError, ValueError) as error:
         raise ModelError(f'base model "{model["base"]}" cannot be loaded: {error}') from error
+    if plan["method"]["kind"] == "qdora":
+        _keep_packing(base)
+    return base
+
+
+def _keep_packing(base: Any) -> None:
+    """On some CPUs bitsandbytes packs 4-bit weights anew as soon as a model only answers, in an order that DoRA, which
+    reads them, does not know (bitsandbytes 0.50 nn/modules.py Linear4bit.forward; peft 0.21 tuners/lora/dora.py)."""
+    for module in base.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def loading(plan: Plan, device: str, *, quantized: bool = True) -> dict[str, Any]:
