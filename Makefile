@@ -45,12 +45,13 @@ format: .venv/installed  ## format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: .venv/installed  ## how long a command takes to start, recipes to check, four targets to build, rows to prepare
+bench: .venv/installed  ## how long a command takes to start, recipes to check, four targets to build, rows to prepare, steps
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/build.py
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/data.py --rows 10000 100000 --ours-only --runs 1
+	$(BIN)/python bench/native.py
 
 bench-memory: .venv/installed  ## how right the memory figures are: docs/memory-accuracy.md (half an hour at first)
 	$(BIN)/python bench/memory.py --page
