@@ -60,6 +60,8 @@ SCRIPTS: Final = (
     "packing.py",
     *ROWS,
     "resume.py",
+    "checkpoints.py",
+    "disk.py",
     "report.py",
     "result.py",
     "measure.py",
@@ -103,7 +105,7 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `files.py`, `readers.py`, `tables.py`, `findings.py` | data files, row by row; what is wrong with them |
 | `model.py`, `attention.py` | loading the model; how packed rows are attended to, document by document |
 | `methods.py`, `bottlenecks.py` | what of it is trained, or put on it to be trained |
-| `resume.py` | where a run that was stopped goes on |
+| `resume.py`, `checkpoints.py`, `disk.py` | where a run that was stopped goes on; what is there whole or not at all |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |
 | `measure.py`, `gauge.py` | `--measure`: the memory that two steps at the largest shape really take |
 

@@ -50,6 +50,11 @@ class Stopper(TrainerCallback):
         if self.asked is not None:
             control.should_save = control.should_training_stop = True
 
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # The epoch was left, and has not ended.
+        if self.asked is not None and not float(state.epoch).is_integer():
+            control.should_save = control.should_evaluate = False
+
     def close(self) -> None:
         """Signals are heard as before."""
         for number, handler in self._before.items():

@@ -23,6 +23,7 @@ import signal
 import sys
 import traceback
 import warnings
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ import transformers
 
 from backends.native.attention import AttentionError
 from backends.native.bottlenecks import BottleneckError
+from backends.native.disk import FULL, DiskError, write_text
 from backends.native.examine import Job, total_bytes
 from backends.native.findings import DataError
 from backends.native.guards import LossError, StoppedError, Stopper
@@ -53,9 +55,19 @@ from backends.native.measure import measure, write
 from backends.native.methods import inputs_as_they_are
 from backends.native.model import ModelError, Plan
 from backends.native.prepared import Packing, Prepared, prepared
-from backends.native.report import Reporter, closing_words, is_main, reading, write_text
+from backends.native.report import Reporter, closing_words, is_main, reading
 from backends.native.result import save, summarise
-from backends.native.resume import Finisher, ResumeError, finished, identity, place_to_resume, step_of
+from backends.native.resume import (
+    ResumeError,
+    alone,
+    finished,
+    going_on,
+    identity,
+    keep_on,
+    place_to_resume,
+    recipe_of,
+    step_of,
+)
 from backends.native.settings import SettingError
 from backends.native.tokenizer import TokenizerError, load_tokenizer
 from backends.native.trainer import build_trainer
@@ -112,7 +124,6 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     transformers.set_seed(plan["training"]["seed"])
     trainer = build_trainer(plan, out, device, tokenizer, train=rows.train, validation=rows.validation)
     model: Any = trainer.model
-    trainer.add_callback(Finisher(identity(plan)))
     about = {
         "plan": identity(plan),
         "resumed_at": step_of(resume) if resume else None,
@@ -126,6 +137,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
         return about
     stopper = Stopper()
     trainer.add_callback(stopper)
+    keep_on(trainer, plan, out, resume)
     reporter = Reporter(out, device, lambda: int(trainer.tokens) * plan["hardware"]["count"])
     trainer.add_callback(reporter)
     try:
@@ -137,7 +149,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
         stopper.close()
     if stopper.asked is not None:
         raise StoppedError(stopper.asked, trainer.state.global_step)
-    summary = summarise(plan, trainer, reporter, device) | about
+    summary = summarise(plan, trainer, reporter, device) | about | recipe_of(plan)
     if is_main():
         save(plan, model, tokenizer, out)
         write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
@@ -184,8 +196,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _told(path: Path, fresh: bool, dry: bool) -> str:
     """Run the plan of this file, and say what came of it; only one process of several has something to say."""
     plan = json.loads(path.read_text("utf-8"))
-    before = None if dry else finished(plan, Path(plan["output"]["dir"]), fresh)
-    summary = before or run(plan, path.parent, fresh=fresh, dry=dry)
+    out = Path(plan["output"]["dir"])
+    with nullcontext() if dry or not is_main() else alone(out):
+        before = None if dry else finished(plan, out, fresh)
+        summary = before or run(plan, path.parent, fresh=fresh, dry=dry)
     if not is_main():
         return ""
     if dry:
@@ -211,20 +225,25 @@ def _measured(path: Path, random: bool) -> str:
 
 
 EXPECTED = (
-    *(AttentionError, BottleneckError, DataError, LossError, ModelError, ResumeError, RunError, SettingError),
-    *(TokenizerError, ImportError, OSError, json.JSONDecodeError),
+    *(AttentionError, BottleneckError, DataError, DiskError, LossError, ModelError, ResumeError, RunError),
+    *(SettingError, TokenizerError, ImportError, OSError, json.JSONDecodeError),
 )
 """Errors whose own words say what is wrong."""
 
 
 def _paragraph(error: Exception, plan: Path) -> str:
+    if isinstance(error, DiskError) or (isinstance(error, OSError) and error.errno in FULL):
+        out = Path(json.loads(plan.read_text("utf-8"))["output"]["dir"])
+        return f"{error}. Free space, or set output.dir elsewhere; {going_on(out)}"
     if isinstance(error, EXPECTED):
         return str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error):
         return _out_of_memory(error, json.loads(plan.read_text("utf-8"))["derived"]["memory"].get("device_gib"))
-    story = plan.with_name("error.log")
-    story.write_text("".join(traceback.format_exception(error)), "utf-8")
-    return f"{type(error).__name__}: {error} (not foreseen; the whole story is in {story})"
+    story, told = plan.with_name("error.log"), f"{type(error).__name__}: {error} (not foreseen"
+    with suppress(OSError):
+        story.write_text("".join(traceback.format_exception(error)), "utf-8")
+        return f"{told}; the whole story is in {story})"
+    return f"{told})"
 
 
 def _out_of_memory(error: Exception, planned: float | None) -> str:
