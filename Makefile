@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 EXAMPLES ?= 7000
 
-.PHONY: help install quickstart control test test-slow check docs format bench bench-memory fuzz browser conformance parity methods clean
+.PHONY: help install quickstart control test test-slow check docs format bench bench-memory fuzz browser conformance parity methods chaos clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -70,6 +70,9 @@ parity: .venv/installed  ## one recipe trained by all four targets, compared: do
 
 methods: .venv/installed  ## every method trained, loaded, merged, packed, by two processes: docs/methods.md (ten minutes)
 	PYTHONPATH=tests $(BIN)/python -m methods.run
+
+chaos: .venv/installed  ## a hundred random kills; the same command goes on: docs/chaos.md (a quarter of an hour)
+	PYTHONPATH=tests $(BIN)/python -m chaos.run
 
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,7 +1,7 @@
 """Starts an artifact's command as a child process and lives as long as it does.
 
-The child has a session of its own, so that Ctrl-C at a terminal reaches it once, through us, and not twice. Where we are
-killed, Linux tells it to stop: nobody would know of it, and a second start would train beside it.
+The child has a session of its own, so that Ctrl-C at a terminal reaches it once, through us, and not twice. Linux tells
+it to stop where we are killed: nobody would know of it, and a second start would train beside it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,12 @@ def run_child(arguments: Sequence[str], folder: Path) -> Ended:
     out, err = (None if stream.isatty() else subprocess.PIPE for stream in (sys.stdout, sys.stderr))
     with _Relay() as relay:
         child = subprocess.Popen(  # noqa: S603 (the artifact's own command, no shell)
-            arguments, cwd=folder, stdout=out, stderr=err, start_new_session=True, preexec_fn=_ending_with_us()
+            arguments,
+            cwd=folder,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            preexec_fn=_ending_with_us(),  # noqa: PLW1509 (there are no threads yet)
         )
         relay.watch(child)
         said, failed = _Tail(child.stdout, sys.stdout), _Tail(child.stderr, sys.stderr)

@@ -62,6 +62,7 @@ SCRIPTS: Final = (
     "resume.py",
     "checkpoints.py",
     "disk.py",
+    "room.py",
     "report.py",
     "result.py",
     "measure.py",
@@ -106,6 +107,7 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `model.py`, `attention.py` | loading the model; how packed rows are attended to, document by document |
 | `methods.py`, `bottlenecks.py` | what of it is trained, or put on it to be trained |
 | `resume.py`, `checkpoints.py`, `disk.py` | where a run that was stopped goes on; what is there whole or not at all |
+| `room.py` | in words, that memory ran out |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |
 | `measure.py`, `gauge.py` | `--measure`: the memory that two steps at the largest shape really take |
 
@@ -258,7 +260,11 @@ def _derived(plan: Plan, footprint: Footprint | None) -> dict[str, Any]:
 
 def _memory(footprint: Footprint) -> dict[str, Any]:
     sizes = {name: getattr(footprint, name) for name in ("allocated", "reserved", "device")}
-    return {"verdict": footprint.verdict, **{f"{name}_gib": round(size / GIB, 3) for name, size in sizes.items()}}
+    relief = [
+        {"set": item.set, "device_gib": round(item.device / GIB, 3), "costs": item.costs} for item in footprint.relief
+    ]
+    planned = {f"{name}_gib": round(size / GIB, 3) for name, size in sizes.items()}
+    return {"verdict": footprint.verdict, **planned, "fixes": relief}
 
 
 def _predicted(footprint: Footprint) -> dict[str, Any]:

@@ -1,16 +1,21 @@
 # pyright: basic
 # ruff: noqa: ARG002 (transformers hands every callback all that it has)
 # Strict typing stops at transformers, whose callbacks take untyped keywords.
-"""What ends a run before its end: somebody stops it, or the loss is no number any more.
+"""What ends a run before its end: somebody stops it, the loss is no number any more, or a file cannot be read on.
 
 Copied as it stands into every native artifact, so it imports nothing of the compiler.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -66,6 +71,30 @@ class Stopper(TrainerCallback):
         if again:
             self.close()
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+
+@contextmanager
+def reading_from(folder: Path) -> Iterator[None]:
+    """While entered, a file that is cut short or cannot be read ends the process in words. Rows are read as memory,
+    through a map of their files, so that the system tells it by a signal, which Python itself could only die of."""
+    said = (
+        f"error: a file that is trained on cannot be read any more, most likely one in {folder}: it was cut short, "
+        "or the disk fails. Start it again: rows that are damaged are prepared anew, and it goes on from the newest "
+        "checkpoint\n"
+    ).encode()
+
+    def tell(_: int) -> None:
+        os.write(2, said)
+        os._exit(1)
+
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(tell)
+    libc = ctypes.CDLL(None)
+    libc.signal.restype, libc.signal.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p)
+    before = libc.signal(signal.SIGBUS, ctypes.cast(handler, ctypes.c_void_p))
+    try:
+        yield
+    finally:
+        libc.signal(signal.SIGBUS, before)
 
 
 class LossWatch:

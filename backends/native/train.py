@@ -50,7 +50,7 @@ from backends.native.bottlenecks import BottleneckError
 from backends.native.disk import FULL, DiskError, write_text
 from backends.native.examine import Job, total_bytes
 from backends.native.findings import DataError
-from backends.native.guards import LossError, StoppedError, Stopper
+from backends.native.guards import LossError, StoppedError, Stopper, reading_from
 from backends.native.measure import measure, write
 from backends.native.methods import inputs_as_they_are
 from backends.native.model import ModelError, Plan
@@ -68,6 +68,7 @@ from backends.native.resume import (
     recipe_of,
     step_of,
 )
+from backends.native.room import is_short, shortage
 from backends.native.settings import SettingError
 from backends.native.tokenizer import TokenizerError, load_tokenizer
 from backends.native.trainer import build_trainer
@@ -141,7 +142,8 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     reporter = Reporter(out, device, lambda: int(trainer.tokens) * plan["hardware"]["count"])
     trainer.add_callback(reporter)
     try:
-        with inputs_as_they_are(model, active=trainer.args.bf16 or trainer.args.fp16):
+        casting = inputs_as_they_are(model, active=trainer.args.bf16 or trainer.args.fp16)
+        with casting, reading_from(rows.folder):
             trainer.train(resume_from_checkpoint=resume)
         trainer.losses.look(wait=True)
     finally:
@@ -237,28 +239,14 @@ def _paragraph(error: Exception, plan: Path) -> str:
         return f"{error}. Free space, or set output.dir elsewhere; {going_on(out)}"
     if isinstance(error, EXPECTED):
         return str(error)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error):
-        return _out_of_memory(error, json.loads(plan.read_text("utf-8"))["derived"]["memory"].get("device_gib"))
+    if is_short(error):
+        config = json.loads(plan.read_text("utf-8"))
+        return f"{shortage(error, config)}\n{going_on(Path(config['output']['dir']))}"
     story, told = plan.with_name("error.log"), f"{type(error).__name__}: {error} (not foreseen"
     with suppress(OSError):
         story.write_text("".join(traceback.format_exception(error)), "utf-8")
         return f"{told}; the whole story is in {story})"
     return f"{told})"
-
-
-def _out_of_memory(error: Exception, planned: float | None) -> str:
-    """What was planned (GiB), and what there is."""
-    if isinstance(error, torch.OutOfMemoryError):
-        free, total = (size / 2**30 for size in torch.cuda.mem_get_info())
-        what, there = "GPU", f"the card has {total:.1f} GiB, {free:.1f} GiB of them free now"
-    else:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        what, there = "machine", f"it has {total:.1f} GiB"
-    return (
-        f"the {what} ran out of memory: planned {planned} GiB, {there}. Close what else runs on it, or lower "
-        "training.micro_batch_size, turn training.gradient_checkpointing on, or lower data.max_length. "
-        f"({str(error).splitlines()[0]})"
-    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""What is trained while it is killed: the quickstart's base and rows by recipes that differ in all that a checkpoint has
-to hold, each a run of a few seconds that saves at nearly every step."""
+"""What is trained while it is killed: the quickstart's base and rows by recipes that differ in what a checkpoint has to
+hold, each a run of a few seconds that saves at nearly every step."""
 
 from __future__ import annotations
 

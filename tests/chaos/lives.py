@@ -1,4 +1,4 @@
-"""A run that is started, killed and looked at: forked from a process that has imported everything, or by the command."""
+"""A run that is started, killed and looked at: forked from a process that has imported everything, or by `ftc run`."""
 
 from __future__ import annotations
 

@@ -1,3 +1,4 @@
+# ruff: noqa: S311 (what libraries read as they are imported is set first; chance that repeats)
 """`make chaos`: runs killed at random moments, then started again by the same command. Writes docs/chaos.md.
 
     PYTHONPATH=tests python -m chaos.run [--kills 100] [--commands 5] [--seed 0] [--cases 4] [--no-page]
@@ -165,13 +166,13 @@ def _inside(tallies: list[Tally]) -> int:
 ABOUT = f"""\
 # Killed at any moment
 
-Written by `make chaos`. Runs of {STEPS} or so steps on the quickstart's base save at nearly every step. Each is killed
-(SIGKILL) at a random moment, or shortly after it began some checkpoint, and started again by the same command, until it
-ends by itself. Then its log lines (step, loss, learning rate, gradient norm, tokens, validation loss) and the weights that
-it saved are compared with those of a run that nobody killed: they must be equal, bit for bit. After each kill every
-checkpoint must be whole and load, and the newest must still be there. What a killed process left behind tells what it was
-doing. Most are forked from one process that has imported everything; the last row goes through `ftc run`, of which
-the trainer, the command itself, or both are killed.
+Written by `make chaos`. Runs of some {STEPS} steps on the quickstart's base save at nearly every step. Each is killed
+(SIGKILL) at a random moment, or shortly after it began a checkpoint, and started again by the same command, until it
+ends by itself. Then its log lines (step, loss, learning rate, gradient norm, tokens, validation loss) and the weights
+that it saved are compared with those of a run that nobody killed: they must be equal, bit for bit. After each kill
+every checkpoint must be whole and load, and the newest must still be there. What a killed process left behind tells
+what it was doing. Most are forked from one process that has imported everything; the last row goes through `ftc run`,
+of which the trainer, the command itself, or both are killed.
 
 """
 
