@@ -95,14 +95,15 @@ class Keeper:
         write_text(draft / MARK, json.dumps(mark, indent=1) + "\n")
         sync_all(draft)
         place = self.folder / draft.name
-        self._remove(place)  # damaged, or of a run that was left for another
+        self._remove(place)  # it is damaged
         draft.rename(place)
         sync(self.folder)
         self._rotate(state)
 
     def _rotate(self, state: Any) -> None:
-        """Of the whole ones up to this step the oldest go, but for the best."""
-        found = [path for step, path in checkpoints(self.folder) if step <= state.global_step and whole(path)]
+        """Of this run's whole ones up to this step the oldest go, but for the best."""
+        past = [path for step, path in checkpoints(self.folder) if step <= state.global_step]
+        found = [path for path in past if (whole(path) or {}).get("plan") == self.recipe["plan"]]
         best = Path(state.best_model_checkpoint or "").name
         spare = [path for path in found[:-1] if path.name != best]
         for path in spare[: max(0, len(found) - self.keep)]:

@@ -24,9 +24,9 @@ from backends.native.report import is_main
 
 Plan = dict[str, Any]
 CHECKPOINTS = "checkpoints"
+LOG = "metrics.jsonl"
 RESULTS = ("adapter", "model", "merged", "summary.json", "report.html")
-COURSE = (CHECKPOINTS, "metrics.jsonl")
-"""What a run makes in its folder: at its end, and on its way."""
+"""What a run makes in its folder, beside its checkpoints and its log."""
 PATIENCE = 30
 """Seconds to wait for another process that still writes into the folder: one that was told to stop saves a step."""
 SHOWN = 12
@@ -111,9 +111,9 @@ def place_to_resume(plan: Plan, out: Path, fresh: bool) -> str | None:
     if fresh or resume == "never" or (resume == "auto" and checkpoint["weights_only"]):
         return None
     if resume != "auto":
-        if not (Path(resume) / "trainer_state.json").is_file():
-            raise ResumeError(f'checkpoint.resume = "{resume}" is no checkpoint')
         own = [path for path, mark in found if mark["plan"] == here["plan"]]
+        if not own and not (Path(resume) / "trainer_state.json").is_file():
+            raise ResumeError(f'checkpoint.resume = "{resume}" is no checkpoint')
         return str(own[-1]) if own else resume
     if found:
         path, mark = found[-1]
@@ -162,16 +162,20 @@ def _summary(out: Path) -> dict[str, Any] | None:
 
 def move_aside(out: Path, resume: str | None) -> None:
     """Put what an earlier run made into a folder of its own, where another begins in its place. The checkpoint that it
-    begins with stays where it is."""
-    valued = [*(out / CHECKPOINTS).glob("checkpoint-*"), *(out / name for name in RESULTS if (out / name).exists())]
-    if not valued or (resume and not any((out / name).exists() for name in RESULTS)):
+    begins with stays where it is, and the log up to there."""
+    begin = Path(resume).resolve() if resume else None
+    earlier_ones = [path for _, path in checkpoints(out / CHECKPOINTS) if path.resolve() != begin]
+    made = [path for path in map(out.joinpath, RESULTS) if path.exists()] + earlier_ones
+    if not made:
         return
     number = next(number for number in range(1, 1 << 30) if not (out / f"earlier-{number}").exists())
     earlier = out / f"earlier-{number}"
-    earlier.mkdir()
-    for name in RESULTS if resume else (*RESULTS, *COURSE):
-        if (out / name).exists():
-            (out / name).rename(earlier / name)
+    (earlier / CHECKPOINTS).mkdir(parents=True)
+    log = out / LOG
+    if not begin and log.exists():
+        log.rename(earlier / LOG)
+    for path in made:
+        path.rename(earlier / path.relative_to(out))
     print(f"what an earlier run made is now in {earlier}", file=sys.stderr)  # noqa: T201
 
 
