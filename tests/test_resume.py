@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from native_base import Ground, chats, full, lora, make_plan, source, write_rows
+from native_base import Ground, chats, full, lora, make_plan, source, write_artifact, write_rows
 from test_train import metrics_of, summary_of, train_here
 
 from backends.native import resume
@@ -315,3 +315,49 @@ def test_killed_at_random_moments_it_goes_on_to_the_same(tmp_path: Path) -> None
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "5 kills" in ended.stdout
+
+
+KILLED = """
+import os, runpy, signal, sys
+import transformers
+
+class Killing(transformers.TrainerCallback):
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == 5 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv.pop() == "kill":
+    transformers.trainer.DEFAULT_CALLBACKS.append(Killing)
+path = sys.argv.pop()
+runpy.run_path(path, run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_of_which_one_is_killed_go_on_to_the_same(plan: Make, tmp_path: Path) -> None:
+    found = []
+    (tmp_path / "start.py").write_text(KILLED, "utf-8")
+    for name, killed in (("whole", False), ("killed", True)):
+        sections = other(training={"max_steps": 8, "micro_batch_size": 4}, logging={"every": 3})
+        made = plan(
+            **sections,
+            method=lora(dropout=0.1),
+            hardware={"count": 2, "strategy": "ddp"},
+            output={"dir": str(tmp_path / name / "out")},
+        )
+        folder = write_artifact(made, tmp_path / name / "artifact")
+        start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        for what in ("kill", "train") if killed else ("train",):
+            ended = subprocess.run(
+                [*start, str(tmp_path / "start.py"), str(folder / "train.py"), what],
+                capture_output=True,
+                text=True,
+                check=False,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+            assert (ended.returncode == 0) == (what == "train"), ended.stderr
+        found.append((losses(made), [line["tokens"] for line in metrics_of(made)]))
+        assert summary_of(made)["resumed_at"] == (4 if killed else None)
+        parts = {path.name for path in newest(made).iterdir()}
+        assert {"rng_state_0.pth", "rng_state_1.pth", "logged-0.json", "logged-1.json", "complete.json"} <= parts
+    assert found[0] == found[1]

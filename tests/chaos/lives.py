@@ -24,6 +24,7 @@ TIMED = ("tokens_per_second", "memory_gib", "eval_seconds")
 """What a log line tells that no two runs have alike."""
 PATIENCE = 300
 GLANCE = 0.0005
+RESULTS = ("adapter", "model")
 
 
 class BrokenError(Exception):
@@ -70,26 +71,26 @@ class Run:
     def to_its_end(self) -> Death:
         return _ended(self, os.waitpid(self.fork(), 0)[1])
 
-    def killed(self, chance: random.Random, span: float, *, writing: bool) -> Death:
-        """Kill it at a moment within so many seconds, or shortly after some checkpoint was begun."""
-        lines = len(self.metrics())
-        pid, moment = self.fork(), chance.uniform(0, span)
-        begun, wanted, drafts = time.monotonic(), chance.randrange(1, 8), set[str]()
-        delay = chance.uniform(0, 0.06)
+    def killed(self, chance: random.Random, span: float, when: str) -> Death:
+        """Kill it at "any" moment within so many seconds, or shortly after some "checkpoint" or the "result" was begun
+        to be written."""
+        lines, pid, begun = len(self.metrics()), self.fork(), time.monotonic()
+        moment, wanted, delay = chance.uniform(0, span), chance.randrange(1, 8), chance.uniform(0, 0.06)
+        drafts = set[str]()
         while True:
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
                 return _ended(self, status)
-            if writing:
-                drafts |= {path.name for path in self._drafts()}
-                due = len(drafts) >= wanted
-            else:
-                due = time.monotonic() - begun > moment
-            if due:
+            drafts |= {path.name for path in self._drafts()}
+            due = {
+                "any": time.monotonic() - begun > moment,
+                "checkpoint": len(drafts) >= wanted,
+                "result": any((self.out / f"{name}.part").exists() for name in RESULTS),
+            }
+            if due[when]:
                 break
             time.sleep(GLANCE)
-        if writing:
-            time.sleep(delay)
+        time.sleep(0 if when == "any" else delay)
         os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         return Death(self._where(lines), None, "") if os.WIFSIGNALED(status) else _ended(self, status)
@@ -107,7 +108,7 @@ class Run:
             return "removing a checkpoint"
         if drafts:
             return "writing a checkpoint"
-        if list(self.out.glob("*.part")):
+        if any((self.out / name).exists() for result in RESULTS for name in (result, f"{result}.part")):
             return "writing the result"
         return "training" if len(self.metrics()) > lines else "starting"
 

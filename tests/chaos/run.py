@@ -109,7 +109,7 @@ def torment(case: Case, here: Path, kills: int, chance: random.Random) -> Tally:
             if tally.kills >= kills:
                 death = run.to_its_end()
             else:
-                death = run.killed(chance, span, writing=chance.random() < 0.55)
+                death = run.killed(chance, span, chance.choices(("any", "checkpoint", "result"), (35, 50, 15))[0])
             tally.add(death, run)
             if death.code == 0:
                 tally.compare(run, reference)
