@@ -261,6 +261,27 @@ def test_after_the_last_step_no_other_is_taken(plan: Make, tmp_path: Path) -> No
     assert content(Path(made.output.dir) / "adapter") == saved
 
 
+def test_what_ends_an_epoch_is_evaluated_before_it_is_saved(plan: Make, tmp_path: Path) -> None:
+    """Or who goes on from there would have drawn fewer random numbers, and drop other values."""
+    sections: dict[str, Any] = {
+        "training": {"max_steps": 14},
+        "checkpoint": {"every": 5, "keep": 9},
+        "evaluation": {"every": "epoch"},
+        "logging": {"every": 1},
+        "method": lora(dropout=0.1),
+    }
+    made = plan(**sections)
+    assert train_here(made, tmp_path / "artifact") == 0
+    first, place = losses(made), Path(made.output.dir) / "checkpoints"
+    assert [step for step, _ in checkpoints(place)] == [5, 10, 14]
+    shutil.rmtree(place / "checkpoint-14")
+    unfinish_only(made)
+    assert train_here(made, tmp_path / "artifact") == 0
+    assert summary_of(made)["resumed_at"] == 10
+    assert losses(made) == first
+    assert [line["step"] for line in metrics_of(made) if "eval_loss" in line] == [5, 10, 14]
+
+
 # --- the best
 
 

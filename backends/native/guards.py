@@ -127,6 +127,7 @@ class LossWatch:
                 said = self._tokenizer.decode(ids, skip_special_tokens=True)[:SHOWN]
                 raise LossError(
                     f"the loss of step {step} is {value.item()}, and nothing is learnt of it; its batch begins with "
-                    f"{said!r}. The newest checkpoint is from before. Lower training.learning_rate, set "
-                    "training.max_grad_norm (1.0), or look at these rows with ftc data"
+                    f"{said!r}. The newest checkpoint is from before, and would lead here again. Lower "
+                    "training.learning_rate, set training.max_grad_norm (1.0), or look at these rows with ftc data; "
+                    "then train anew with --fresh, or from that checkpoint by naming it in checkpoint.resume"
                 )
