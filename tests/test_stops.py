@@ -19,7 +19,7 @@ from test_train import command, metrics_of, summary_of, train_here
 from backends.native.checkpoints import whole
 from schemas.plan import Plan
 
-TIMED = ("tokens_per_second", "memory_gib", "eval_seconds")
+TIMED = ("tokens_per_second", "memory_gib", "memory_phases_gib", "eval_seconds")
 
 
 def course(plan: Plan) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from backends.native import train
 from backends.native.checkpoints import UNFINISHED, checkpoints, whole
 
-TIMED = ("tokens_per_second", "memory_gib", "eval_seconds")
+TIMED = ("tokens_per_second", "memory_gib", "memory_phases_gib", "eval_seconds")
 """What a log line tells that no two runs have alike."""
 PATIENCE = 300
 GLANCE = 0.0005
