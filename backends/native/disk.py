@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def sync_all(folder: Path) -> None:
 
 
 @contextmanager
-def told(draft: Path, what: str) -> Iterator[None]:
+def told(draft: Path, what: str) -> Generator[None]:
     """`DiskError` where what is written into the folder `draft`, to become `what`, cannot be; no part of it stays."""
     try:
         yield

@@ -137,21 +137,19 @@ def _tell(tally: Tally) -> None:
 
 def page(tallies: list[Tally], seed: int, seconds: float) -> str:
     """The table for a reader."""
-    head = f"| run | kills | {' | '.join(PLACES)} | runs that ended | broken checkpoints | lost runs | other curves |\n"
-    rows = "".join(
-        f"| {tally.name} | {tally.kills} | {' | '.join(str(tally.deaths[place]) for place in PLACES)} | {tally.runs} | "
-        f"{len(tally.broken)} | {len(tally.lost)} | {len(tally.differing)} |\n"
-        for tally in tallies
-    )
+    columns = ("run", "kills", *PLACES, "runs that ended", "broken checkpoints", "lost runs", "other curves or weights")
+    table = [columns, ("---",) * len(columns)]
+    for tally in tallies:
+        found = (tally.kills, *(tally.deaths[place] for place in PLACES), tally.runs)
+        wrong = (len(tally.broken), len(tally.lost), len(tally.differing))
+        table.append((tally.name, *map(str, (*found, *wrong))))
     total, inside = sum(tally.kills for tally in tallies), _inside(tallies)
     held = "".join(f"- **{case.name}**: {case.holds}.\n" for case in CASES)
     return (
         ABOUT + f"Run on {date.today().isoformat()} in {seconds / 60:.0f} minutes (seed {seed}; torch "
-        f"{torch.__version__}, Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores): "
+        f"{torch.__version__}, Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores):\n"
         f"**{total} kills, {inside} of them while a checkpoint was written or removed.**\n\n"
-        + head
-        + f"|{' --- |' * (len(PLACES) + 6)}\n".replace("- |", "- |")
-        + rows
+        + "".join(f"| {' | '.join(row)} |\n" for row in table)
         + "\nWhat each run has to take up where it was, beside model, optimizer and schedule:\n\n"
         + held
     )
