@@ -190,7 +190,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"stopped; {on}", file=sys.stderr)  # noqa: T201
         return 130
     except Exception as error:
-        print(f"error: {_paragraph(error, asked.plan)}", file=sys.stderr)  # noqa: T201
+        if is_main() or not isinstance(error, ResumeError):  # which all processes find alike
+            print(f"error: {_paragraph(error, asked.plan)}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 
