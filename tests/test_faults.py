@@ -195,11 +195,19 @@ def test_memory_that_runs_out_is_told_with_what_was_planned(
     assert said.startswith("error: the machine ran out of memory. Planned: 1.00 GiB; this run had ")
     assert "GiB at most, of the machine's" in said
     assert "and may have" in said
-    assert said.endswith("start it again to go on from checkpoint-4\n")
+    assert said.endswith("\nChange that, and start it again to go on from checkpoint-4\n")
     assert whole_ones(made) == [2, 4]
     monkeypatch.undo()
-    assert train_here(made, tmp_path / "artifact") == 0
+    less = replace(made, training=replace(made.training, micro_batch_size=4, gradient_checkpointing=True))
+    assert train_here(less, tmp_path / "artifact") == 0
+    assert capsys.readouterr().err == (
+        "going on from checkpoint-4 with training.micro_batch_size: 8 → 4, "
+        "training.gradient_checkpointing: false → true: the same steps, rounded otherwise\n"
+    )
     assert summary_of(made)["resumed_at"] == 4
+    reference = plan(**SAVING, output={"dir": str(tmp_path / "whole")})
+    assert train_here(reference, tmp_path / "reference") == 0
+    assert losses(made) == pytest.approx(losses(reference), abs=1e-4)
 
 
 def test_the_plans_own_remedies_are_said() -> None:

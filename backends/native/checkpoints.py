@@ -145,6 +145,7 @@ def _counted(trainer: Any) -> Counted:
         "loss": trainer._tr_loss.item(),
         "last_line": trainer._globalstep_last_logged,
         "tokens": int(trainer.tokens),
+        "pairs": float(trainer.pairs),
     }
 
 
@@ -155,4 +156,4 @@ def count_on(trainer: Any, checkpoint: Path) -> None:
         told = json.loads(path.read_text("utf-8"))
         trainer._tr_loss += told["loss"]
         trainer._globalstep_last_logged = told["last_line"]
-        trainer.tokens = told["tokens"]
+        trainer.tokens, trainer.pairs = told["tokens"], told["pairs"]

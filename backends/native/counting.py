@@ -23,7 +23,7 @@ ENCODER = "prompt_encoder.safetensors"
 
 class Counting:
     """Before one of TRL's trainers in a list of bases. `tokens`: seen in training by this process, padding left out.
-    `pairs`: positions that each of them looked at, together. `keeper`: writes its checkpoints; None where there are none.
+    `pairs`: positions that each of them looked at, together. `keeper`: writes its checkpoints; None: there are none.
     """
 
     tokens: torch.Tensor | int = 0

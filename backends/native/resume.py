@@ -25,12 +25,19 @@ from backends.native.report import is_main
 Plan = dict[str, Any]
 CHECKPOINTS = "checkpoints"
 LOG = "metrics.jsonl"
+SECTIONS = ("model", "method", "training", "hardware")
 RESULTS = ("adapter", "model", "merged", "summary.json", "report.html")
 """What a run makes in its folder, beside its checkpoints and its log."""
 PATIENCE = 30
 """Seconds to wait for another process that still writes into the folder: one that was told to stop saves a step."""
 SHOWN = 12
 """Changes that are listed."""
+HOW = {
+    "training": ("micro_batch_size", "gradient_checkpointing", "loss", "kernels", "compile"),
+    "model": ("attention",),
+}
+"""Settings by which the same steps are computed otherwise, and rounded otherwise. Where they are left open they are
+chosen by the memory there is, so that another machine, or a change that saves memory, need not begin anew."""
 
 
 class ResumeError(Exception):
@@ -42,15 +49,31 @@ class ResumeError(Exception):
 
 def recipe_of(plan: Plan) -> dict[str, Any]:
     """All that decides what is computed, and a hash of it: settings and the content of local files. Where files lie,
-    where results go and what is reported do not."""
-    settings = {name: plan[name] for name in ("model", "method", "training", "hardware")}
+    where results go and what is reported do not; how the same is computed is told, and not in the hash."""
+    settings = {name: _without(plan[name], _how(plan).get(name, ())) for name in SECTIONS}
     settings["data"] = {name: _unplaced(value) for name, value in plan["data"].items()}
     resume = plan["checkpoint"]["resume"]
     begun = {} if resume in ("auto", "never") else {"resume": resume}
     settings["checkpoint"] = {"best": plan["checkpoint"]["best"], **begun}
     files = [(file.name, digest(file)) for source in _sources(plan["data"]) for file in local_files(source["path"])]
     told = {"settings": settings, "files": files}
-    return {"plan": hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest(), "recipe": told}
+    how = {section: {name: plan[section][name] for name in names} for section, names in _how(plan).items()}
+    return {
+        "plan": hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest(),
+        "recipe": {**told, "how": how},
+    }
+
+
+def _how(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """KTO compares the answers of a forward pass with each other: there, how many they are decides."""
+    kto = plan["training"]["objective"] == "kto"
+    return {
+        name: tuple(leaf for leaf in leaves if not kto or leaf != "micro_batch_size") for name, leaves in HOW.items()
+    }
+
+
+def _without(section: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in section.items() if name not in names}
 
 
 def identity(plan: Plan) -> str:
@@ -72,18 +95,22 @@ def _sources(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What one recipe says otherwise than an earlier one, a line each: leaves by their paths, and data files."""
-    old, new = (dict(_leaves(told["settings"], "")) for told in (before, now))
-    lines = [
-        f"{path}: {_said(old, path)} → {_said(new, path)}"
-        for path in dict.fromkeys((*old, *new))
-        if old.get(path, ...) != new.get(path, ...)
-    ]
+    lines = _differing(before["settings"], now["settings"])
     earlier, later = (dict(map(tuple, told["files"])) for told in (before, now))
     for name in dict.fromkeys((*earlier, *later)):
         if earlier.get(name) != later.get(name):
             what = "new" if name not in earlier else "no longer read" if name not in later else "its content changed"
             lines.append(f"data file {name}: {what}")
     return lines or ["the data files"]
+
+
+def _differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    old, new = (dict(_leaves(settings, "")) for settings in (before, now))
+    return [
+        f"{path}: {_said(old, path)} → {_said(new, path)}"
+        for path in dict.fromkeys((*old, *new))
+        if old.get(path, ...) != new.get(path, ...)
+    ]
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -119,6 +146,7 @@ def place_to_resume(plan: Plan, out: Path, fresh: bool) -> str | None:
         path, mark = found[-1]
         if mark["plan"] != here["plan"]:
             raise _other(f"{path} is", mark["recipe"], here["recipe"], path)
+        _tell_how(path, _differing(mark["recipe"]["how"], here["recipe"]["how"]))
         return str(path)
     summary = _summary(out)
     if summary and summary["plan"] != here["plan"]:
@@ -132,6 +160,14 @@ def _whole_ones(out: Path) -> list[tuple[Path, dict[str, Any]]]:
     while marked and marked[-1][1] is None:
         print(f"{marked.pop()[0]} is not whole, and is passed over", file=sys.stderr)  # noqa: T201
     return [(path, mark) for path, mark in marked if mark]
+
+
+def _tell_how(checkpoint: Path, found: list[str]) -> None:
+    if found and is_main():
+        print(  # noqa: T201
+            f"going on from {checkpoint.name} with {', '.join(found)}: the same steps, rounded otherwise",
+            file=sys.stderr,
+        )
 
 
 def _other(what: str, before: dict[str, Any], now: dict[str, Any], checkpoint: Path | None) -> ResumeError:

@@ -242,7 +242,7 @@ def _paragraph(error: Exception, plan: Path) -> str:
         return str(error)
     if is_short(error):
         config = json.loads(plan.read_text("utf-8"))
-        return f"{shortage(error, config)}\n{going_on(Path(config['output']['dir']))}"
+        return f"{shortage(error, config)}\nChange that, and {going_on(Path(config['output']['dir']))}"
     story, told = plan.with_name("error.log"), f"{type(error).__name__}: {error} (not foreseen"
     with suppress(OSError):
         story.write_text("".join(traceback.format_exception(error)), "utf-8")
