@@ -124,9 +124,9 @@ def _emit(plan: Plan, footprint: Footprint, lost: tuple[Finding, ...], options: 
     if not options.emit or not options.target or blocked:
         return None
     if options.target == "native":  # whose script says it when memory runs out
-        from compiler.memory.fixes.relief import relief
+        from compiler.memory.fixes.relief import relieved
 
-        footprint = replace(footprint, relief=relief(plan, footprint.stack))
+        footprint = relieved(footprint, plan)
     return load(options.target).emit(plan, footprint, lost, _release(options))
 
 
