@@ -60,7 +60,7 @@ fuzz: .venv/installed  ## random bytes, YAML and mutated recipes: EXAMPLES of ea
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz_recipes.py
 
 browser: .venv/installed  ## the HTML pages in a headless Chromium, which must be installed; pictures in build/browser
-	$(BIN)/python -m pytest tests/browser/pages.py
+	$(BIN)/python -m pytest tests/browser/pages.py tests/browser/run_page.py
 
 conformance: .venv/installed  ## the real parsers of the other targets read what is built (installs them: about 7 GB)
 	$(BIN)/python tests/conformance/run.py

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -44,6 +44,10 @@ class Preparation(Struct, frozen=True):
     def files(self) -> tuple[str, ...]:
         """What is written."""
         return (self.train_file,) if self.validation is None else (self.train_file, self.validation_file)
+
+
+RECIPE: Final = "recipe.ftc.yaml"
+"""The recipe as it was written, beside what was made of it."""
 
 
 class Artifact(Struct, frozen=True):

@@ -30,7 +30,7 @@ from compiler.report import html_rows
 from compiler.report.excerpt import Gap, excerpt
 from compiler.report.html_data import data_html
 from compiler.report.html_lengths import Scale, histogram
-from compiler.report.html_page import PAGE
+from compiler.report.html_page import PAGE, SHARED
 from compiler.report.html_rows import MOST, markup, shown_rows
 from schemas.diagnostic import Diagnostic, Finding, Level, Span
 from schemas.plan import Plan
@@ -409,7 +409,7 @@ LEVELS: tuple[Level, ...] = ("error", "warning")
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_text_can_be_read(scheme: int) -> None:
     """WCAG AA: 4.5 to 1 for text, 3 to 1 for what is drawn."""
-    css = ((PAGE / name).read_text("utf-8") for name in ("base.css", "data.css"))
+    css = (file.read_text("utf-8") for file in (SHARED / "base.css", PAGE / "data.css"))
     blocks = [re.findall(r":root \{(.*?)\}", text, re.DOTALL)[scheme] for text in css]
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", " ".join(blocks)))
     texts = [("ink", "learnt"), ("quiet", "learnt"), ("chip-ink", "chip"), ("tight", "tight-soft"), ("quiet", "soft")]

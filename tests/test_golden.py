@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parent / "golden"
 VERBATIM = {
     path.read_text().replace("from backends.native.", "from ")
     for path in (ROOT / "backends").rglob("*")
-    if path.suffix in (".py", ".txt")
+    if path.suffix in (".py", ".txt", ".css", ".jinja")
 }
 """Files that artifacts hold as they stand in the package: the same for every recipe."""
 

@@ -18,7 +18,7 @@ from compiler.memory import weigh
 from compiler.report.alternatives import Option
 from compiler.report.html_bars import phase_chart
 from compiler.report.html_fitting import fitting, resized
-from compiler.report.html_page import PAGE
+from compiler.report.html_page import SHARED
 from compiler.report.html_plan import plan_html
 from compiler.report.plan_data import plan_report
 from schemas.diagnostic import Diagnostic, Span
@@ -181,7 +181,7 @@ def test_the_largest_things_at_the_peak_are_listed() -> None:
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_text_can_be_read(scheme: int) -> None:
     """WCAG AA: 4.5 to 1 for text; names stand in the segments of bars."""
-    block = re.findall(r":root \{(.*?)\}", Path(PAGE / "base.css").read_text("utf-8"), re.DOTALL)[scheme]
+    block = re.findall(r":root \{(.*?)\}", Path(SHARED / "base.css").read_text("utf-8"), re.DOTALL)[scheme]
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
     parts = ("weights", "adapters", "gradients", "optimizer", "activations", "logits", "workspace", "context")
     pairs = [("ink", "sheet"), ("ink", "page"), ("quiet", "sheet"), ("quiet", "page"), ("not", "sheet")]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import to_builtins
 
 from backends.alike import suffixes
 from backends.base import pattern
 from backends.beside import scripts
+from backends.native.losses import chat_templates, losses, template_path
 from backends.native.table import TABLE, template_file
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.facts import GIB
 from schemas.footprint import Footprint
-from schemas.method_plan import LoraPlan, PrefixPlan, PTuningPlan
 from schemas.plan import Plan, SourcePlan, is_sources, leaves
 from schemas.support import Key
 from schemas.work import pair_flops, peak_flops, token_flops
@@ -61,13 +62,24 @@ SCRIPTS: Final = (
     *ROWS,
     *("resume.py", "checkpoints.py", "disk.py", "room.py"),
     "report.py",
+    "pace.py",
+    "meter.py",
     "result.py",
+    "samples.py",
+    "story.py",
+    "trackers.py",
+    "page.py",
+    "page_words.py",
+    "amounts.py",
+    "pictures.py",
+    "curves.py",
     "measure.py",
     "gauge.py",
 )
 """Copied into an artifact."""
+LOOKS: Final = ("report.html.jinja", "report.css", "base.css")
+"""Copied as well: the page of a run."""
 
-TEMPLATES: Final = HERE.parent.parent / "schemas" / "catalog" / "chat_templates"
 EXTRAS: Final = {
     "adamw_4bit": "torchao==0.18.0",
     "liger": "liger-kernel==0.8.5",
@@ -91,6 +103,7 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | file | what it is |
 | --- | --- |
 | `plan.json` | every setting of the run; change the recipe rather than this |
+| `recipe.ftc.yaml`, `ftc.lock.json` | the recipe as it was written, and what was made of it; no run needs them |
 | `train.py` | the run, read from the top |
 | `trainer.py`, `settings.py` | the trainer, which is TRL's; what each setting is called by it |
 | `counting.py`, `guards.py` | what is added to it; what ends a run before its end |
@@ -105,88 +118,23 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `methods.py`, `bottlenecks.py` | what of it is trained, or put on it to be trained |
 | `resume.py`, `checkpoints.py`, `disk.py` | where a run that was stopped goes on; what is there whole or not at all |
 | `room.py` | in words, that memory ran out |
-| `report.py`, `result.py` | progress and metrics; what is saved, and the summary |
+| `report.py`, `pace.py`, `meter.py` | progress and metrics; how long it will take; memory as it is taken |
+| `result.py` | what is saved, and the summary |
+| `samples.py`, `story.py` | answers before and after; when it ran, and its page |
+| `trackers.py` | what tensorboard, wandb, mlflow and trackio are told |
+| `page.py`, `page_words.py`, `amounts.py`, `pictures.py`, `curves.py` | what the page says; its curves |
+| `report.html.jinja`, `report.css`, `base.css` | how it looks |
 | `measure.py`, `gauge.py` | `--measure`: the memory that two steps at the largest shape really take |
 
-Results go to `{out}`: `{result}/`, `summary.json`, `metrics.jsonl`, `checkpoints/`. Started again, a run that was
-stopped goes on from its newest checkpoint; `--fresh` puts what is there aside and starts anew, `--dry-run` loads model
+Results go to `{out}`: `report.html`, `{result}/`, `summary.json`, `metrics.jsonl`, `samples.json`, `checkpoints/`.
+Started again, a run that was stopped goes on from its newest checkpoint; `--fresh` puts what is there aside and starts anew, `--dry-run` loads model
 and data and stops, `--measure` writes `calibration.json` instead of training.
 {lost}"""
-
-
-def chat_templates() -> tuple[str, ...]:
-    """The names that `model.chat_template` may have."""
-    return tuple(sorted(path.stem for path in TEMPLATES.glob("*.jinja")))
 
 
 def largest_micro(plan: Plan) -> int | None:  # noqa: ARG001 - the signature is that of every target
     """None: the native run has no limit of its own."""
     return None
-
-
-def losses(plan: Plan) -> tuple[Finding, ...]:
-    """Combinations that the native run cannot do although it can do each leaf."""
-    return (
-        *_template_losses(plan),
-        *_best_losses(plan),
-        *_eight_bit_losses(plan),
-        *_start_losses(plan),
-        *_compared_losses(plan),
-    )
-
-
-def _template_losses(plan: Plan) -> tuple[Finding, ...]:
-    name = plan.model.chat_template
-    if name is None or name == "tokenizer" or _template_path(name).is_file():
-        return ()
-    if name.endswith(".jinja"):
-        return (Finding("FTC404", "model.chat_template", f'"{name}" is not there to be read'),)
-    known = ", ".join(chat_templates())
-    return (Finding("FTC404", "model.chat_template", f'"{name}" is none of the known chat templates: {known}'),)
-
-
-def _best_losses(plan: Plan) -> tuple[Finding, ...]:
-    """The best checkpoint is chosen among those that were evaluated, so each of them must be."""
-    evaluation, checkpoint = plan.evaluation.every, plan.checkpoint.every
-    if not plan.checkpoint.best or (evaluation == checkpoint is not None and plan.data.validation is not None):
-        return ()
-    message = (
-        "the best checkpoint can be told only if each is evaluated: set evaluation.every and checkpoint.every alike"
-    )
-    return (Finding("FTC404", "checkpoint.best", message),)
-
-
-def _eight_bit_losses(plan: Plan) -> tuple[Finding, ...]:
-    """bitsandbytes computes 8-bit products in the type of the model's other weights."""
-    asked = plan.quantization
-    if asked is None or asked.bits == 4 or asked.compute_dtype == plan.model.dtype:
-        return ()
-    message = f"with 8 bits it is computed in model.dtype, which is {plan.model.dtype}"
-    return (Finding("FTC404", "method.quantization.compute_dtype", message),)
-
-
-def _start_losses(plan: Plan) -> tuple[Finding, ...]:
-    """A network that makes virtual tokens cannot be told which; eight bits lose so little that LoftQ has no code."""
-    method = plan.method
-    if plan.lora and plan.lora.init == "loftq" and plan.quantization and plan.quantization.bits == 8:
-        return (Finding("FTC404", "method.init", "loftq is written for a base of 4 bits; of 8 bits little is lost"),)
-    by_network = isinstance(method, PTuningPlan) or (isinstance(method, PrefixPlan) and method.projection)
-    if not by_network or not getattr(method, "init_text", None):
-        return ()
-    return (Finding("FTC404", "method.init_text", "a network makes its virtual tokens, and it starts at random"),)
-
-
-def _compared_losses(plan: Plan) -> Iterator[Finding]:
-    """DPO and KTO ask what the model said before it learnt: without its adapter, the base."""
-    method, objective = plan.method, plan.training.objective
-    if objective in ("dpo", "kto") and isinstance(method, LoraPlan) and method.init not in ("default", "gaussian"):
-        message = f"{objective} compares with the model without its adapter, and {method.init} changes that"
-        yield Finding("FTC404", "method.init", message)
-    if objective == "kto" and plan.training.micro_batch_size < 2:
-        message = "kto weighs each answer against the others of its forward pass, so there must be two at least"
-        yield Finding("FTC404", "training.micro_batch_size", message)
-    if objective == "orpo" and plan.training.gradient_checkpointing == "offload":
-        yield Finding("FTC404", "training.gradient_checkpointing", "TRL's ORPO does not move activations off the card")
 
 
 def said(plan: Plan, release: Release | None = None) -> Spoken:
@@ -207,7 +155,7 @@ def emit(
         "plan.json": json.dumps(_config(plan, footprint), indent=2, sort_keys=True) + "\n",
         "requirements.txt": _requirements(plan),
         "README.md": _readme(plan, command, lost),
-        **scripts(SCRIPTS),
+        **scripts((*SCRIPTS, *LOOKS)),
         **_template(plan),
     }
     return Artifact("native", "plan.json", files, command)
@@ -252,16 +200,28 @@ def _derived(plan: Plan, footprint: Footprint | None) -> dict[str, Any]:
         "memory": _memory(footprint) if footprint else {},
         "predicted": _predicted(footprint) if footprint else {},
         "flops": {"token": token_flops(plan), "pair": pair_flops(plan), "peak": peak_flops(plan)},
+        "card": _card(plan),
+        "decisions": [
+            {"path": item.path, "value": to_builtins(item.value), "because": item.because} for item in plan.decisions
+        ],
     }
 
 
+def _card(plan: Plan) -> dict[str, Any]:
+    """What the page says of the card that was planned for."""
+    gpu = plan.gpu
+    return {} if gpu is None else {"title": gpu.title, "usd_per_hour": gpu.usd_per_hour}
+
+
 def _memory(footprint: Footprint) -> dict[str, Any]:
-    sizes = {name: getattr(footprint, name) for name in ("allocated", "reserved", "device")}
+    sizes = {name: getattr(footprint, name) for name in ("allocated", "reserved", "device", "low", "high")}
     relief = [
         {"set": item.set, "device_gib": round(item.device / GIB, 3), "costs": item.costs} for item in footprint.relief
     ]
+    phases = {name: getattr(footprint.phases, name) for name in ("load", "step", "optimizer", "eval")}
+    by_phase = {name: round(size / GIB, 3) for name, size in phases.items()}
     planned = {f"{name}_gib": round(size / GIB, 3) for name, size in sizes.items()}
-    return {"verdict": footprint.verdict, **planned, "fixes": relief}
+    return {"verdict": footprint.verdict, **planned, "phases": by_phase, "fixes": relief}
 
 
 def _predicted(footprint: Footprint) -> dict[str, Any]:
@@ -274,12 +234,8 @@ def _template(plan: Plan) -> dict[str, str]:
     name = plan.model.chat_template
     if name is None or name == "tokenizer":
         return {}
-    path = _template_path(name)
+    path = template_path(name)
     return {str(template_file(name)): path.read_text("utf-8")} if path.is_file() else {}
-
-
-def _template_path(name: str) -> Path:
-    return Path(name) if name.endswith(".jinja") else TEMPLATES / f"{name}.jinja"
 
 
 def _requirements(plan: Plan) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,35 +18,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from transformers import TrainerCallback
 
 from backends.native.disk import write_text
+from backends.native.meter import Meter
+from backends.native.pace import Pace
 
-GIB = 1 << 30
+SHARED = ("tokens", "tokens_per_second", "memory_gib")
+"""What trackers are told of a line beyond transformers' own."""
+KINDS = ("allocated", "reserved", "device", "resident")
+"""Of memory: of a card, as the allocator and the driver see it, and of this process."""
+PAGE = "report.html"
 LONG = 16 << 20
 """Bytes of rows to read from which a bar is shown."""
 PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
-
-
-def measured_memory(device: str) -> dict[str, float]:
-    """Peaks so far in GiB: of the card as allocator and driver see it, or of this process on a CPU."""
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    if device == "cpu":
-        return {"resident_gib": _gib(resident)}
-    free, total = torch.cuda.mem_get_info()
-    return {
-        "allocated_gib": _gib(torch.cuda.max_memory_allocated()),
-        "reserved_gib": _gib(torch.cuda.max_memory_reserved()),
-        "device_gib": _gib(total - free),
-        "resident_gib": _gib(resident),
-    }
-
-
-def _gib(size: int) -> float:
-    return round(size / GIB, 3)
 
 
 def versions() -> dict[str, str]:
@@ -62,10 +48,11 @@ class Reporter(TrainerCallback):
     `counter` gives the tokens that the run has seen, over all devices; it is asked only when a line is written.
     """
 
-    def __init__(self, out: Path, device: str, counter: Callable[[], int]) -> None:
-        self.out, self.device, self.counter = out, device, counter
+    def __init__(self, out: Path, meter: Meter, counter: Callable[[], int]) -> None:
+        self.out, self.meter, self.counter = out, meter, counter
         self.begun, self.clock, self.paused, self.seconds, self.counted = 0.0, 0.0, 0.0, 0.0, 0
         self.before = 0
+        self.ended, self.pace, self.watched = 0.0, Pace(), ""
         self.history: list[dict[str, Any]] = []
         self.progress: Progress | None = None
 
@@ -76,7 +63,7 @@ class Reporter(TrainerCallback):
         if state.is_world_process_zero and sys.stderr.isatty():
             self.progress = _progress()
             self.progress.start()
-            self.progress.add_task("training", total=state.max_steps, completed=state.global_step, told="")
+            self.progress.add_task("training", total=state.max_steps, completed=state.global_step, told="", left="")
 
     def _earlier(self, step: int) -> list[dict[str, Any]]:
         """The lines of a run that is continued, up to where it continues; the file is cut there."""
@@ -88,10 +75,14 @@ class Reporter(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.paused = time.perf_counter()
-        if self.progress:
-            self.progress.update(self.progress.task_ids[0], completed=state.global_step)
+        self.pace.step(self.paused, state.global_step)
+        self._show(completed=state.global_step, left=self.pace.left(state.max_steps))
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._show(description="validating")
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._show(description="training")
         self._resume_clock()
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -108,15 +99,24 @@ class Reporter(TrainerCallback):
             return
         line = self._line(state, logs)
         self.history.append(line)
+        logs.update({name: line[name] for name in SHARED if name in line})
         with (self.out / "metrics.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
+        if "eval_loss" in line:
+            self.watched = f" · val {line['eval_loss']:.4f}"
+        else:
+            self._show(told=_told(line, self.watched))
+
+    def _show(self, **changed: Any) -> None:
         if self.progress:
-            self.progress.update(self.progress.task_ids[0], told=_told(line))
+            self.progress.update(self.progress.task_ids[0], **changed)
 
     def _line(self, state: Any, logs: dict[str, Any]) -> dict[str, Any]:
         line = {"step": state.global_step, "epoch": round(state.epoch, 4)}
         if "eval_loss" in logs:
-            return {**line, "eval_loss": logs["eval_loss"], "eval_seconds": logs["eval_runtime"], **_rewards(logs)}
+            self.meter.end("eval")
+            told = {"eval_loss": logs["eval_loss"], "eval_seconds": logs["eval_runtime"], **_rewards(logs)}
+            return {**line, **told, "memory_phases_gib": self.meter.since()}
         now, tokens = time.perf_counter(), self.tokens
         seconds = now - self.clock
         speed = (tokens - self.counted) / seconds if seconds else 0.0
@@ -129,10 +129,12 @@ class Reporter(TrainerCallback):
             **_rewards(logs),
             "tokens": tokens,
             "tokens_per_second": round(speed, 1),
-            "memory_gib": next(iter(measured_memory(self.device).values())),
+            "memory_gib": self.meter.taken,
+            "memory_phases_gib": self.meter.since(),
         }
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.ended = time.perf_counter()
         self.close()
 
     def close(self) -> None:
@@ -153,8 +155,8 @@ class Reporter(TrainerCallback):
 
     @property
     def elapsed(self) -> float:
-        """Seconds since training began, evaluation and saving included."""
-        return time.perf_counter() - self.begun
+        """Seconds of training, evaluation and saving included, since this process began it."""
+        return (self.ended or time.perf_counter()) - self.begun if self.begun else 0.0
 
     def losses(self, key: str) -> list[float]:
         """All values of `loss` or `eval_loss`, in order."""
@@ -176,9 +178,9 @@ def _rewards(logs: dict[str, Any]) -> dict[str, float]:
 def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        BarColumn(bar_width=16),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),  # of these only the bar shrinks
+        TextColumn("{task.fields[left]}"),
         TextColumn("{task.fields[told]}"),
         console=Console(stderr=True),
         transient=True,
@@ -192,14 +194,21 @@ def reading(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda _: None
         return
     with _progress() as progress:
-        task = progress.add_task(what, total=total, told="")
-        yield lambda count: progress.advance(task, count)
+        task = progress.add_task(what, total=total, told="", left="")
+        pace, read = Pace(), 0
+
+        def advance(count: int) -> None:
+            nonlocal read
+            read += count
+            pace.step(time.perf_counter(), read)
+            progress.update(task, completed=read, left=pace.left(total))
+
+        yield advance
 
 
-def _told(line: dict[str, Any]) -> str:
-    if "eval_loss" in line:
-        return f"validation loss {line['eval_loss']:.4f}"
-    return f"loss {line['loss']:.4f} · {line['tokens_per_second']:,.0f} tokens/s · {line['memory_gib']:.1f} GiB"
+def _told(line: dict[str, Any], watched: str) -> str:
+    speed, taken = f"{line['tokens_per_second']:,.0f} tok/s", f"{line['memory_gib']:.1f} GiB"
+    return f"loss {line['loss']:.4f}{watched} · {speed} · {taken}"
 
 
 def closing_words(summary: dict[str, Any]) -> str:
@@ -214,6 +223,7 @@ def closing_words(summary: dict[str, Any]) -> str:
         *_noted(summary["findings"]["train"]),
         f"  memory       planned {_sizes(memory['planned'])}; measured {_sizes(memory['measured'])}",
         f"  written to   {summary['result']}",
+        f"  report       {Path(summary['result']).with_name(PAGE)}",
     ]
     return "\n".join(line for line in lines if line.split()[-1] != "-")
 
@@ -246,7 +256,7 @@ def _course(first: float | None, last: float | None) -> str:
 
 
 def _sizes(sizes: dict[str, Any]) -> str:
-    said = [f"{key.removesuffix('_gib')} {value:.2f} GiB" for key, value in sizes.items() if key.endswith("_gib")]
+    said = [f"{kind} {sizes[f'{kind}_gib']:.2f} GiB" for kind in KINDS if f"{kind}_gib" in sizes]
     return ", ".join(said) or "unknown"
 
 

@@ -16,7 +16,7 @@ from peft import PeftModel
 from backends.native.bottlenecks import save_bottlenecks
 from backends.native.disk import write_folder
 from backends.native.model import Plan, load_base
-from backends.native.report import Reporter, measured_memory, versions
+from backends.native.report import Reporter, versions
 
 
 def save(plan: Plan, model: Any, tokenizer: Any, out: Path) -> None:
@@ -73,13 +73,18 @@ def work(plan: Plan, trainer: Any, speed: float) -> dict[str, float | None]:
     return {"tflops": round(done / 1e12, 3), "of_peak": round(done / flops["peak"], 4) if flops["peak"] else None}
 
 
+def device_name(device: str) -> str:
+    """The card's name, or "cpu"."""
+    return device if device == "cpu" else torch.cuda.get_device_name(torch.device(device))
+
+
 def summarise(plan: Plan, trainer: Any, reporter: Reporter, device: str) -> dict[str, Any]:
     """What was planned and what happened."""
     state = trainer.state
     losses, watched, tokens = reporter.losses("loss"), reporter.losses("eval_loss"), reporter.tokens
     return {
         "name": plan["name"],
-        "device": device if device == "cpu" else torch.cuda.get_device_name(),
+        "device": device_name(device),
         "steps": state.global_step,
         "epochs": state.epoch,
         "tokens": tokens,
@@ -93,7 +98,11 @@ def summarise(plan: Plan, trainer: Any, reporter: Reporter, device: str) -> dict
             "last_validation": watched[-1] if watched else None,
             "best_validation": min(watched, default=None),
         },
-        "memory": {"planned": plan["derived"]["memory"], "measured": measured_memory(device)},
+        "memory": {
+            "planned": plan["derived"]["memory"],
+            "measured": reporter.meter.measured(),
+            "phases": reporter.meter.by_phase(),
+        },
         "versions": versions(),
         "result": str(result_folder(plan, Path(plan["output"]["dir"]))),
     }

@@ -10,7 +10,8 @@
 
 Read from the top: data, the run, the command line. `trainer.py` is where TRL is called, `settings.py` says what each
 setting is called by it, `examine.py` reads the data and decides which tokens are trained, `prepared.py` keeps them for
-later runs, `model.py` loads the model and puts the adapters on it, `report.py` and `result.py` write what happened.
+later runs, `model.py` loads the model and puts the adapters on it, `report.py`, `result.py` and `story.py` write what
+happened.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ from backends.native.examine import Job, total_bytes
 from backends.native.findings import DataError
 from backends.native.guards import LossError, StoppedError, Stopper, reading_from
 from backends.native.measure import measure, write
+from backends.native.meter import Meter
 from backends.native.methods import inputs_as_they_are
 from backends.native.model import ModelError, Plan
 from backends.native.prepared import Packing, Prepared, prepared
@@ -69,8 +71,11 @@ from backends.native.resume import (
     step_of,
 )
 from backends.native.room import is_short, shortage
+from backends.native.samples import Samples
 from backends.native.settings import SettingError
+from backends.native.story import Story, origin
 from backends.native.tokenizer import TokenizerError, load_tokenizer
+from backends.native.trackers import record
 from backends.native.trainer import build_trainer
 
 CACHE = ".prepared"
@@ -123,6 +128,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     tokenizer = load_tokenizer(plan, folder)
     rows = load_data(plan, tokenizer)
     transformers.set_seed(plan["training"]["seed"])
+    meter = Meter(device)
     trainer = build_trainer(plan, out, device, tokenizer, train=rows.train, validation=rows.validation)
     model: Any = trainer.model
     about = {
@@ -139,22 +145,32 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     stopper = Stopper()
     trainer.add_callback(stopper)
     keep_on(trainer, plan, out, resume)
-    reporter = Reporter(out, device, lambda: int(trainer.tokens) * plan["hardware"]["count"])
-    trainer.add_callback(reporter)
-    try:
-        casting = inputs_as_they_are(model, active=trainer.args.bf16 or trainer.args.fp16)
-        with casting, reading_from(rows.folder):
-            trainer.train(resume_from_checkpoint=resume)
-        trainer.losses.look(wait=True)
-    finally:
-        reporter.close()
-        stopper.close()
-    if stopper.asked is not None:
-        raise StoppedError(stopper.asked, trainer.state.global_step)
-    summary = summarise(plan, trainer, reporter, device) | about | recipe_of(plan)
+    reporter = Reporter(out, meter, lambda: int(trainer.tokens) * plan["hardware"]["count"])
+    story = None
     if is_main():
-        save(plan, model, tokenizer, out)
-        write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+        story = Story(plan, folder, about, reporter, Samples(plan, about["plan"], tokenizer, rows))
+        trainer.add_callback(story)
+    trainer.add_callback(meter)
+    trainer.add_callback(reporter)
+    record(trainer, origin(plan, folder))
+    with story.told(trainer) if story else nullcontext():
+        try:
+            casting = inputs_as_they_are(model, active=trainer.args.bf16 or trainer.args.fp16)
+            with casting, reading_from(rows.folder):
+                trainer.train(resume_from_checkpoint=resume)
+            trainer.losses.look(wait=True)
+        finally:
+            reporter.close()
+            stopper.close()
+        if stopper.asked is not None:
+            raise StoppedError(stopper.asked, trainer.state.global_step)
+        if story:
+            story.ask(trainer)
+        summary = summarise(plan, trainer, reporter, device) | about | recipe_of(plan)
+        if story:
+            save(plan, model, tokenizer, out)
+            write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+            story.finish(summary)
     return summary
 
 

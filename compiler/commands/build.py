@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backends.native.files import Advance
 from backends.native.findings import Tally
@@ -26,7 +27,7 @@ from compiler.prepare import bytes_to_check, bytes_to_prepare, check
 from compiler.report.memory_text import card, fixes_text, memory_text
 from compiler.report.paint import painter
 from compiler.write import write_artifact
-from schemas.artifact import Artifact
+from schemas.artifact import RECIPE, Artifact
 from schemas.plan import Plan
 
 LONG: Final = 64 << 20
@@ -114,7 +115,8 @@ def build(file: File, asked: Options, *, err: bool = False) -> Built:
     compiled = file.compile(asked)
     plan = require_valid(file, compiled, asked.sets, err=err)
     if compiled.artifact:
-        return Built(file, compiled, plan, compiled.artifact, asked.sets)
+        files = {**compiled.artifact.files, RECIPE: file.text}
+        return Built(file, compiled, plan, replace(compiled.artifact, files=files), asked.sets)
     if compiled.footprint:
         paint = painter(sys.stderr if err else sys.stdout)
         text = memory_text(compiled.footprint, card(plan), paint) + fixes_text(

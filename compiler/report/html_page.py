@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 PAGE: Final = Path(__file__).with_name("page")
+SHARED: Final = Path(__file__).parents[2] / "backends" / "native"
+"""Where the style lies that the page of a run has too: its artifact takes it along."""
 
 
 def environment() -> Environment:
@@ -18,7 +20,7 @@ def environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
-        loader=FileSystemLoader(PAGE),
+        loader=FileSystemLoader((PAGE, SHARED)),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,

@@ -90,6 +90,7 @@ def report(task: Task, before: dict[str, Any], after: dict[str, Any]) -> bool:
         print(f"  {row['input']!r} -> {row['answer']!r}")
     print(f"\n  adapter      {(task.outputs / 'adapter').relative_to(ROOT)}")
     print(f"  metrics      {(task.outputs / 'metrics.jsonl').relative_to(ROOT)}")
+    print(f"  report       {(task.outputs / 'report.html').relative_to(ROOT)}")
     print(f"  all answers  {task.scores.relative_to(ROOT)}/before.json, after.json")
     if task.name == "quickstart":
         print(f"  built for    {', '.join(f'build/quickstart/{target}' for target in TARGETS)}")

@@ -64,6 +64,37 @@
     for (const element of document.querySelectorAll("details")) element.open = true;
   },
 
+  // Lines, points and bars whose contrast with the sheet is less than this; what is drawn behind them may be faint.
+  faintLines(least) {
+    const parts = colour => colour.match(/[\d.]+/g).map(Number);
+    const light = rgb => {
+      const [r, g, b] = rgb.slice(0, 3).map(value => value / 255).map(value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const sheet = light(parts(getComputedStyle(document.querySelector("section:not(.banner)")).backgroundColor));
+    const colours = [...document.querySelectorAll(".line:not(.raw), .dot, .mark, .bar")].map(element => {
+      const style = getComputedStyle(element);
+      return element.classList.contains("bar") ? style.backgroundColor : element.classList.contains("dot") ? style.fill : style.stroke;
+    });
+    return [...new Set(colours)].filter(colour => {
+      const [dark, bright] = [sheet, light(parts(colour))].sort((a, b) => a - b);
+      return (bright + 0.05) / (dark + 0.05) < least;
+    });
+  },
+
+  // Where a curve's points, lines and marks stand, in pixels, and what its stretches say.
+  curve(key) {
+    const picture = document.querySelector(`svg[aria-labelledby~=of-${key}]`);
+    const box = element => { const { left, right, top, bottom } = element.getBoundingClientRect(); return { left, right, top, bottom }; };
+    return {
+      frame: box(picture),
+      dots: [...picture.querySelectorAll(".dot")].map(dot => { const found = box(dot); return { x: (found.left + found.right) / 2, y: (found.top + found.bottom) / 2 }; }),
+      paths: [...picture.querySelectorAll("path")].map(box),
+      slices: [...picture.querySelectorAll(".slice title")].map(title => title.textContent),
+      marks: [...picture.querySelectorAll(".mark")].map(mark => ({ words: mark.querySelector("title").textContent, kind: mark.classList[1] })),
+    };
+  },
+
   // Where bars, figures and the cut stand in a picture of lengths, in pixels.
   lengths(part) {
     const picture = document.querySelector(`svg[aria-labelledby~=lengths-${part}]`);

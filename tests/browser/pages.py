@@ -6,45 +6,17 @@ Not collected by `make test`, which needs no browser: pytest is pointed at this 
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cases import CASES, FOUND, HOSTILE, QUICKSTART
-from chromium import NAMES, Tab, browser, find
+from chromium import Tab
+from looking import PICTURES, SCHEMES, VIEWS, WIDTHS, ftc, look, texts
 
-ROOT = Path(__file__).parents[2]
-PICTURES = ROOT / "build" / "browser"
-LOOK = Path(__file__).with_name("look.js").read_text("utf-8")
-WIDTHS = (360, 768, 1280)
-SCHEMES = ("light", "dark")
 NAMED = (*CASES, "plan")
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>\n')
-VIEWS = [pytest.param(width, scheme, id=f"{width}-{scheme}") for width in WIDTHS for scheme in SCHEMES]
-
-
-def ftc(*arguments: str, folder: Path) -> str:
-    """What the command prints, without the network."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "compiler.cli", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout, done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="session", autouse=True)
-def program() -> str:
-    """The browser. Without one nothing else is tried."""
-    found = find()
-    if found is None:
-        pytest.exit(f"no browser: none of {', '.join(NAMES)} is installed (Debian: apt-get install chromium)", 1)
-    return found
 
 
 @pytest.fixture(scope="session")
@@ -66,21 +38,6 @@ def pages(recipes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, "utf-8")
     return {name: folder / f"{name}.html" for name in texts}
-
-
-@pytest.fixture(scope="session")
-def tab(program: str) -> Iterator[Tab]:
-    with browser(program) as started:
-        yield Tab(started)
-
-
-def look(tab: Tab, question: str) -> Any:
-    """What one of look.js's functions answers."""
-    return tab.ask(f"({LOOK.strip()}).{question}")
-
-
-def texts(tab: Tab, selector: str) -> list[str]:
-    return tab.ask(f"[...document.querySelectorAll({json.dumps(selector)})].map(found => found.textContent)")
 
 
 @pytest.mark.parametrize("name", NAMED)
