@@ -18,6 +18,7 @@ from native_base import COLORS, Ground, lora, make_plan, source, write_artifact,
 from backends.native.curves import LISTED, MOST, Axis, Limit, Mark, Series, chart, smoothed, thinned
 from backends.native.pace import Pace, clock
 from backends.native.page import Told, page, text
+from schemas.method_plan import LoraPlan
 from schemas.plan import Decision, Plan, PreferencePlan
 
 RECIPE = """\
@@ -174,14 +175,15 @@ def test_recipe_decisions_data_and_versions_are_there_as_text(run: Plan) -> None
     assert read.tables["History"][1][1::2] == ["new", "12"]
 
 
-def test_asking_changes_nothing_that_is_learnt(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", [lora(dropout=0.1), lora("qlora")], ids=lambda method: method.kind)
+def test_asking_changes_nothing_that_is_learnt(
+    method: LoraPlan, ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Losses and weights are those of a run that asked nothing, bit for bit, dropout included."""
     from backends.native import samples
 
     def trained(name: str) -> tuple[list[float], bytes]:
-        made = make_plan(
-            ground.base, source(ground.rows), tmp_path / name, method=lora(dropout=0.1), training={"max_steps": 6}
-        )
+        made = make_plan(ground.base, source(ground.rows), tmp_path / name, method=method, training={"max_steps": 6})
         assert train_here(made, tmp_path / f"{name}-artifact") == 0
         losses = [line["loss"] for line in metrics(made) if "loss" in line]
         return losses, (out(made) / "adapter" / "adapter_model.safetensors").read_bytes()

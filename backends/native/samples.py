@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -166,7 +167,14 @@ def _quiet(trainer: Any) -> Iterator[None]:
     training = model.training
     # Layers that were compiled for the shapes of training would be compiled anew for each other one.
     uncompiled = torch.compiler.set_stance("force_eager")
-    with uncompiled, torch.random.fork_rng(devices=devices), torch.no_grad(), trainer.accelerator.autocast():
+    with (
+        uncompiled,
+        warnings.catch_warnings(),
+        torch.random.fork_rng(devices=devices),
+        torch.no_grad(),
+        trainer.accelerator.autocast(),
+    ):
+        warnings.simplefilter("ignore")
         model.eval()
         try:
             yield
