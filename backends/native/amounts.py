@@ -10,13 +10,19 @@ def short(value: float) -> str:
     """Four digits, as a curve is read."""
     size = abs(value)
     if size and (size < 0.0001 or size >= 10**6):
-        return f"{value:.2e}".replace(".00e", "e").replace("e-0", "e-").replace("e+0", "e")
+        return _scientific(value)
     return f"{value:,.0f}" if size >= 1000 else f"{value:.3g}" if size < 0.001 else f"{value:.4g}"
 
 
 def rate(value: float) -> str:
     """A learning rate."""
-    return f"{value:.3g}" if value >= 0.001 or not value else f"{value:.2e}".replace("e-0", "e-").replace(".00e", "e")
+    return f"{value:.3g}" if value >= 0.001 or not value else _scientific(value)
+
+
+def _scientific(value: float) -> str:
+    """As 1.5e-4."""
+    digits, power = f"{value:.2e}".split("e")
+    return f"{float(digits):g}e{int(power)}"
 
 
 def whole(value: float) -> str:

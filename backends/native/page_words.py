@@ -108,15 +108,12 @@ class Found:
     part: str
     rows: int
     first: list[str]
-    bad: bool
 
 
 def findings(met: dict[str, dict[str, Any]]) -> list[Found]:
     """Of both parts."""
     return [
-        Found(code, part, told["rows"], told["first"], bool(told.get("bad")))
-        for part, codes in met.items()
-        for code, told in codes.items()
+        Found(code, part, told["rows"], told["first"]) for part, codes in met.items() for code, told in codes.items()
     ]
 
 
@@ -152,7 +149,7 @@ def _learnt(told: Any) -> Banner:
         return Banner("does_not_fit", "✕", "finished, and learnt nothing", f"{fell}. Look at the learning rate first.")
     if what == "validation" and last > best * PAST and not told.plan["checkpoint"]["best"]:
         step = next(line["step"] for line in told.history if line.get("eval_loss") == best)
-        more = f"{fell}, but it was {short(best)} after step {step:,}: what was learnt since is the rows by heart. "
+        more = f"{fell}, but it was {short(best)} after step {step:,}: since then it has learnt its rows by heart. "
         return Banner(
             "tight", "!", "finished, past its best", more + "checkpoint.best: true keeps the best, or stop earlier."
         )
@@ -275,5 +272,7 @@ def _verdict(told: Any) -> Banner | None:
         return None
     said = f"{size(taken)} taken, {size(about)} planned, between {size(low)} and {size(high)}"
     if taken > high:
-        return Banner("does_not_fit", "!", "above the plan's interval", said)
-    return Banner("fits", "✓", "within the plan's interval" if taken >= low else "below the plan's interval", said)
+        return Banner("does_not_fit", "↑", "above the plan's interval", said)
+    if taken < low:
+        return Banner("unknown", "↓", "below the plan's interval", said)
+    return Banner("fits", "✓", "within the plan's interval", said)

@@ -44,7 +44,7 @@ class Story(TrainerCallback):
     def __init__(self, plan: Plan, folder: Path, about: dict[str, Any], reporter: Reporter, samples: Samples) -> None:
         self.plan, self.about, self.reporter, self.samples = plan, about, reporter, samples
         self.out = Path(plan["output"]["dir"])
-        self.recipe, self.lock = text_of(folder / RECIPE), json.loads(text_of(folder / LOCK) or "{}")
+        self.recipe, self.lock = text_of(folder / RECIPE), _told_in(folder / LOCK)
         self.step, self.steps, self.epoch = about["resumed_at"] or 0, 0, 0.0
         self.starts = _starts(self.out, about)
         self._wait = 0.0
@@ -52,6 +52,10 @@ class Story(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._note(state)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not self._wait:  # from here on there is a page of this run
+            self._write("running")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._note(state)
@@ -73,12 +77,11 @@ class Story(TrainerCallback):
     def told(self, trainer: Any) -> Iterator[None]:
         """Around the run: a page is left behind however it ends. The model is asked before it learns."""
         self._keep()
-        meter = self.reporter.meter
-        meter.end("load")
-        with self._saying(SAMPLES):
-            self.samples.before(trainer, resumed=bool(self.about["resumed_at"]))
-        meter.end("samples")
         try:
+            self.reporter.meter.end("load")
+            with self._saying(SAMPLES):
+                self.samples.before(trainer, resumed=bool(self.about["resumed_at"]))
+            self.reporter.meter.end("samples")
             yield
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt | SystemExit) or hasattr(error, "number")
@@ -149,14 +152,14 @@ class Story(TrainerCallback):
 
 def _starts(out: Path, about: dict[str, Any]) -> list[dict[str, Any]]:
     """Earlier starts of this very run, if it goes on with them, and this one."""
-    told = json.loads(text_of(out / FILE) or "{}") if about["resumed_at"] else {}
+    told = _told_in(out / FILE) if about["resumed_at"] else {}
     earlier = told["starts"] if told.get("plan") == about["plan"] else []
     return [*earlier, {"began": _now(), "step": about["resumed_at"] or 0}]
 
 
 def origin(plan: Plan, folder: Path) -> Origin:
     """What trackers are told: the recipe with what was set on the command line, plan and versions."""
-    recipe, lock = text_of(folder / RECIPE), json.loads(text_of(folder / LOCK) or "{}")
+    recipe, lock = text_of(folder / RECIPE), _told_in(folder / LOCK)
     said = "".join(f"# --set {each}\n" for each in lock.get("recipe", {}).get("set", ()))
     written = {"ftc": lock["ftc"]} if lock else {}
     return Origin(None if recipe is None else recipe + said, plan, {**versions(), **written})
@@ -168,6 +171,14 @@ def text_of(path: Path) -> str | None:
         return path.read_text("utf-8")
     except OSError:
         return None
+
+
+def _told_in(path: Path) -> dict[str, Any]:
+    """What a file of JSON tells; nothing where there is none, or a damaged one."""
+    try:
+        return json.loads(text_of(path) or "{}")
+    except ValueError:
+        return {}
 
 
 def _now() -> str:
