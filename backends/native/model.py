@@ -40,35 +40,20 @@ def load_base(plan: Plan, device: str, *, quantized: bool = True) -> Any:
     model = plan["model"]
     options = loading(plan, device, quantized=quantized)
     try:
-<<<<<<< HEAD
         base = AutoModelForCausalLM.from_pretrained(model["base"], revision=model["revision"], **options)
-=======
-        return _kept_as_it_is(
-            AutoModelForCausalLM.from_pretrained(model["base"], revision=model["revision"], **options)
-        )
->>>>>>> be41d06 (Native: 4-bit weights stay as they are when a CPU evaluates; asking changes nothing of QLoRA either)
     except (OSError, ValueError) as error:
         raise ModelError(f'base model "{model["base"]}" cannot be loaded: {error}') from error
-    if plan["method"]["kind"] == "qdora":
-        _keep_packing(base)
+    _keep_packing(base)
     return base
 
 
 def _keep_packing(base: Any) -> None:
-    """On some CPUs bitsandbytes packs 4-bit weights anew as soon as a model only answers, in an order that DoRA, which
-    reads them, does not know (bitsandbytes 0.50 nn/modules.py Linear4bit.forward; peft 0.21 tuners/lora/dora.py)."""
+    """On some CPUs bitsandbytes packs 4-bit weights anew as soon as a model only answers, for a product that has no
+    gradient, so that what is learnt from then on is wrong, and in an order that DoRA, which reads them, does not know
+    (bitsandbytes 0.50 nn/modules.py Linear4bit.forward; peft 0.21 tuners/lora/dora.py)."""
     for module in base.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-
-
-def _kept_as_it_is(base: Any) -> Any:
-    """On some CPUs bitsandbytes lays 4-bit weights out anew when a model is first evaluated, for a faster product that
-    has no gradient: what is learnt from then on would be wrong."""
-    for module in base.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
-    return base
 
 
 def loading(plan: Plan, device: str, *, quantized: bool = True) -> dict[str, Any]:
