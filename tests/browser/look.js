@@ -72,7 +72,7 @@
       return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
     const sheet = light(parts(getComputedStyle(document.querySelector("section:not(.banner)")).backgroundColor));
-    const colours = [...document.querySelectorAll(".line:not(.raw), .dot, .mark, .bar")].map(element => {
+    const colours = [...document.querySelectorAll(".line:not(.raw, .loose), .dot, .mark, .bar")].map(element => {
       const style = getComputedStyle(element);
       return element.classList.contains("bar") ? style.backgroundColor : element.classList.contains("dot") ? style.fill : style.stroke;
     });
