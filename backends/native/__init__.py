@@ -127,8 +127,8 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `measure.py`, `gauge.py` | `--measure`: the memory that two steps at the largest shape really take |
 
 Results go to `{out}`: `report.html`, `{result}/`, `summary.json`, `metrics.jsonl`, `samples.json`, `checkpoints/`.
-Started again, a run that was stopped goes on from its newest checkpoint; `--fresh` puts what is there aside and starts anew, `--dry-run` loads model
-and data and stops, `--measure` writes `calibration.json` instead of training.
+Started again, a run that was stopped goes on from its newest checkpoint; `--fresh` puts what is there aside and starts
+anew, `--dry-run` loads model and data and stops, `--measure` writes `calibration.json` instead of training.
 {lost}"""
 
 
