@@ -42,3 +42,17 @@ def load_tokenizer(plan: Plan, folder: Path) -> Any:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def end_of_turn(tokenizer: Any) -> str | None:
+    """The special token that the chat template writes after an answer; None where it writes none, or there is none."""
+    if not tokenizer.chat_template:
+        return None
+    said = [{"role": "user", "content": "ftcquestion"}, {"role": "assistant", "content": "ftcanswer"}]
+    try:
+        text = tokenizer.apply_chat_template(said, tokenize=False)
+    except Exception:  # a template may raise whatever it likes
+        return None
+    rest = text.rpartition("ftcanswer")[2].lstrip()
+    longest_first = sorted(map(str, tokenizer.get_added_vocab()), key=len, reverse=True)
+    return next((token for token in longest_first if token and rest.startswith(token)), None)

@@ -52,11 +52,12 @@ from backends.native.examine import Job, total_bytes
 from backends.native.findings import DataError
 from backends.native.guards import LossError, StoppedError, Stopper, reading_from
 from backends.native.measure import measure, write
+from backends.native.merging import MergeError
 from backends.native.methods import inputs_as_they_are
 from backends.native.model import ModelError, Plan
 from backends.native.prepared import Packing, Prepared, prepared
 from backends.native.report import Reporter, closing_words, is_main, reading
-from backends.native.result import save, summarise
+from backends.native.result import conclude, summarise
 from backends.native.resume import (
     ResumeError,
     alone,
@@ -153,8 +154,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
         raise StoppedError(stopper.asked, trainer.state.global_step)
     summary = summarise(plan, trainer, reporter, device) | about | recipe_of(plan)
     if is_main():
-        save(plan, model, tokenizer, out)
-        write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+        conclude(plan, model, tokenizer, out, summary)
     return summary
 
 
@@ -228,8 +228,8 @@ def _measured(path: Path, random: bool) -> str:
 
 
 EXPECTED = (
-    *(AttentionError, BottleneckError, DataError, DiskError, LossError, ModelError, ResumeError, RunError),
-    *(SettingError, TokenizerError, ImportError, OSError, json.JSONDecodeError),
+    *(AttentionError, BottleneckError, DataError, DiskError, LossError, MergeError, ModelError, ResumeError),
+    *(RunError, SettingError, TokenizerError, ImportError, OSError, json.JSONDecodeError),
 )
 """Errors whose own words say what is wrong."""
 
