@@ -87,9 +87,10 @@ def weights_digest(adapter: Path) -> str:
 def told(found: dict[str, Any]) -> str:
     """What was measured, for a person."""
     return (
-        f"logits of the merged model and of base and adapter differ by at most {found['difference']:.1e} of the largest "
-        f"(tolerance {found['tolerance']:.0e} in {found['dtype']}; {found['tokens']} tokens of {found['prompts']} "
-        f"prompts); the adapter changes them by {found['effect']:.1e}. Vocabulary, tokenizer and chat template are the same"
+        f"logits of the merged model and of base and adapter differ by at most {found['difference']:.1e} of the "
+        f"largest\n  (tolerance {found['tolerance']:.0e} in {found['dtype']}; {found['tokens']} tokens of "
+        f"{found['prompts']} prompts); the adapter changes them by {found['effect']:.1e}\n"
+        "  vocabulary, tokenizer and chat template are the run's"
     )
 
 

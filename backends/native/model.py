@@ -58,12 +58,14 @@ def _keep_packing(base: Any) -> None:
 
 def loading(plan: Plan, device: str, *, quantized: bool = True) -> dict[str, Any]:
     """How the base is loaded, wherever its weights come from."""
+    packed = _quantization(plan) if quantized else None
     return {
         "dtype": _weights_dtype(plan),
         "attn_implementation": attention(plan, device),
         "trust_remote_code": plan["model"]["trust_remote_code"],
-        "quantization_config": _quantization(plan) if quantized else None,
         "device_map": {"": device},
+        # Told that there is none, transformers does not read what the base itself says of how it is packed.
+        **({"quantization_config": packed} if packed else {}),
     }
 
 

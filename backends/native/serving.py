@@ -52,11 +52,11 @@ def _page(plan: Plan, model: str) -> str:
     if kind not in ("full", *MERGED_KINDS):
         return _PLAIN.format(name=plan["name"], why=_WHY.get(kind, _VIRTUAL.format(kind=kind)))
     merging = "" if kind == "full" else "First `ftc merge .` in this folder: it writes `merged`.\n\n"
-    tag = plan["name"].lower()
+    tag = shlex.quote(plan["name"].lower())
     return (
         f"# Serving {plan['name']}\n\nCommands are for this folder.\n\n{_adapter(plan)}"
         f"## vLLM, {'the model' if kind == 'full' else 'merged'}\n\n{merging}    {_command(plan, f'./{model}')}\n\n"
-        f"## Ollama\n\n{merging}    ollama create {shlex.quote(tag)} -f Modelfile\n    ollama run {shlex.quote(tag)}\n\n"
+        f"## Ollama\n\n{merging}    ollama create {tag} -f Modelfile\n    ollama run {tag}\n\n"
         "Ollama reads safetensors of the families that it knows (Llama, Mistral, Gemma, Phi, Qwen); of others\n"
         "llama.cpp's `convert_hf_to_gguf.py` makes a GGUF file first, which `FROM` then names.\n"
     )

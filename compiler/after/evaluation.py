@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from math import exp
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,8 @@ from typing import Any, Final
 from msgspec import Struct, to_builtins
 
 from backends.native.data import Tokens
-from backends.native.files import digest
+from backends.native.files import digest, local_files
+from backends.native.findings import DataError
 from compiler.after import answers, harness
 from compiler.after.finished import Finished
 from compiler.after.intervals import Interval, difference, mean, share
@@ -38,6 +39,14 @@ class Asked(Struct, frozen=True):
     limit: int | None
 
 
+class Matter(Struct, frozen=True):
+    """What is asked, prepared. `rows` is None and `text` empty where they are not asked for."""
+
+    asked: Asked
+    rows: Rows | None
+    text: Sequence[Tokens]
+
+
 class Seen(Struct):
     """What one model made of it."""
 
@@ -53,16 +62,17 @@ def evaluate(run: Finished, asked: Asked, device: str, progress: Progress) -> di
     tokenizer = tokenizer_of(run)
     rows = read(run, tokenizer, asked.data, asked.limit) if asked.data else None
     text = windows(asked.text, tokenizer, run.plan, asked.limit) if asked.text else []
-    base = base_model(run, device)
-    before = _seen(run, base, tokenizer, rows, text, asked, lambda what, count: progress(f"base, {what}", count))
+    matter, base = Matter(asked, rows, text), base_model(run, device)
+    before = _seen(run, base, tokenizer, matter, lambda what, count: progress(f"base, {what}", count))
     if run.kind == "full":
         base = None  # there is another one to come
     tuned = trained_model(run, device, base)
-    after = _seen(run, tuned, tokenizer, rows, text, asked, lambda what, count: progress(f"tuned, {what}", count))
+    after = _seen(run, tuned, tokenizer, matter, lambda what, count: progress(f"tuned, {what}", count))
     found: dict[str, Any] = {"format_version": 1, "run": run.name, "method": run.kind, "device": device}
     found["dtype"] = str(next(tuned.parameters()).dtype).removeprefix("torch.")
     if rows and asked.data:
         found |= _of_rows(rows, asked.data, before, after, tokenizer)
+        found["data"]["trained_on"] = _trained_on(run, found["data"]["sha256"])
     if text and asked.text:
         found["forgetting"] = {"text": _file(asked.text), "stretches": len(text), **_losses(before.text, after.text)}
         found["forgetting"]["perplexity"] = {name: exp(found["forgetting"]["loss"][name]["value"]) for name in BOTH}
@@ -71,16 +81,8 @@ def evaluate(run: Finished, asked: Asked, device: str, progress: Progress) -> di
     return found
 
 
-def _seen(
-    run: Finished,
-    model: Any,
-    tokenizer: Any,
-    rows: Rows | None,
-    text: Sequence[Tokens],
-    asked: Asked,
-    progress: Progress,
-) -> Seen:
-    pad, seen = tokenizer.pad_token_id, Seen([], [], [], [], {})
+def _seen(run: Finished, model: Any, tokenizer: Any, matter: Matter, progress: Progress) -> Seen:
+    pad, rows, asked, seen = tokenizer.pad_token_id, matter.rows, matter.asked, Seen([], [], [], [], {})
 
     def looked_at(what: str, pieces: Sequence[Tokens]) -> Losses:
         with progress(what, len(pieces)) as advance:
@@ -97,8 +99,8 @@ def _seen(
             wanted = [(each.prompt, len(each.answer)) for each in rows.questions]
             same = run.kind in VIRTUAL
             seen.answers = answers.answers(model, wanted, ends, pad, advance, same=same)
-    if text:
-        seen.text = looked_at("text", text)
+    if matter.text:
+        seen.text = looked_at("text", matter.text)
     if asked.tasks:
         seen.tasks = harness.tasks(model, tokenizer, asked.tasks, asked.task_path, asked.limit)
     return seen
@@ -126,6 +128,16 @@ def _of_rows(rows: Rows, file: Path, before: Seen, after: Seen, tokenizer: Any) 
     if rows.questions:
         found["exact_match"], found["answers"] = _matches(rows, before, after, tokenizer)
     return found
+
+
+def _trained_on(run: Finished, content: str) -> bool:
+    """Whether a file is one of those that the run was trained on, as far as they are still there."""
+    local = [source["path"] for source in run.plan["data"]["train"] if source["local"]]
+    found: list[Path] = []
+    for path in local:
+        with suppress(DataError):
+            found += local_files(path)
+    return any(digest(file) == content for file in found)
 
 
 def _file(path: Path) -> dict[str, Any]:

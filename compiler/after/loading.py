@@ -56,7 +56,7 @@ def base_model(run: Finished, device: str) -> Any:
 
 
 def trained_model(run: Finished, device: str, base: Any = None) -> Any:
-    """What was trained. `base`: the one to put an adapter on, which is changed by that; it is loaded where not given."""
+    """What was trained. `base`: what an adapter is put on, and changed by that; it is loaded where it is not given."""
     if run.kind == "full":
         try:
             return AutoModelForCausalLM.from_pretrained(run.result, **loading(here(run, device), device)).eval()

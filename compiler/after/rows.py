@@ -22,7 +22,7 @@ COMPARED: Final = ("preference", "kto")
 
 
 class Question(Struct, frozen=True):
-    """`question`: the turn before the answer. `prompt`: all that stands before the answer, and the answer, as tokens."""
+    """`question`: the turn before the answer. `prompt`: all that stands before the answer, as tokens."""
 
     place: str
     question: str

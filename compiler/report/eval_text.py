@@ -90,6 +90,9 @@ def _table(rows: Sequence[tuple[str, ...]], paint: Paint) -> list[str]:
 
 
 def _notes(found: Figures) -> Iterable[str]:
+    if "data" in found and found["data"]["trained_on"]:
+        yield ""
+        yield "these are rows that it was trained on: they do not tell what it does on others"
     if "data" in found or "forgetting" in found:
         yield ""
         yield "in brackets: 95 %, losses by drawing rows anew (2,000 times), shares by Wilson's interval"
