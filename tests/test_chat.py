@@ -23,7 +23,7 @@ from compiler.commands import chat
 from compiler.errors import FtcError
 
 DATE = "12 May 2074"
-PATIENCE = 180
+PATIENCE = 90
 
 
 @pytest.fixture(scope="module")
@@ -154,10 +154,10 @@ def ended(pid: int) -> int:
 
 
 def test_a_conversation_that_is_broken_off_and_ended(trained: Path) -> None:
-    """Ctrl-C breaks off the answer, not the conversation; Ctrl-D ends it."""
-    with terminal(trained, "--base", "--max-new-tokens", 4000) as (screen, pid):
+    """Ctrl-C breaks off the answer, not the conversation; Ctrl-D ends it. So hot a model never comes to an end."""
+    with terminal(trained, "--temperature", 9, "--max-new-tokens", 100_000) as (screen, pid):
         assert "Ctrl-D ends" in screen.until("> ")
-        screen.type("tell me about functions and modules\n")
+        screen.type("tell me about modules\n")
         screen.until(r"modules\r\n(.*\n?){0,3}\w+ ")  # its answer has begun
         screen.type("\x03")
         screen.until("> ")
@@ -199,4 +199,4 @@ def test_a_script_that_is_stopped(number: signal.Signals, trained: Path) -> None
     start.send_signal(number)
     _, errors = start.communicate(timeout=PATIENCE)
     assert start.returncode in (130, 128 + number, -number)
-    assert errors == ""
+    assert errors.strip() == ""
