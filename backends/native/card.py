@@ -7,7 +7,6 @@ of files on this machine it has names and hashes, and no paths.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +96,10 @@ def _public(path: str | None) -> str | None:
     return Path(path).name if path and Path(path).is_absolute() else path
 
 
-def _sources(data: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    own = data["validation"]
-    return (*data["train"], *(own if isinstance(own, list) else ()))
+def _sources(data: dict[str, Any]) -> list[dict[str, Any]]:
+    own: Any = data["validation"]
+    found: list[dict[str, Any]] = [*data["train"], *(own if isinstance(own, list) else ())]
+    return found
 
 
 def _front(plan: Plan, folder: str) -> str:

@@ -131,7 +131,7 @@ def _look(plan: Plan, adapter: Path, folder: Path, prompts: list[list[int]], fou
     dtype = plan["model"]["dtype"]
     try:
         options = loading(plan, "cpu", quantized=False)
-        merged = AutoModelForCausalLM.from_pretrained(folder, **options)
+        merged: Any = AutoModelForCausalLM.from_pretrained(folder, **options)
     except (OSError, ValueError) as error:
         raise ModelError(f"the merged model cannot be read back: {error}") from error
     found["merged"] = logits(merged, prompts)

@@ -15,8 +15,9 @@ from msgspec import Struct, to_builtins
 from backends.native.data import Tokens
 from backends.native.files import digest, local_files
 from backends.native.findings import DataError
-from compiler.after import answers, harness
+from compiler.after.answers import answers
 from compiler.after.finished import Finished
+from compiler.after.harness import Harness
 from compiler.after.intervals import Interval, difference, mean, share
 from compiler.after.loading import base_model, stops, tokenizer_of, trained_model
 from compiler.after.losses import Losses, losses
@@ -40,11 +41,11 @@ class Asked(Struct, frozen=True):
 
 
 class Matter(Struct, frozen=True):
-    """What is asked, prepared. `rows` is None and `text` empty where they are not asked for."""
+    """What is asked, prepared; what is not asked for is None or empty."""
 
-    asked: Asked
     rows: Rows | None
     text: Sequence[Tokens]
+    harness: Harness | None
 
 
 class Seen(Struct):
@@ -62,7 +63,8 @@ def evaluate(run: Finished, asked: Asked, device: str, progress: Progress) -> di
     tokenizer = tokenizer_of(run)
     rows = read(run, tokenizer, asked.data, asked.limit) if asked.data else None
     text = windows(asked.text, tokenizer, run.plan, asked.limit) if asked.text else []
-    matter, base = Matter(asked, rows, text), base_model(run, device)
+    harness = Harness(asked.tasks, asked.task_path, asked.limit) if asked.tasks else None
+    matter, base = Matter(rows, text, harness), base_model(run, device)
     before = _seen(run, base, tokenizer, matter, lambda what, count: progress(f"base, {what}", count))
     if run.kind == "full":
         base = None  # there is another one to come
@@ -82,7 +84,7 @@ def evaluate(run: Finished, asked: Asked, device: str, progress: Progress) -> di
 
 
 def _seen(run: Finished, model: Any, tokenizer: Any, matter: Matter, progress: Progress) -> Seen:
-    pad, rows, asked, seen = tokenizer.pad_token_id, matter.rows, matter.asked, Seen([], [], [], [], {})
+    pad, rows, seen = tokenizer.pad_token_id, matter.rows, Seen([], [], [], [], {})
 
     def looked_at(what: str, pieces: Sequence[Tokens]) -> Losses:
         with progress(what, len(pieces)) as advance:
@@ -98,11 +100,11 @@ def _seen(run: Finished, model: Any, tokenizer: Any, matter: Matter, progress: P
         with progress("answers", len(rows.questions)) as advance:
             wanted = [(each.prompt, len(each.answer)) for each in rows.questions]
             same = run.kind in VIRTUAL
-            seen.answers = answers.answers(model, wanted, ends, pad, advance, same=same)
+            seen.answers = answers(model, wanted, ends, pad, advance, same=same)
     if matter.text:
         seen.text = looked_at("text", matter.text)
-    if asked.tasks:
-        seen.tasks = harness.tasks(model, tokenizer, asked.tasks, asked.task_path, asked.limit)
+    if matter.harness:
+        seen.tasks = matter.harness.results(model, tokenizer)
     return seen
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
@@ -66,9 +66,8 @@ def command(
 
 def _lines() -> Iterator[str]:
     """Of standard input, those that say something."""
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")
-    return (line for line in map(str.strip, sys.stdin) if line)
+    lines = (line.decode(errors="replace").strip() for line in sys.stdin.buffer)
+    return (line for line in lines if line)
 
 
 def _each(talk: Talk, questions: Iterable[str]) -> int:
@@ -82,7 +81,7 @@ def _each(talk: Talk, questions: Iterable[str]) -> int:
 
 def _conversation(talk: Talk) -> int:
     with suppress(ImportError):  # lines can be edited where it is there
-        import readline  # noqa: F401
+        import_module("readline")
     while True:
         try:
             said = input("> ").strip()
