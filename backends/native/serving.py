@@ -171,7 +171,8 @@ def chat_parts(tokenizer: Any) -> Parts | None:
     between = longer.removeprefix(alone).removeprefix(SAID["assistant"]).partition(SAID["again"])[0]
     end = _end(between, end_of_turn(tokenizer))
     user = between.removeprefix(end)
-    begin = tokenizer.bos_token or ""
+    # Ollama writes the token that begins a text by itself; some models begin every turn with it.
+    begin = "" if user.startswith(tokenizer.bos_token or user) else tokenizer.bos_token
     own = start.removesuffix(user).removeprefix(begin)
     before, _, after = led.partition(SAID["system"])
     before, after = before.removeprefix(begin), after.partition(SAID["user"])[0].removesuffix(user)

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stderr
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,9 @@ from compiler.exit import INVALID, MISSING, USAGE
 
 
 def require_harness() -> None:
-    """`FtcError` (missing) where lm-eval is not installed. To be called before anything of it is imported."""
+    """`FtcError` (missing) where lm-eval is not installed."""
     if find_spec("lm_eval") is None:
         raise FtcError("--tasks is lm-eval's, which is not installed", "pip install 'ftc[eval]'", MISSING)
-    if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")
-        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
 
 class Harness:
@@ -46,9 +44,10 @@ class Harness:
 
         asked = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=8)
         try:
-            found = simple_evaluate(
-                model=asked, tasks=self._names, task_manager=self._manager, limit=self._limit, log_samples=False
-            )
+            with nullcontext() if sys.stderr.isatty() else redirect_stderr(StringIO()):  # it draws bars
+                found = simple_evaluate(
+                    model=asked, tasks=self._names, task_manager=self._manager, limit=self._limit, log_samples=False
+                )
         except Exception as error:  # a task fetches and runs whatever it likes
             raise FtcError(f"lm-eval failed: {type(error).__name__}: {error}", None, INVALID) from error
         return {name: _numbers(values) for name, values in (found or {}).get("results", {}).items()}

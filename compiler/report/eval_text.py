@@ -61,9 +61,16 @@ def _of_tasks(found: Figures) -> Iterable[tuple[str, ...]]:
     told = found.get("tasks", {"tuned": {}})
     for task, metrics in told["tuned"].items():
         for metric, value in metrics.items():
-            if "stderr" not in metric:
-                before = told["base"][task][metric]
-                yield (f"{task} {metric}", f"{before:.4f}", f"{value:.4f}", f"{value - before:+.4f}")
+            name, _, how = metric.partition(",")
+            error = f"{name}_stderr,{how}"
+            if error in metrics:
+                before = told["base"][task]
+                pair = (_with_error(each[metric], each[error]) for each in (before, metrics))
+                yield (f"{task} {name}", *pair, f"{value - before[metric]:+.4f}")
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{value:.4f} (standard error {error:.4f})"
 
 
 def _losses(loss: Figures) -> tuple[str, str, str]:

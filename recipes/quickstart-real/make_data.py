@@ -16,7 +16,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SEED = 7
-COUNTS = {"train": 480, "validation": 48, "heldout": 100}
+COUNTS = {"train": 480, "validation": 48, "heldout": 60}
 NUMBERS = {
     **{"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10},
     **{"a dozen": 12, "two dozen": 24, "a hundred": 100, "fifteen": 15, "twenty": 20},
