@@ -39,11 +39,18 @@ def test_the_card_has_everything_and_no_path(run: Path) -> None:
     assert recipe["method"] == plan["method"]
     assert recipe["training"] == plan["training"]
     assert recipe["model"]["base"] == "base"
-    for folder in (str(run), str(run.parent), plan["model"]["base"], str(Path(plan["data"]["train"][0]["path"]).parent)):
+    for folder in (
+        str(run),
+        str(run.parent),
+        plan["model"]["base"],
+        str(Path(plan["data"]["train"][0]["path"]).parent),
+    ):
         assert folder not in card
 
 
-def test_what_the_card_says_works(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_card_says_works(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     program = (run / "adapter" / "README.md").read_text().split("```python\n")[1].split("```")[0]
     monkeypatch.chdir(run)
     exec(compile(program.replace('"…"', '"12 May 2074"').replace("200", "4"), "card", "exec"), {})  # noqa: S102
@@ -135,7 +142,7 @@ def test_ollamas_template_writes_what_ours_writes(path: Path) -> None:
     modelfile = serving_files(plan_of(), tokenizer)["Modelfile"]
     if chat_parts(tokenizer) is None:
         assert path.stem in UNTOLD
-        assert "TEMPLATE \"" not in modelfile
+        assert 'TEMPLATE "' not in modelfile
         return
     template = modelfile.split('TEMPLATE """')[1].split('"""')[0]
     turns = [

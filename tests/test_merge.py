@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from calls import ftc
+from calls import ROOT, ftc
 from finished_run import QUICKSTART, call, dates, finished
-from native_base import full, lora
+from native_base import full, lora, write_artifact
 from safetensors.torch import load_file, save_file
 
 from compiler.commands import merge
@@ -194,6 +197,45 @@ def test_the_run_merges_at_its_end(name: str, tmp_path: Path) -> None:
     run = finished(tmp_path, made)
     assert (run / "merged" / "merged.json").is_file()
     assert (run / "summary.json").is_file()
+
+
+def test_a_run_whose_merge_is_refused_keeps_what_it_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And merges when it is started again, without training once more."""
+    from peft.tuners.tuners_utils import BaseTuner
+
+    from backends.native import train
+
+    plan = dates(tmp_path, training={"max_steps": 4}, checkpoint={"every": 4}, output={"merge": True})
+    start = ["--plan", str(write_artifact(plan, tmp_path / "artifact") / "plan.json")]
+    with monkeypatch.context() as spoiled:
+        spoiled.setattr(BaseTuner, "merge_and_unload", lambda self, **_: self.unload())
+        assert train.main(start) == 1
+    run = tmp_path / "run"
+    assert f"(FTC621). What was trained is in {run / 'adapter'}\n" in capsys.readouterr().err
+    assert not (run / "merged").exists()
+    assert (run / "adapter" / "adapter_model.safetensors").is_file()
+    assert train.main(start) == 0
+    assert (run / "merged" / "merged.json").is_file()
+    assert json.loads((run / "summary.json").read_text())["resumed_at"] == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full device is Linux's")
+def test_a_full_disk_leaves_nothing(run: Path) -> None:
+    """A merged model of 8 MiB, where a file may have one."""
+    script = "ulimit -f 1024; trap '' XFSZ; exec \"$@\""
+    done = subprocess.run(
+        ["bash", "-c", script, "-", sys.executable, "-m", "compiler.cli", "merge", str(run)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in run.iterdir() if path.name.startswith("merged")] == []
 
 
 def test_no_run(run: Path, tmp_path: Path) -> None:

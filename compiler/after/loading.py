@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 import transformers
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from backends.native.bottlenecks import BottleneckError, load_bottlenecks
@@ -21,7 +22,7 @@ from backends.native.model import ModelError, Plan, load_base, loading
 from backends.native.tokenizer import end_of_turn
 from compiler.after.finished import Finished
 from compiler.errors import FtcError
-from compiler.exit import INVALID, MISSING, NO_FIT
+from compiler.exit import INVALID, MISSING, NO_FIT, USAGE
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -96,6 +97,8 @@ def explained() -> Iterator[None]:
         raise FtcError(str(error), "the plan of the run names its base in model.base", MISSING) from error
     except MergeError as error:
         raise FtcError(str(error), None, INVALID) from error
+    except SafetensorError as error:  # a full disk, or a file that was cut off
+        raise FtcError(f"weights cannot be read or written: {error}", None, USAGE) from error
     except torch.OutOfMemoryError as error:
         first = str(error).splitlines()[0]
         raise FtcError(
