@@ -125,6 +125,19 @@ def test_every_method_is_loaded(method: Any, tmp_path: Path) -> None:
     assert summary_of(made)["loss"]["last_validation"] == pytest.approx(found["loss"]["tuned"]["value"], abs=0.5)
 
 
+def test_what_was_trained_packed_is_asked_row_by_row(tmp_path: Path) -> None:
+    made = dates(
+        tmp_path,
+        data={"packing": True},
+        training={"max_steps": 20, "micro_batch_size": 4, "global_batch_size": 4},
+        output={"merge": True},
+    )
+    run = finished(tmp_path, made)
+    found = evaluated(run, "--data", HELD_OUT, "--limit", 16)
+    assert found["loss"]["tuned"]["value"] == pytest.approx(summary_of(made)["loss"]["last_validation"], abs=0.3)
+    assert json.loads((run / "merged" / "merged.json").read_text())["difference"] < 1e-4
+
+
 def test_prompts_of_any_length_are_answered_as_alone(trained: Path) -> None:
     from compiler.after.answers import answers
     from compiler.after.finished import find_run

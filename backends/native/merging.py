@@ -22,8 +22,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from backends.native.files import digest
-from backends.native.model import ModelError, Plan, load_base, loading
 from backends.native.disk import write_folder
+from backends.native.model import ModelError, Plan, load_base, loading, one_by_one
 from backends.native.serving import unmergeable
 from backends.native.tokenizer import end_of_turn
 
@@ -62,6 +62,7 @@ def merge(plan: Plan, adapter: Path, target: Path, card: str = "") -> dict[str, 
     """
     if why := unmergeable(plan):
         raise MergeError(why)
+    plan = one_by_one(plan, "cpu")
     found: dict[str, Any] = {}
 
     def write(folder: Path) -> None:

@@ -78,6 +78,15 @@ def attention(plan: Plan, device: str) -> str:
     return ATTENTION[plan["model"]["attention"]]
 
 
+def one_by_one(plan: Plan, device: str) -> Plan:
+    """The plan to ask a model by, after training: rows are not packed any more, and kernels of a card need one. Eager
+    attention is the one that has all that others may leave out, as the caps of Gemma's logits."""
+    named = plan["model"]["attention"]
+    kept = device != "cpu" or named == "sdpa"
+    model = {**plan["model"], "attention": named if kept else "eager"}
+    return {**plan, "model": model, "data": {**plan["data"], "packing": False}}
+
+
 def _weights_dtype(plan: Plan) -> torch.dtype:
     method = plan["method"]
     return getattr(torch, method["weights_dtype"] if method["kind"] == "full" else plan["model"]["dtype"])

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from backends.native.bottlenecks import BottleneckError, load_bottlenecks
 from backends.native.merging import MergeError
-from backends.native.model import ModelError, Plan, load_base, loading
+from backends.native.model import ModelError, Plan, load_base, loading, one_by_one
 from backends.native.tokenizer import end_of_turn
 from compiler.after.finished import Finished
 from compiler.errors import FtcError
@@ -28,8 +28,6 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 Device = Literal["auto", "cpu", "cuda"]
-ON_CPU = ("sdpa", "eager")
-"""Attention that needs no card."""
 
 
 def device_of(wanted: Device) -> str:
@@ -41,13 +39,11 @@ def device_of(wanted: Device) -> str:
 
 def here(run: Finished, device: str) -> Plan:
     """The run's plan for this device. A CPU computes in float32: its 16-bit arithmetic is many times slower."""
-    plan = copy.deepcopy(run.plan)
+    plan = copy.deepcopy(one_by_one(run.plan, device))
     if device == "cpu":
         plan["model"]["dtype"] = "float32"
         if plan["method"].get("quantization"):
             plan["method"]["quantization"]["compute_dtype"] = "float32"
-        if plan["model"]["attention"] not in ON_CPU:
-            plan["model"]["attention"] = "sdpa"
     return plan
 
 
