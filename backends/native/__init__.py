@@ -60,11 +60,7 @@ SCRIPTS: Final = (
     "packing.py",
     *ROWS,
     *("resume.py", "checkpoints.py", "disk.py", "room.py"),
-    "report.py",
-    "result.py",
-    "merging.py",
-    "card.py",
-    "serving.py",
+    *("report.py", "result.py", "merging.py", "card.py", "serving.py"),
     "measure.py",
     "gauge.py",
 )
@@ -109,13 +105,12 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `resume.py`, `checkpoints.py`, `disk.py` | where a run that was stopped goes on; what is there whole or not at all |
 | `room.py` | in words, that memory ran out |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |
-| `merging.py` | the adapter merged into its base, and proof that the two are the same |
-| `card.py`, `serving.py` | the model card; how to serve what was trained |
+| `merging.py`, `card.py`, `serving.py` | the adapter merged and looked at; the model card; how to serve it |
 | `measure.py`, `gauge.py` | `--measure`: the memory that two steps at the largest shape really take |
 
 Results go to `{out}`: `{result}/`, `SERVING.md`, `summary.json`, `metrics.jsonl`, `checkpoints/`. Started again, a run
-that was stopped goes on from its newest checkpoint; `--fresh` puts what is there aside and starts anew, `--dry-run` loads
-model and data and stops, `--measure` writes `calibration.json` instead of training.
+that was stopped goes on from its newest checkpoint; `--fresh` puts what is there aside and starts anew, `--dry-run`
+loads model and data and stops, `--measure` writes `calibration.json` instead of training.
 {lost}"""
 
 

@@ -47,7 +47,7 @@ import transformers
 
 from backends.native.attention import AttentionError
 from backends.native.bottlenecks import BottleneckError
-from backends.native.disk import FULL, DiskError, write_text
+from backends.native.disk import FULL, DiskError
 from backends.native.examine import Job, total_bytes
 from backends.native.findings import DataError
 from backends.native.guards import LossError, StoppedError, Stopper, reading_from

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from backends.native.bottlenecks import BottleneckError, load_bottlenecks
+from backends.native.disk import DiskError
 from backends.native.merging import MergeError
 from backends.native.model import ModelError, Plan, load_base, loading, one_by_one
 from backends.native.tokenizer import end_of_turn
@@ -91,6 +92,8 @@ def explained() -> Iterator[None]:
         yield
     except (ModelError, BottleneckError) as error:
         raise FtcError(str(error), "the plan of the run names its base in model.base", MISSING) from error
+    except DiskError as error:
+        raise FtcError(str(error), "free space there, or name another folder", USAGE) from error
     except MergeError as error:
         raise FtcError(str(error), None, INVALID) from error
     except SafetensorError as error:  # a full disk, or a file that was cut off
