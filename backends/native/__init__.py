@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from backends.alike import suffixes
 from backends.base import pattern
 from backends.beside import scripts
+from backends.native.losses import chat_templates, losses, template_path
 from backends.native.table import TABLE, template_file
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.facts import GIB
 from schemas.footprint import Footprint
-from schemas.method_plan import LoraPlan, PrefixPlan, PTuningPlan
 from schemas.plan import Plan, SourcePlan, is_sources, leaves
 from schemas.support import Key
 from schemas.work import pair_flops, peak_flops, token_flops
@@ -55,6 +54,7 @@ SCRIPTS: Final = (
     "methods.py",
     "bottlenecks.py",
     "tokenizer.py",
+    "vocabulary.py",
     "prepared.py",
     "shards.py",
     "packing.py",
@@ -67,7 +67,6 @@ SCRIPTS: Final = (
 )
 """Copied into an artifact."""
 
-TEMPLATES: Final = HERE.parent.parent / "schemas" / "catalog" / "chat_templates"
 EXTRAS: Final = {
     "adamw_4bit": "torchao==0.18.0",
     "liger": "liger-kernel==0.8.5",
@@ -98,6 +97,7 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `prepared.py`, `shards.py`, `packing.py` | rows prepared once and kept for later runs; packed |
 | `corpus.py`, `parallel.py`, `examine.py` | rows looked at one by one, by several processes |
 | `chat.py`, `calls.py`, `tokenizer.py` | the tokenizer, its chat template, and where in it the answers are |
+| `vocabulary.py` | new tokens: where their rows begin, and which are trained |
 | `data.py`, `spans.py` | which tokens are trained |
 | `rows.py`, `formats.py`, `notes.py` | which rows are read; what their columns mean; what is odd about them |
 | `files.py`, `readers.py`, `tables.py`, `findings.py` | data files, row by row; what is wrong with them |
@@ -113,79 +113,9 @@ stopped goes on from its newest checkpoint; `--fresh` starts anew, `--dry-run` l
 {lost}"""
 
 
-def chat_templates() -> tuple[str, ...]:
-    """The names that `model.chat_template` may have."""
-    return tuple(sorted(path.stem for path in TEMPLATES.glob("*.jinja")))
-
-
 def largest_micro(plan: Plan) -> int | None:  # noqa: ARG001 - the signature is that of every target
     """None: the native run has no limit of its own."""
     return None
-
-
-def losses(plan: Plan) -> tuple[Finding, ...]:
-    """Combinations that the native run cannot do although it can do each leaf."""
-    return (
-        *_template_losses(plan),
-        *_best_losses(plan),
-        *_eight_bit_losses(plan),
-        *_start_losses(plan),
-        *_compared_losses(plan),
-    )
-
-
-def _template_losses(plan: Plan) -> tuple[Finding, ...]:
-    name = plan.model.chat_template
-    if name is None or name == "tokenizer" or _template_path(name).is_file():
-        return ()
-    if name.endswith(".jinja"):
-        return (Finding("FTC404", "model.chat_template", f'"{name}" is not there to be read'),)
-    known = ", ".join(chat_templates())
-    return (Finding("FTC404", "model.chat_template", f'"{name}" is none of the known chat templates: {known}'),)
-
-
-def _best_losses(plan: Plan) -> tuple[Finding, ...]:
-    """The best checkpoint is chosen among those that were evaluated, so each of them must be."""
-    evaluation, checkpoint = plan.evaluation.every, plan.checkpoint.every
-    if not plan.checkpoint.best or (evaluation == checkpoint is not None and plan.data.validation is not None):
-        return ()
-    message = (
-        "the best checkpoint can be told only if each is evaluated: set evaluation.every and checkpoint.every alike"
-    )
-    return (Finding("FTC404", "checkpoint.best", message),)
-
-
-def _eight_bit_losses(plan: Plan) -> tuple[Finding, ...]:
-    """bitsandbytes computes 8-bit products in the type of the model's other weights."""
-    asked = plan.quantization
-    if asked is None or asked.bits == 4 or asked.compute_dtype == plan.model.dtype:
-        return ()
-    message = f"with 8 bits it is computed in model.dtype, which is {plan.model.dtype}"
-    return (Finding("FTC404", "method.quantization.compute_dtype", message),)
-
-
-def _start_losses(plan: Plan) -> tuple[Finding, ...]:
-    """A network that makes virtual tokens cannot be told which; eight bits lose so little that LoftQ has no code."""
-    method = plan.method
-    if plan.lora and plan.lora.init == "loftq" and plan.quantization and plan.quantization.bits == 8:
-        return (Finding("FTC404", "method.init", "loftq is written for a base of 4 bits; of 8 bits little is lost"),)
-    by_network = isinstance(method, PTuningPlan) or (isinstance(method, PrefixPlan) and method.projection)
-    if not by_network or not getattr(method, "init_text", None):
-        return ()
-    return (Finding("FTC404", "method.init_text", "a network makes its virtual tokens, and it starts at random"),)
-
-
-def _compared_losses(plan: Plan) -> Iterator[Finding]:
-    """DPO and KTO ask what the model said before it learnt: without its adapter, the base."""
-    method, objective = plan.method, plan.training.objective
-    if objective in ("dpo", "kto") and isinstance(method, LoraPlan) and method.init not in ("default", "gaussian"):
-        message = f"{objective} compares with the model without its adapter, and {method.init} changes that"
-        yield Finding("FTC404", "method.init", message)
-    if objective == "kto" and plan.training.micro_batch_size < 2:
-        message = "kto weighs each answer against the others of its forward pass, so there must be two at least"
-        yield Finding("FTC404", "training.micro_batch_size", message)
-    if objective == "orpo" and plan.training.gradient_checkpointing == "offload":
-        yield Finding("FTC404", "training.gradient_checkpointing", "TRL's ORPO does not move activations off the card")
 
 
 def said(plan: Plan, release: Release | None = None) -> Spoken:
@@ -269,12 +199,8 @@ def _template(plan: Plan) -> dict[str, str]:
     name = plan.model.chat_template
     if name is None or name == "tokenizer":
         return {}
-    path = _template_path(name)
+    path = template_path(name)
     return {str(template_file(name)): path.read_text("utf-8")} if path.is_file() else {}
-
-
-def _template_path(name: str) -> Path:
-    return Path(name) if name.endswith(".jinja") else TEMPLATES / f"{name}.jinja"
 
 
 def _requirements(plan: Plan) -> str:

@@ -55,7 +55,7 @@ def measure(plan: Plan, folder: Path, device: str, *, random: bool) -> dict[str,
             short,
             Path(out),
             device,
-            _stand_in() if random else load_tokenizer(plan, folder),
+            _stand_in(plan) if random else load_tokenizer(plan, folder),
             train=training_rows(short, vocabulary),
             validation=evaluation_rows(short, vocabulary),
             load=random_base if random else load_base,
@@ -208,10 +208,12 @@ def _config(plan: Plan) -> Any:
         raise ModelError(f'config.json of base model "{model["base"]}" cannot be read: {error}') from error
 
 
-def _stand_in() -> PreTrainedTokenizerFast:
-    """A tokenizer that only pads."""
-    inner = Tokenizer(WordLevel({PAD: 0}, PAD))
-    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token=PAD)
+def _stand_in(plan: Plan) -> PreTrainedTokenizerFast:
+    """A tokenizer that only pads, and knows the plan's new tokens."""
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({PAD: 0}, PAD)), pad_token=PAD)
+    tokenizer.add_tokens(list(plan["model"]["tokens"]["add"]))
+    tokenizer.written_before = {}
+    return tokenizer
 
 
 # --- the file

@@ -16,6 +16,7 @@ from peft import PeftModel
 from backends.native.bottlenecks import save_bottlenecks
 from backends.native.model import Plan, load_base
 from backends.native.report import Reporter, measured_memory, versions, write_folder
+from backends.native.vocabulary import make_room
 
 
 def save(plan: Plan, model: Any, tokenizer: Any, out: Path) -> None:
@@ -48,6 +49,7 @@ def merge(plan: Plan, adapter: Path, tokenizer: Any, target: Path) -> None:
     """
     of_error = plan["method"].get("init") == "loftq"
     base = load_base(plan, "cpu", quantized=of_error)
+    make_room(base, plan, tokenizer)
     merged = PeftModel.from_pretrained(base.dequantize() if of_error else base, str(adapter)).merge_and_unload()
 
     def write(folder: Path) -> None:

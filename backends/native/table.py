@@ -8,7 +8,6 @@ from schemas.support import Folded, Key, Never, NotImpl, Ours, Table
 
 SHARDED = NotImpl("the native run trains on one device, or with ddp, so far")
 NODES = NotImpl("the native run is started on one machine so far")
-NEW_TOKENS = NotImpl("the native run does not add tokens so far")
 
 SOURCE_LEAVES = ("path", "local", "format", "split", "subset", "revision", "weight", "limit")
 FIELD_LEAVES = (
@@ -59,10 +58,8 @@ MODEL: Table = _same(
     "model.tokens.pad",
     "model.tokens.eos",
     "model.tokens.bos",
-) | {
-    "model.chat_template": Key("model.chat_template", template_file),
-    "model.tokens.add": NotImpl(NEW_TOKENS.why, ((),)),
-}
+    "model.tokens.add",
+) | {"model.chat_template": Key("model.chat_template", template_file)}
 
 METHOD: Table = _same(
     "method.rank",

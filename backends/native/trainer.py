@@ -9,6 +9,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from backends.native.data import IGNORED
 from backends.native.methods import LORA_KINDS, choose_trained, set_adapter_dtype
 from backends.native.model import Plan, compile_layers, load_base, use_liger
 from backends.native.settings import of_rows, settings
+from backends.native.vocabulary import make_room
 
 
 class CountingTrainer(Counting, SFTTrainer):
@@ -84,7 +86,8 @@ def build_trainer(
 ) -> Any:
     """The model with its adapters, and the trainer around it. The caller has set the seed. `load` gives the base."""
     told = settings(plan, out, device, len(train))
-    base = load(plan, device)
+    with_room = partial(_with_room, load, plan, device, tokenizer)
+    base = with_room()
     if plan["training"]["kernels"] == "liger":
         use_liger(base)
     model = choose_trained(base, plan, tokenizer, lambda: load_base(plan, "cpu", quantized=False))
@@ -92,7 +95,12 @@ def build_trainer(
     if plan["training"]["objective"] in COMPARED:
         rows: Any = (train, validation)
         trainer: Any = comparing_trainer(
-            plan, told, model, tokenizer=tokenizer, rows=rows, base=lambda: load(plan, device)
+            plan,
+            told,
+            model,
+            tokenizer=tokenizer,
+            rows=rows,
+            base=lambda: _with_room(load(plan, device), plan, tokenizer),
         )
     else:
         config = SFTConfig(**told, **of_rows(plan))
@@ -108,6 +116,13 @@ def build_trainer(
     if plan["training"]["compile"]:
         compile_layers(trainer.model)
     return trainer
+
+
+def _with_room(load: Callable[[Plan, str], Any], plan: Plan, device: str, tokenizer: Any) -> Any:
+    """The base, with rows for new tokens."""
+    base = load(plan, device)
+    make_room(base, plan, tokenizer)
+    return base
 
 
 def _adapters(model: Any, plan: Plan) -> dict[str, torch.Tensor]:
