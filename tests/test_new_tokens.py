@@ -11,8 +11,11 @@ import torch
 from msgspec.structs import replace
 from native_base import COLORS, Ground, full, lora, make_base, make_plan, source, write_rows
 from test_train import metrics_of, reloaded, summary_of, train_here
+from trace_models import LLAMA, a_folder, a_small_plan
 
 from backends.native import losses
+from compiler.memory import weigh
+from compiler.trace.exact import weigh_exact
 from schemas.method_plan import PromptPlan
 from schemas.plan import Plan, PreferencePlan, TokensPlan
 
@@ -166,6 +169,26 @@ def test_new_tokens_in_answers_that_are_compared(objective: str, learning: Calla
     made = learning(data={"train": (rows,), "validation": None}, training=training, evaluation={"every": None})
     assert train_here(made, tmp_path / "artifact") == 0
     assert summary_of(made)["loss"]["last"] < summary_of(made)["loss"]["first"]
+
+
+def test_new_tokens_train_in_16_bit(learning: Callable[..., Plan], tmp_path: Path) -> None:
+    """Where PEFT is kept from casting what goes into adapters."""
+    made = learning(training={"max_steps": 2}, evaluation={"every": None})
+    made = replace(made, model=replace(made.model, dtype="bfloat16"))
+    assert train_here(made, tmp_path / "artifact") == 0
+
+
+@pytest.mark.parametrize("loss", ["full", "chunked"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_memory_of_single_rows_is_that_of_copies(loss: str, *, shared: bool, tmp_path: Path, monkeypatch: Any) -> None:
+    """PEFT multiplies by copies of embedding and head: the formula counts what the trace sees."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    config = {**LLAMA, "vocab_size": 64_000, "tie_word_embeddings": shared}
+    plain = a_small_plan(a_folder(tmp_path / "model", config), "lora", loss=loss, length=128)
+    more = replace(plain, model=replace(plain.model, tokens=TokensPlan(None, None, None, ("<a>", "<b>"))))
+    formula, trace = weigh(more, "native"), weigh_exact(more, "native", lambda _: None)
+    assert formula.allocated == pytest.approx(trace.allocated, rel=2e-3)
+    assert trace.allocated - weigh_exact(plain, "native", lambda _: None).allocated > 64_000 * 256 * 2 * 0.9
 
 
 REFUSED = {

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
 
 from backends.native.model import ModelError, Plan
 
@@ -53,6 +54,9 @@ def settle(model: Any) -> None:
     """What PEFT leaves open around rows that it trains."""
     # They are in the adapter: it would save all the others too, with each checkpoint, as there are more than before.
     model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
+    for module in model.modules():
+        if isinstance(module, TrainableTokensLayer):
+            module.cast_input_dtype_enabled = False  # it casts none, and is asked whether it does
     head = model.get_base_model().get_output_embeddings()
     if not hasattr(head, "bias"):
         head.bias = None  # TRL's loss asks for it

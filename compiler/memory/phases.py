@@ -15,7 +15,7 @@ from compiler.memory.passes.tape import Bytes
 from compiler.memory.precision import Precision, precision
 from compiler.memory.sharding import Sharding, sharding
 from compiler.memory.stacks import Profile
-from compiler.memory.trainable import Group, copied_width, trainable
+from compiler.memory.trainable import Group, copied_width, rowed, trainable
 from compiler.memory.weights import Weights, weights
 from schemas.facts import GIB
 from schemas.method_plan import AdapterPlan, FullPlan
@@ -200,6 +200,8 @@ def _last_gradient(run: Run) -> Moment:
     beside = run.plan.accumulation > 1 or tied
     late = max(group.largest * group.width for group in run.groups) if beside else 0
     late *= 2 if tied and run.plan.accumulation > 1 else 1
+    if "embed_tokens" in rowed(run.plan):  # of the copy in which rows of new tokens stand
+        late += run.plan.facts.embedding_params * run.precision.rest
     incoming = int(run.work.tokens * run.passes[0].moments.boundary.token)
     return _moment(run, gradients=run.gradients, activations=incoming, workspace=late)
 

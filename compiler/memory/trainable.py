@@ -39,7 +39,7 @@ def trainable(plan: Plan, kept: Precision) -> tuple[Group, ...]:
     """Everything that is trained, before sharding."""
     method, facts, width = plan.method, plan.facts, kept.trained
     if isinstance(method, FullPlan):
-        return (_full(method, facts, width),)
+        return (_full(method, facts, width), *_tokens(plan, width))
     saved = _saved(method.modules_to_save, facts, copied_width(plan, kept)) if isinstance(method, LoraPlan) else ()
     tokens = _tokens(plan, width)
     if isinstance(method, LoraPlan):
@@ -102,11 +102,23 @@ def _saved(modules: tuple[str, ...], facts: ModelFacts, width: int) -> tuple[Gro
     return (Group(elements, width, _factors(facts), largest, added=True),)
 
 
+def rowed(plan: Plan) -> tuple[str, ...]:
+    """Embedding and head, as far as only rows of new tokens are trained of them. Where they are one, both are
+    multiplied by with these rows put in."""
+    if not plan.model.tokens.add or not isinstance(plan.method, LoraPlan):
+        return ()
+    whole = plan.method.modules_to_save
+    return () if plan.facts.tied and "embed_tokens" in whole else tuple(name for name in OUTER if name not in whole)
+
+
 def _tokens(plan: Plan, width: int) -> tuple[Group, ...]:
-    """`model.tokens.add`: a trained row for each new token, in the embedding and in a head of its own."""
-    rows = len(plan.model.tokens.add) * (1 if plan.facts.tied else 2)
+    """`model.tokens.add`: a row more for each new token, in the embedding and in a head of its own."""
+    places = 1 if plan.facts.tied else 2
+    if isinstance(plan.method, LoraPlan):
+        places = min(places, len(rowed(plan)))
+    rows = len(plan.model.tokens.add) * places
     elements = rows * plan.facts.hidden
-    return (Group(elements, width, rows + plan.facts.hidden, elements, added=True),) if rows else ()
+    return (Group(elements, width, rows + plan.facts.hidden, elements, added=True, outer=elements),) if rows else ()
 
 
 def _small(
