@@ -223,7 +223,6 @@ FAILURES = {
     "offload on a cpu": ({"training": {"gradient_checkpointing": "offload"}}, "offload needs a GPU"),
     "two devices": ({"hardware": {"count": 2, "strategy": "ddp"}}, "torchrun --standalone --nproc-per-node 2 train.py"),
     "no checkpoint": ({"checkpoint": {"resume": "/nowhere/checkpoint-3"}}, "is no checkpoint"),
-    "not written": ({"training": {"optimizer": "muon"}}, "training.optimizer = muon is not written yet"),
 }
 
 

@@ -55,6 +55,7 @@ SCRIPTS: Final = (
     "bottlenecks.py",
     "tokenizer.py",
     "vocabulary.py",
+    "muon.py",
     "prepared.py",
     "shards.py",
     "packing.py",
@@ -103,6 +104,8 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `files.py`, `readers.py`, `tables.py`, `findings.py` | data files, row by row; what is wrong with them |
 | `model.py`, `attention.py` | loading the model; how packed rows are attended to, document by document |
 | `methods.py`, `bottlenecks.py` | what of it is trained, or put on it to be trained |
+| `model.py`, `methods.py`, `bottlenecks.py` | loading the model; what of it is trained, or put on it to be trained |
+| `muon.py` | the optimizer of that name, which transformers has not |
 | `resume.py` | where a run that was stopped goes on |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |
 | `measure.py`, `gauge.py` | `--measure`: the memory that two steps at the largest shape really take |

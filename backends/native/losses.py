@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from schemas.diagnostic import Finding
-from schemas.method_plan import FullPlan, LoraPlan, Names, PrefixPlan, PTuningPlan
+from schemas.method_plan import FullPlan, Ia3Plan, LoraPlan, Names, PrefixPlan, PromptPlan, PTuningPlan
 from schemas.plan import Plan
 
 TEMPLATES: Final = Path(__file__).parent.parent.parent / "schemas" / "catalog" / "chat_templates"
@@ -36,6 +36,7 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
         *_start_losses(plan),
         *_compared_losses(plan),
         *_token_losses(plan),
+        *_muon_losses(plan),
     )
 
 
@@ -112,6 +113,23 @@ def _token_losses(plan: Plan) -> Iterator[Finding]:
     elif carrying := [name for name in outer if _adapted(method.target_modules, name)]:
         message = f"PEFT cannot train single rows of {' and '.join(carrying)} beside an adapter on it"
         yield Finding("FTC404", "method.target_modules", message)
+
+
+def _muon_losses(plan: Plan) -> Iterator[Finding]:
+    """It needs whole matrices, and decides itself how large a step of each is."""
+    if plan.training.optimizer != "muon":
+        return
+    if plan.lora and plan.lora.lora_plus_ratio is not None:
+        message = "muon makes all updates of one size, and B would not be learnt faster than A"
+        yield Finding("FTC404", "method.lora_plus_ratio", message)
+    if isinstance(plan.method, Ia3Plan | PromptPlan) or (
+        isinstance(plan.method, PrefixPlan) and not plan.method.projection
+    ):
+        message = f"{plan.method.kind} trains vectors alone, and muon is for matrices: write adamw"
+        yield Finding("FTC404", "training.optimizer", message)
+    if plan.hardware.strategy in ("zero2", "zero3"):
+        message = "DeepSpeed lays all weights end to end, and muon needs matrices: write adamw, or shard by fsdp"
+        yield Finding("FTC404", "training.optimizer", message)
 
 
 def _trains(method: FullPlan, name: str) -> bool:

@@ -25,6 +25,7 @@ OPTIMIZERS = {
     "adafactor": "adafactor",
     "lion_8bit": "lion_8bit",
     "sgd": "sgd",
+    "muon": "adamw_torch_fused",  # what it leaves to AdamW: `muon.py` makes the optimizer
 }
 
 

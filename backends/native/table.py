@@ -128,11 +128,8 @@ TRAINING: Table = _same(
     "training.preference",
     "training.preference.beta",
     "training.preference.loss",
-) | {
-    "training.optimizer": Key(
-        "training.optimizer", refused={"muon": NotImpl("transformers has no name for it, and our own is not written")}
-    ),
-}
+    "training.optimizer",
+)
 
 AROUND: Table = _same(
     "name",

@@ -24,6 +24,7 @@ from backends.native.counting import Counting
 from backends.native.data import IGNORED
 from backends.native.methods import LORA_KINDS, choose_trained, set_adapter_dtype
 from backends.native.model import Plan, compile_layers, load_base, use_liger
+from backends.native.muon import muon
 from backends.native.settings import of_rows, settings
 from backends.native.vocabulary import make_room
 
@@ -110,7 +111,7 @@ def build_trainer(
         trainer.loss_kind = plan["training"]["loss"]
     _restore(trainer.model, before, plan)
     # With the settings that the trainer has made of ours.
-    if optimizer := _lora_plus(plan, trainer.model, trainer.args):
+    if optimizer := _optimizer(plan, trainer):
         trainer.optimizer = optimizer
     trainer.remove_callback(PrinterCallback)
     if plan["training"]["compile"]:
@@ -141,8 +142,11 @@ def _restore(model: Any, before: dict[str, torch.Tensor], plan: Plan) -> None:
         set_adapter_dtype(model, plan)
 
 
-def _lora_plus(plan: Plan, model: Any, config: SFTConfig) -> torch.optim.Optimizer | None:
-    """An optimizer that learns B faster than A, where the method asks for it; None: the trainer's own."""
+def _optimizer(plan: Plan, trainer: Any) -> torch.optim.Optimizer | None:
+    """Muon, or one that learns B faster than A, where the plan asks for it; None: the trainer's own."""
+    model, config = trainer.model, trainer.args
+    if plan["training"]["optimizer"] == "muon":
+        return muon(model, config.learning_rate, config.weight_decay, trainer.get_decay_parameter_names(model))
     if plan["method"]["kind"] not in LORA_KINDS or plan["method"]["lora_plus_ratio"] is None:
         return None
     kind, options = Trainer.get_optimizer_cls_and_kwargs(config, model)

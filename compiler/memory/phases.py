@@ -154,9 +154,8 @@ def optimizer(run: Run) -> Moment:
     extra = 0 if run.layout.state_offloaded else workspace(run.groups, run.plan.training.optimizer, run.stack)
     held = held_logits(run.plan, run.precision, run.stack) * run.work.tokens
     graph = held_graph(run.plan, run.precision, run.stack) * run.work.tokens
-    return _moment(
-        run, gradients=run.gradients, activations=graph, logits=held, workspace=extra // run.layout.optimizer
-    )
+    parts = 1 if run.plan.training.optimizer == "muon" else run.layout.optimizer  # it needs whole matrices
+    return _moment(run, gradients=run.gradients, activations=graph, logits=held, workspace=extra // parts)
 
 
 def evaluate(run: Run) -> Moment:

@@ -22,7 +22,7 @@ from schemas.plan import Plan
 
 COMPILER: Final = Path(__file__).parents[1]
 NATIVE: Final = COMPILER.parent / "backends" / "native"
-MODEL: Final = ("bottlenecks.py", "methods.py", "model.py", "vocabulary.py")
+MODEL: Final = ("bottlenecks.py", "methods.py", "model.py", "muon.py", "vocabulary.py")
 CODE: Final = (COMPILER / "trace", COMPILER / "memory", *(NATIVE / name for name in MODEL))
 """What decides a trace: files, and folders of files."""
 
