@@ -56,6 +56,7 @@ SCRIPTS: Final = (
     "tokenizer.py",
     "vocabulary.py",
     "muon.py",
+    "spread.py",
     "prepared.py",
     "shards.py",
     "packing.py",
@@ -79,6 +80,9 @@ EXTRAS: Final = {
     ".zst": "zstandard==0.25.0",
 }
 """What a plan needs beyond the pinned packages, by the word in it that asks for it."""
+
+PORT: Final = 29500
+"""Where processes of several machines meet, on the first of them."""
 
 README: Final = """\
 # {name}: a native run
@@ -105,6 +109,7 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `model.py`, `attention.py` | loading the model; how packed rows are attended to, document by document |
 | `methods.py`, `bottlenecks.py` | what of it is trained, or put on it to be trained |
 | `model.py`, `methods.py`, `bottlenecks.py` | loading the model; what of it is trained, or put on it to be trained |
+| `spread.py` | how the run is spread over devices and machines |
 | `muon.py` | the optimizer of that name, which transformers has not |
 | `resume.py` | where a run that was stopped goes on |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |
@@ -146,9 +151,15 @@ def emit(
 
 
 def _command(plan: Plan) -> tuple[str, ...]:
-    if plan.hardware.count == 1:
+    """As `spread.launch` says it to whoever started it otherwise."""
+    hardware = plan.hardware
+    if plan.devices == 1 and hardware.strategy == "single":
         return ("python", "train.py")
-    return ("torchrun", "--standalone", "--nproc-per-node", str(plan.hardware.count), "train.py")
+    each = ("--nproc-per-node", str(hardware.count))
+    if hardware.nodes == 1:
+        return ("torchrun", "--standalone", *each, "train.py")
+    meeting = ("--rdzv-backend", "c10d", "--rdzv-endpoint", f"HOST:{PORT}")
+    return ("torchrun", "--nnodes", str(hardware.nodes), *each, *meeting, "train.py")
 
 
 def _config(plan: Plan, footprint: Footprint | None) -> dict[str, Any]:

@@ -49,6 +49,8 @@ class Counting:
     def _save_checkpoint(self, *told: Any) -> None:
         self.losses.look(wait=True)
         cast("Any", super())._save_checkpoint(*told)
+        # Each process writes a part of it, and the first says afterwards that it is complete.
+        self._whole.accelerator.wait_for_everyone()
 
     # Of networks that make virtual tokens PEFT saves what they made: all that a finished model needs, but nothing that
     # a run can go on from.

@@ -29,6 +29,7 @@ from backends.native.methods import inputs_as_they_are
 from backends.native.model import ModelError, Plan, load_base, loading
 from backends.native.report import is_main, versions, write_text
 from backends.native.settings import accumulation
+from backends.native.spread import begin, devices
 from backends.native.tokenizer import load_tokenizer
 from backends.native.trainer import CountingTrainer, build_trainer
 
@@ -49,6 +50,7 @@ def measure(plan: Plan, folder: Path, device: str, *, random: bool) -> dict[str,
     up on the device, and of the base only its `config.json` is read."""
     gauge, short = _gauge(device), _shortened(plan)
     vocabulary = _config(plan).get_text_config().vocab_size
+    begin(plan, device)
     set_seed(plan["training"]["seed"])
     with tempfile.TemporaryDirectory() as out:
         trainer = build_trainer(
@@ -122,7 +124,7 @@ class Probe(TrainerCallback):
 def _shortened(plan: Plan) -> Plan:
     """The plan with two steps, which nothing saves or reports; accumulating only if the plan does, once."""
     training = plan["training"]
-    rows = training["micro_batch_size"] * plan["hardware"]["count"] * min(accumulation(plan), 2)
+    rows = training["micro_batch_size"] * devices(plan) * min(accumulation(plan), 2)
     return {
         **plan,
         "data": {**plan["data"], "shuffle": False},
@@ -149,7 +151,7 @@ def evaluation_rows(plan: Plan, vocabulary: int) -> Dataset | None:
     size = plan["evaluation"]["batch_size"]
     if not _evaluates(plan):
         return None
-    return _rows(plan, vocabulary, size * plan["hardware"]["count"], lambda row: row % size == 0 and size > 1)
+    return _rows(plan, vocabulary, size * devices(plan), lambda row: row % size == 0 and size > 1)
 
 
 def _rows(plan: Plan, vocabulary: int, count: int, shorter: Callable[[int], bool]) -> Dataset:

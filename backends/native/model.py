@@ -14,7 +14,11 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.utils.quantization_config import Mxfp4Config
 
+<<<<<<< HEAD
 from backends.native.attention import DOCUMENTS, register
+=======
+from backends.native.spread import place
+>>>>>>> a10437d (Native: FSDP2 by accelerate, several machines (in work))
 
 Plan = dict[str, Any]
 
@@ -63,7 +67,7 @@ def loading(plan: Plan, device: str, *, quantized: bool = True) -> dict[str, Any
         "attn_implementation": attention(plan, device),
         "trust_remote_code": plan["model"]["trust_remote_code"],
         "quantization_config": _quantization(plan) if quantized else None,
-        "device_map": {"": device},
+        "device_map": {"": place(plan, device)},
     }
 
 

@@ -19,8 +19,9 @@ from backends.native.report import Reporter, measured_memory, versions, write_fo
 from backends.native.vocabulary import make_room
 
 
-def save(plan: Plan, model: Any, tokenizer: Any, out: Path) -> None:
-    """What was trained, and beside it the merged model where the plan asks for one."""
+def save(plan: Plan, model: Any, tokenizer: Any, out: Path, state: dict[str, Any] | None = None) -> None:
+    """What was trained, and beside it the merged model where the plan asks for one. `state`: all weights, where the
+    model holds only a part of each."""
 
     # PEFT looks on the hub whether the embeddings were resized, unless it is told that they were not.
     options: dict[str, Any] = {}
@@ -30,9 +31,9 @@ def save(plan: Plan, model: Any, tokenizer: Any, out: Path) -> None:
 
     def write(folder: Path) -> None:
         if plan["method"]["kind"] == "adapter":
-            save_bottlenecks(model, folder)
+            save_bottlenecks(model, folder, state=state)
         else:
-            model.save_pretrained(str(folder), **options)
+            model.save_pretrained(str(folder), state_dict=state, **options)
         tokenizer.save_pretrained(folder)
 
     result = result_folder(plan, out)

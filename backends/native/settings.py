@@ -9,6 +9,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from backends.native.spread import devices, sharding
+
 Plan = dict[str, Any]
 
 
@@ -62,6 +64,7 @@ def settings(plan: Plan, out: Path, device: str, rows: int) -> dict[str, Any]:
         **schedule(training),
         **recomputation(plan),
         **intervals(plan, rows),
+        **sharding(plan),
     )
 
 
@@ -77,7 +80,7 @@ def of_rows(plan: Plan) -> dict[str, Any]:
 def accumulation(plan: Plan) -> int:
     """Forward passes of one device in an optimizer step."""
     training = plan["training"]
-    return training["global_batch_size"] // (training["micro_batch_size"] * plan["hardware"]["count"])
+    return training["global_batch_size"] // (training["micro_batch_size"] * devices(plan))
 
 
 def precision(plan: Plan) -> dict[str, Any]:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from schemas.support import Folded, Key, Never, NotImpl, Ours, Table
-
-SHARDED = NotImpl("the native run trains on one device, or with ddp, so far")
-NODES = NotImpl("the native run is started on one machine so far")
+from schemas.support import Folded, Key, Never, Ours, Table
 
 SOURCE_LEAVES = ("path", "local", "format", "split", "subset", "revision", "weight", "limit")
 FIELD_LEAVES = (
@@ -146,10 +143,10 @@ AROUND: Table = _same(
     "output.dir",
     "output.merge",
     "hardware.count",
+    "hardware.nodes",
+    "hardware.strategy",
+    "hardware.offload",
 ) | {
-    "hardware.nodes": NotImpl(NODES.why, (1,)),
-    "hardware.strategy": Key("hardware.strategy", refused=dict.fromkeys(("fsdp", "zero2", "zero3"), SHARDED)),
-    "hardware.offload": NotImpl(SHARDED.why, ("none",)),
     "targets.axolotl": Never("raw keys for Axolotl alone", ({},)),
     "targets.llamafactory": Never("raw keys for LLaMA-Factory alone", ({},)),
 }

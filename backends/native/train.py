@@ -57,6 +57,7 @@ from backends.native.report import Reporter, closing_words, is_main, reading, wr
 from backends.native.result import save, summarise
 from backends.native.resume import Finisher, ResumeError, finished, identity, place_to_resume, step_of
 from backends.native.settings import SettingError
+from backends.native.spread import SpreadError, begin, devices, require_all, require_parted, whole_state
 from backends.native.tokenizer import TokenizerError, load_tokenizer
 from backends.native.trainer import build_trainer
 
@@ -88,12 +89,7 @@ def choose_device(plan: Plan) -> str:
     """Where this process trains. Raises `RunError` where the plan wants something that is not here."""
     wanted, training = plan["derived"]["cpu"], plan["training"]
     device = "cpu" if wanted or not torch.cuda.is_available() else f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    world, count = int(os.environ.get("WORLD_SIZE", "1")), plan["hardware"]["count"]
-    if world != count or plan["hardware"]["strategy"] not in ("single", "ddp"):
-        raise RunError(
-            f"the plan is for {count} devices ({plan['hardware']['strategy']}) and {world} were started; "
-            f"start it with: torchrun --standalone --nproc-per-node {count} train.py"
-        )
+    require_all(plan)
     if device == "cpu" and training["kernels"] == "liger":
         raise RunError("training.kernels = liger needs a GPU: its kernels are written in Triton")
     if device == "cpu" and training["gradient_checkpointing"] == "offload":
@@ -109,8 +105,10 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     resume = place_to_resume(plan, out, fresh)
     tokenizer = load_tokenizer(plan, folder)
     rows = load_data(plan, tokenizer)
+    begin(plan, device)
     transformers.set_seed(plan["training"]["seed"])
     trainer = build_trainer(plan, out, device, tokenizer, train=rows.train, validation=rows.validation)
+    require_parted(plan, trainer)
     model: Any = trainer.model
     trainer.add_callback(Finisher(identity(plan)))
     about = {
@@ -126,7 +124,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
         return about
     stopper = Stopper()
     trainer.add_callback(stopper)
-    reporter = Reporter(out, device, lambda: int(trainer.tokens) * plan["hardware"]["count"])
+    reporter = Reporter(out, device, lambda: int(trainer.tokens) * devices(plan))
     trainer.add_callback(reporter)
     try:
         with inputs_as_they_are(model, active=trainer.args.bf16 or trainer.args.fp16):
@@ -138,8 +136,9 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     if stopper.asked is not None:
         raise StoppedError(stopper.asked, trainer.state.global_step)
     summary = summarise(plan, trainer, reporter, device) | about
+    state = whole_state(trainer)
     if is_main():
-        save(plan, model, tokenizer, out)
+        save(plan, model, tokenizer, out, state)
         write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 
@@ -212,7 +211,7 @@ def _measured(path: Path, random: bool) -> str:
 
 EXPECTED = (
     *(AttentionError, BottleneckError, DataError, LossError, ModelError, ResumeError, RunError, SettingError),
-    *(TokenizerError, ImportError, OSError, json.JSONDecodeError),
+    *(SpreadError, TokenizerError, ImportError, OSError, json.JSONDecodeError),
 )
 """Errors whose own words say what is wrong."""
 
