@@ -58,7 +58,8 @@ class Counting:
     def _save(self, output_dir: Any = None, state_dict: Any = None) -> None:
         trainer = cast("Any", super())
         trainer._save(output_dir, state_dict)
-        if encoder := getattr(self._whole.model, "prompt_encoder", None):
+        encoder = getattr(self._whole.model, "prompt_encoder", None)
+        if encoder and self._whole.args.should_save:
             save_file(encoder.state_dict(), Path(str(output_dir or self._whole.args.output_dir)) / ENCODER)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: Any, model: Any = None) -> None:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from backends.native.sharded import sharding_losses
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, Ia3Plan, LoraPlan, Names, PrefixPlan, PromptPlan, PTuningPlan
 from schemas.plan import Plan
@@ -37,6 +38,7 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
         *_compared_losses(plan),
         *_token_losses(plan),
         *_muon_losses(plan),
+        *sharding_losses(plan),
     )
 
 

@@ -31,6 +31,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from backends.native.bottlenecks import add_bottlenecks
 from backends.native.model import ModelError, Plan
+from backends.native.spread import ZERO
 from backends.native.vocabulary import settle, trained_rows
 
 LORA_KINDS = ("lora", "qlora", "dora", "qdora")
@@ -142,11 +143,12 @@ def _start_from_text(model: PeftModel, method: dict[str, Any], tokenizer: Any) -
 def set_adapter_dtype(model: Any, plan: Plan) -> None:
     """Adapters and rows of new tokens in `method.adapter_dtype`; other trained weights as they are, but never float16,
     which cannot learn."""
-    wanted = getattr(torch, plan["method"]["adapter_dtype"])
+    by_deepspeed = plan["hardware"]["strategy"] in ZERO  # it keeps float32 ones, and computes with one type
+    wanted = getattr(torch, plan["model"]["dtype"] if by_deepspeed else plan["method"]["adapter_dtype"])
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and ("lora_" in name or "trainable_tokens" in name):
             parameter.data = parameter.data.to(wanted)
-        elif parameter.requires_grad and parameter.dtype == torch.float16:
+        elif parameter.requires_grad and parameter.dtype == torch.float16 and not by_deepspeed:
             parameter.data = parameter.data.float()
 
 

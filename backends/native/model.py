@@ -67,7 +67,7 @@ def loading(plan: Plan, device: str, *, quantized: bool = True) -> dict[str, Any
         "attn_implementation": attention(plan, device),
         "trust_remote_code": plan["model"]["trust_remote_code"],
         "quantization_config": _quantization(plan) if quantized else None,
-        "device_map": {"": place(plan, device)},
+        "device_map": place(plan, device),
     }
 
 
@@ -100,6 +100,8 @@ def _quantization(plan: Plan) -> Any:
         bnb_4bit_quant_type=asked["type"],
         bnb_4bit_use_double_quant=asked["double_quant"],
         bnb_4bit_compute_dtype=getattr(torch, asked["compute_dtype"]),
+        # FSDP2 parts what has the type of the other weights, and leaves bytes whole on every card.
+        bnb_4bit_quant_storage=_weights_dtype(plan) if plan["hardware"]["strategy"] == "fsdp" else None,
     )
 
 

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from backends.native.spread import devices, sharding
+from backends.native.spread import ZERO, devices, sharding
 
 Plan = dict[str, Any]
 
@@ -86,7 +86,8 @@ def accumulation(plan: Plan) -> int:
 def precision(plan: Plan) -> dict[str, Any]:
     """Autocast to the model's 16-bit type, unless all that is trained has that type itself."""
     method, dtype = plan["method"], plan["model"]["dtype"]
-    mixed = method["kind"] != "full" or method["weights_dtype"] != dtype
+    # DeepSpeed computes in 16 bit by itself, beside float32 weights of its own.
+    mixed = method["kind"] != "full" or method["weights_dtype"] != dtype or plan["hardware"]["strategy"] in ZERO
     return {"bf16": mixed and dtype == "bfloat16", "fp16": mixed and dtype == "float16"}
 
 

@@ -12,11 +12,14 @@ import os
 from typing import Any
 
 from accelerate import PartialState
+from peft import PeftModel
 
 Plan = dict[str, Any]
 STATE = "FULL_STATE_DICT"
 """What a checkpoint holds: whole weights, which as many processes read as there are then."""
 ZERO = {"zero2": 2, "zero3": 3}
+KEPT: list[Any] = []
+"""What transformers keeps no hold of itself."""
 BY_WEIGHTS = ("pissa", "olora", "loftq")
 """Starts of adapters that are computed from the base's weights."""
 
@@ -65,7 +68,22 @@ def begin(plan: Plan, device: str) -> None:
         # accelerate reads these as it meets the others: whole weights are gathered in main memory, by gloo beside nccl.
         os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_STATE_DICT_TYPE": STATE}
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = str(loads_alone(plan)).lower()
-    PartialState(cpu=device == "cpu")
+    if plan["hardware"]["strategy"] in ZERO:
+        _meet_by_deepspeed(plan)
+    else:
+        PartialState(cpu=device == "cpu")
+
+
+def _meet_by_deepspeed(plan: Plan) -> None:
+    """transformers loads a base in parts where it knows of a ZeRO-3 configuration by then."""
+    try:
+        from deepspeed import init_distributed  # pyright: ignore[reportMissingImports] (an extra)
+    except ImportError as error:
+        raise SpreadError(f"hardware.strategy = {plan['hardware']['strategy']} needs deepspeed: {error}") from error
+    from transformers.integrations.deepspeed import HfDeepSpeedConfig
+
+    init_distributed(auto_mpi_discovery=False)
+    KEPT.append(HfDeepSpeedConfig(zero(plan)))
 
 
 def loads_alone(plan: Plan) -> bool:
@@ -75,11 +93,14 @@ def loads_alone(plan: Plan) -> bool:
     return plan["hardware"]["strategy"] == "fsdp" and not quantised and method.get("init") not in BY_WEIGHTS
 
 
-def place(plan: Plan, device: str) -> str:
-    """Where the base is loaded. Weights that are parted by FSDP2 lie in main memory before, where whole ones fit;
-    quantised ones are made on the card."""
+def place(plan: Plan, device: str) -> dict[str, str] | None:
+    """Where the base is loaded; None: ZeRO-3 puts each part where it belongs. Weights that are parted by FSDP2 lie in
+    main memory before, where whole ones fit; quantised ones are made on the card."""
+    strategy = plan["hardware"]["strategy"]
+    if strategy == "zero3":
+        return None
     quantised = plan["method"].get("quantization") is not None
-    return "cpu" if plan["hardware"]["strategy"] == "fsdp" and not quantised else device
+    return {"": "cpu" if strategy == "fsdp" and not quantised else device}
 
 
 def sharding(plan: Plan) -> dict[str, Any]:
@@ -97,18 +118,50 @@ def sharding(plan: Plan) -> dict[str, Any]:
                 "state_dict_type": STATE,
             },
         }
-    return {}
+    return {"deepspeed": zero(plan)} if hardware["strategy"] in ZERO else {}
+
+
+def zero(plan: Plan) -> dict[str, Any]:
+    """What DeepSpeed is told. Sizes of buckets are left to it."""
+    training, dtype = plan["training"], plan["model"]["dtype"]
+    stage, away = ZERO[plan["hardware"]["strategy"]], plan["hardware"]["offload"]
+    told: dict[str, Any] = {"stage": stage, "overlap_comm": True, "contiguous_gradients": True}
+    aside = {"device": "cpu", "pin_memory": not plan["derived"]["cpu"]}
+    if away != "none":
+        told["offload_optimizer"] = aside
+    if stage == 3:
+        told["stage3_gather_16bit_weights_on_model_save"] = True
+        if away == "all":
+            told["offload_param"] = aside
+    steps = training["global_batch_size"] // (training["micro_batch_size"] * devices(plan))
+    return {
+        "bf16": {"enabled": dtype == "bfloat16"},
+        "fp16": {"enabled": dtype == "float16"},
+        "gradient_clipping": training["max_grad_norm"],
+        "gradient_accumulation_steps": steps,
+        "train_batch_size": training["global_batch_size"],
+        "train_micro_batch_size_per_gpu": training["micro_batch_size"],
+        # Any optimizer of the plan may keep its state in main memory, not DeepSpeed's own alone.
+        "zero_force_ds_cpu_optimizer": False,
+        "zero_allow_untested_optimizer": True,
+        "zero_optimization": told,
+    }
 
 
 def require_parted(plan: Plan, trainer: Any) -> None:
     """`SpreadError` where whole copies would be trained instead: accelerate parts nothing on a CPU, and is silent."""
-    if plan["hardware"]["strategy"] == "fsdp" and not trainer.accelerator.is_fsdp2:
-        raise SpreadError("hardware.strategy = fsdp needs GPUs: here every process would train a whole copy")
+    strategy = plan["hardware"]["strategy"]
+    parted = trainer.is_deepspeed_enabled if strategy in ZERO else trainer.accelerator.is_fsdp2
+    if strategy not in ("single", "ddp") and not parted:
+        raise SpreadError(f"hardware.strategy = {strategy} needs GPUs: here every process would train a whole copy")
 
 
 def whole_state(trainer: Any) -> dict[str, Any] | None:
     """All weights of a model that is parted, gathered in main memory, to be saved: every process must ask. None where
     the model is whole already."""
-    if not trainer.is_fsdp_enabled:
-        return None
-    return trainer.accelerator.get_state_dict(trainer.model)
+    if trainer.is_fsdp_enabled:
+        return trainer.accelerator.get_state_dict(trainer.model)
+    if trainer.is_deepspeed_enabled and trainer.accelerator.state.deepspeed_plugin.zero_stage == 3:
+        adapters = isinstance(trainer.model, PeftModel)
+        return trainer.deepspeed._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=adapters)
+    return None

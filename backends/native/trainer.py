@@ -101,7 +101,7 @@ def build_trainer(
             model,
             tokenizer=tokenizer,
             rows=rows,
-            base=lambda: _with_room(load(plan, device), plan, tokenizer),
+            base=with_room,
         )
     else:
         config = SFTConfig(**told, **of_rows(plan))
@@ -112,11 +112,17 @@ def build_trainer(
     _restore(trainer.model, before, plan)
     # With the settings that the trainer has made of ours.
     if optimizer := _optimizer(plan, trainer):
-        trainer.optimizer = optimizer
+        trainer.create_optimizer = partial(_take, trainer, optimizer)
     trainer.remove_callback(PrinterCallback)
     if plan["training"]["compile"]:
         compile_layers(trainer.model)
     return trainer
+
+
+def _take(trainer: Any, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """In the place of the trainer's own way to one: DeepSpeed forgets one that is there already."""
+    trainer.optimizer = optimizer
+    return optimizer
 
 
 def _with_room(load: Callable[[Plan, str], Any], plan: Plan, device: str, tokenizer: Any) -> Any:
