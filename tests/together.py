@@ -30,14 +30,18 @@ class Together:
     """Starts runs, one after the other."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+        paths = (str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", ""))
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
         self._process = subprocess.Popen(
             [sys.executable, __file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def run(self, plan: Path, *options: str, world: int = 2, here: int | None = None) -> Ended:
-        """`here`: processes of one machine, where not all are."""
-        asked = {"plan": str(plan), "options": options, "world": world, "here": here or world}
+    def run(
+        self, plan: Path, *, world: int = 2, here: int | None = None, cards: bool = True, plans: list[str] | None = None
+    ) -> Ended:
+        """`here`: processes of one machine, where not all are. `cards`: whether accelerate is to take them for cards.
+        `plans`: a file for each process, where they do not read the same."""
+        asked = {"plan": str(plan), "world": world, "here": here or world, "cards": cards, "plans": plans}
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(asked) + "\n")
@@ -76,8 +80,9 @@ def _fork(train: Any, asked: dict[str, Any], rank: int, port: int) -> int:
         told = os.open(_file(Path(asked["plan"]), rank), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(told, 1)
         os.dup2(told, 2)
-        _stand_in_for_cards(asked["plan"])
-        code = train.main(["--plan", asked["plan"], *asked["options"]])
+        if asked["cards"]:
+            _stand_in_for_cards(asked["plan"])
+        code = train.main(["--plan", asked["plans"][rank] if asked["plans"] else asked["plan"]])
     finally:
         sys.stdout.flush()
         os._exit(code)
@@ -85,7 +90,8 @@ def _fork(train: Any, asked: dict[str, Any], rank: int, port: int) -> int:
 
 def _stand_in_for_cards(plan: str) -> None:
     """accelerate shards on cards alone, by what torch can do on a CPU as well: it is told that these are cards."""
-    if json.loads(Path(plan).read_text("utf-8"))["hardware"]["strategy"] != "fsdp":
+    strategy = json.loads(Path(plan).read_text("utf-8"))["hardware"]["strategy"]
+    if strategy in ("single", "ddp"):
         return
     from accelerate import DistributedType, PartialState
 

@@ -11,6 +11,7 @@ from backends.base import pattern
 from backends.beside import scripts
 from backends.native.losses import chat_templates, losses, template_path
 from backends.native.table import TABLE, template_file
+from backends.sharding import zero
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.facts import GIB
@@ -76,13 +77,18 @@ EXTRAS: Final = {
     "wandb": "wandb==0.31.0",
     "mlflow": "mlflow==3.17.2",
     "trackio": "trackio==0.43.0",
-    "deepspeed": "deepspeed==0.18.9",
+    "deepspeed": "deepspeed==0.19.8",
     ".zst": "zstandard==0.25.0",
 }
 """What a plan needs beyond the pinned packages, by the word in it that asks for it."""
 
 PORT: Final = 29500
 """Where processes of several machines meet, on the first of them."""
+
+MACHINES: Final = """
+The same on each of the {nodes} machines, with the name of one of them in the place of `HOST`; they wait for each other.
+This folder, the data and the folder of the results must be on a disk that all of them see under one path.
+"""
 
 README: Final = """\
 # {name}: a native run
@@ -91,7 +97,7 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 
     pip install -r requirements.txt
     {command}
-
+{machines}
 | file | what it is |
 | --- | --- |
 | `plan.json` | every setting of the run; change the recipe rather than this |
@@ -220,6 +226,7 @@ def _template(plan: Plan) -> dict[str, str]:
 def _requirements(plan: Plan) -> str:
     pinned = (HERE / "requirements.txt").read_text("utf-8")
     asked = [plan.training.optimizer, plan.training.kernels, *plan.logging.to, *suffixes(plan)]
+    asked += ["deepspeed"] if zero(plan) else []
     return pinned + "".join(f"{EXTRAS[word]}\n" for word in dict.fromkeys(asked) if word in EXTRAS)
 
 
@@ -228,6 +235,7 @@ def _readme(plan: Plan, command: tuple[str, ...], lost: tuple[Finding, ...]) -> 
     return README.format(
         name=plan.name,
         command=" ".join(command),
+        machines=MACHINES.format(nodes=plan.hardware.nodes) if plan.hardware.nodes > 1 else "",
         out=plan.output.dir,
         result="adapter" if plan.lora else "model",
         lost=f"\nLeft out, as `--allow-lossy` was given:\n{said}\n" if lost else "",

@@ -21,10 +21,12 @@ ENCODER = "prompt_encoder.safetensors"
 
 
 class Counting:
-    """Before one of TRL's trainers in a list of bases. `tokens`: seen in training by this process, padding left out.
-    `pairs`: positions that each of them looked at, together."""
+    """Before one of TRL's trainers in a list of bases. `tokens`: seen in training by this process, padding left out;
+    `seen`: by all of them, up to when something was logged last. `pairs`: positions that each of the process's tokens
+    looked at, together."""
 
     tokens: torch.Tensor | int = 0
+    seen = 0
     pairs: torch.Tensor | float = 0.0
 
     def count(self, model: Any, inputs: dict[str, Any]) -> None:
@@ -35,6 +37,12 @@ class Counting:
         lengths = [mask.sum(-1) for mask in masks] or [inputs["cu_seq_lens_q"].diff()]
         self.tokens += sum(each.sum() for each in lengths)
         self.pairs += sum(each.double().square().sum() for each in lengths) / 2
+
+    def log(self, *told: Any, **further: Any) -> None:
+        """Every process does this at once, and the device is waited for anyway."""
+        accelerator = self._whole.accelerator
+        self.seen = int(accelerator.reduce(torch.as_tensor(self.tokens, device=accelerator.device), "sum"))
+        cast("Any", super()).log(*told, **further)
 
     @cached_property
     def losses(self) -> LossWatch:

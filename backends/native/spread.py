@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from peft import PeftModel
 
@@ -69,12 +70,12 @@ def begin(plan: Plan, device: str) -> None:
         os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_STATE_DICT_TYPE": STATE}
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = str(loads_alone(plan)).lower()
     if plan["hardware"]["strategy"] in ZERO:
-        _meet_by_deepspeed(plan)
+        _meet_by_deepspeed(plan, device)
     else:
         PartialState(cpu=device == "cpu")
 
 
-def _meet_by_deepspeed(plan: Plan) -> None:
+def _meet_by_deepspeed(plan: Plan, device: str) -> None:
     """transformers loads a base in parts where it knows of a ZeRO-3 configuration by then."""
     try:
         from deepspeed import init_distributed  # pyright: ignore[reportMissingImports] (an extra)
@@ -82,8 +83,23 @@ def _meet_by_deepspeed(plan: Plan) -> None:
         raise SpreadError(f"hardware.strategy = {plan['hardware']['strategy']} needs deepspeed: {error}") from error
     from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
+    if device != "cpu":
+        torch.cuda.set_device(device)
     init_distributed(auto_mpi_discovery=False)
     KEPT.append(HfDeepSpeedConfig(zero(plan)))
+
+
+def agree(plan: Plan, resume: str | None) -> None:
+    """`SpreadError` where some processes would go on from a checkpoint that others do not see."""
+    if devices(plan) == 1:
+        return
+    found: list[Any] = [None] * devices(plan)
+    torch.distributed.all_gather_object(found, resume or "the start")
+    if len(set(found)) > 1:
+        raise SpreadError(
+            f"the machines do not see the same files: some would go on from {min(found)}, others from {max(found)}; "
+            "put output.dir on a disk that all of them share"
+        )
 
 
 def loads_alone(plan: Plan) -> bool:

@@ -57,7 +57,7 @@ from backends.native.report import Reporter, closing_words, is_main, reading, wr
 from backends.native.result import save, summarise
 from backends.native.resume import Finisher, ResumeError, finished, identity, place_to_resume, step_of
 from backends.native.settings import SettingError
-from backends.native.spread import SpreadError, begin, devices, require_all, require_parted, whole_state
+from backends.native.spread import SpreadError, agree, begin, require_all, require_parted, whole_state
 from backends.native.tokenizer import TokenizerError, load_tokenizer
 from backends.native.trainer import build_trainer
 
@@ -106,6 +106,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     tokenizer = load_tokenizer(plan, folder)
     rows = load_data(plan, tokenizer)
     begin(plan, device)
+    agree(plan, resume)
     transformers.set_seed(plan["training"]["seed"])
     trainer = build_trainer(plan, out, device, tokenizer, train=rows.train, validation=rows.validation)
     require_parted(plan, trainer)
@@ -124,7 +125,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
         return about
     stopper = Stopper()
     trainer.add_callback(stopper)
-    reporter = Reporter(out, device, lambda: int(trainer.tokens) * devices(plan))
+    reporter = Reporter(out, device, lambda: trainer.seen)
     trainer.add_callback(reporter)
     try:
         with inputs_as_they_are(model, active=trainer.args.bf16 or trainer.args.fp16):

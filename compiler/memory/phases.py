@@ -99,12 +99,19 @@ def load(run: Run) -> Moment:
     facts, plan = run.plan.facts, run.plan
     if plan.quantization is None:
         return Moment(weights=run.weights)
+    if _whole_at_first(run):
+        return Moment(weights=run.weights + run.base.total - run.base.total // run.layout.weights)
     rest = facts.params - sum(item.weights for item in facts.linears if not item.fused)
     wider = max(4 - run.precision.rest, 0) if run.stack.upcast == "load" else 0
     narrow = run.stack.upcast != "never" and run.precision.base < 4
     widened = facts.embedding_params * run.precision.base if narrow else 0
     arriving = max(run.base.largest * run.precision.base, widened)
     return Moment(weights=run.weights + rest * wider // run.layout.weights, workspace=arriving)
+
+
+def _whole_at_first(run: Run) -> bool:
+    """Quantised weights are made on each card and parted there afterwards (backends/native/spread.py)."""
+    return run.stack.stack == "native" and run.plan.hardware.strategy == "fsdp"
 
 
 def _passes(plan: Plan, stack: Profile, precision: Precision, rows: int) -> tuple[Passes, ...]:
@@ -182,6 +189,8 @@ def host_ram(run: Run) -> int:
         total += int(run.base.total * share)
     if _state_away(plan, run.layout):
         total += int((_state(plan, run.groups, run.layout) * plan.devices + sum(g.size for g in run.groups)) * share)
+    if run.stack.stack == "native" and plan.hardware.strategy == "fsdp" and plan.quantization is None:
+        total += run.base.total  # read by one process of a machine, and parted from there
     if plan.training.gradient_checkpointing == "offload":
         total += int(plan.facts.layers * run.passes[0].moments.boundary.token * run.work.tokens) * plan.hardware.count
     return total + (files if plan.output.merge else 0)
