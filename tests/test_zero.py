@@ -1,4 +1,4 @@
-"""ZeRO by DeepSpeed, by two processes on a CPU. `make zero` installs it and runs these; without it they are left out."""
+"""ZeRO by DeepSpeed, by two processes on a CPU. `make zero` installs it and runs these, which are left out without."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_what_is_kept_in_main_memory(
 
     made = shared(plan, strategy, method=full(), hardware={"offload": offload})
     said = spread.zero(told(made))["zero_optimization"]
-    read = DeepSpeedZeroConfig(**said).model_dump()  # its own parser refuses words that it does not know
+    read = DeepSpeedZeroConfig(**said).model_dump(by_alias=True)  # its own parser refuses words that it does not know
     assert {name: read[name] for name in said if not isinstance(said[name], dict)} == {
         name: value for name, value in said.items() if not isinstance(value, dict)
     }
