@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from native_base import FOOTPRINT, lora, make_plan, source
 
-from backends.native import SCRIPTS, emit, losses
-from backends.native.losses import TEMPLATES
+from backends.native import SCRIPTS, TEMPLATES, emit, losses
 from schemas.diagnostic import Finding
 from schemas.method_plan import QuantizationPlan
 from schemas.plan import Plan

@@ -51,13 +51,19 @@ def losses_of(plan: Plan) -> list[float]:
     return [line.get("loss", line.get("eval_loss")) for line in metrics_of(plan)]
 
 
+def of_merged(plan: Plan) -> torch.Tensor:
+    from transformers import AutoModelForCausalLM
+
+    return logits(AutoModelForCausalLM.from_pretrained(Path(plan.output.dir) / "merged"))
+
+
 def logits(model: Any) -> torch.Tensor:
     with torch.no_grad():
         return model(input_ids=torch.arange(5, 40)[None]).logits[0].float()
 
 
 PARTED: dict[str, dict[str, Any]] = {
-    "lora": {"training": {"gradient_checkpointing": True}},
+    "lora": {"training": {"gradient_checkpointing": True}, "output": {"merge": True}},
     "full": {"method": full()},
     "qlora": {"method": lora("qlora"), "evaluation": {"every": None}},
     "muon": {"method": full(), "training": {"optimizer": "muon", "betas": None, "epsilon": None}},
@@ -78,6 +84,8 @@ def test_weights_that_are_parted_learn_what_whole_ones_do(
     assert losses_of(two) == pytest.approx(losses_of(one), abs=near)
     assert summary_of(two)["tokens"] == summary_of(one)["tokens"]
     assert (logits(reloaded(one)) - logits(reloaded(two))).abs().max() <= 10 * near
+    if two.output.merge:
+        assert (logits(reloaded(two)) - of_merged(two)).abs().max() <= 10 * near
     whole, out = losses_of(two), Path(two.output.dir)
     assert (out / "checkpoints/checkpoint-6/pytorch_model_fsdp.bin").is_file()  # or nothing was parted
     for gone in ("summary.json", "checkpoints/checkpoint-6/complete.json"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from native_base import full, lora, write_artifact
-from test_spread import logits, losses_of, shared, told
+from test_spread import logits, losses_of, of_merged, shared, told
 from test_train import reloaded, summary_of
 from together import Together
 
@@ -31,7 +31,7 @@ def together() -> Iterator[Together]:
 
 
 CASES: dict[str, dict[str, Any]] = {
-    "lora": {"training": {"gradient_checkpointing": True}},
+    "lora": {"training": {"gradient_checkpointing": True}, "output": {"merge": True}},
     "full": {"method": full()},
     "lora plus": {"method": lora(lora_plus_ratio=4.0)},
 }
@@ -49,6 +49,8 @@ def test_weights_that_are_parted_learn_what_whole_ones_do(
     assert ended.codes == [0, 0], ended.said
     assert losses_of(two) == pytest.approx(losses_of(one), abs=1e-5)
     assert (logits(reloaded(one)) - logits(reloaded(two))).abs().max() <= 1e-4
+    if two.output.merge:
+        assert (logits(reloaded(two)) - of_merged(two)).abs().max() <= 1e-4
     assert len(list((out / "checkpoints/checkpoint-6/global_step6").glob("*optim_states.pt"))) == 2  # each a part
     whole = losses_of(two)
     for gone in ("summary.json", "checkpoints/checkpoint-6/complete.json"):

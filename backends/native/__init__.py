@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from backends.alike import suffixes
 from backends.base import pattern
 from backends.beside import scripts
-from backends.native.losses import chat_templates, losses, template_path
+from backends.native.losses import TEMPLATES, chat_templates, losses, template_path
 from backends.native.table import TABLE, template_file
 from backends.sharding import zero
 from schemas.artifact import Artifact
@@ -23,7 +23,7 @@ from schemas.work import pair_flops, peak_flops, token_flops
 if TYPE_CHECKING:  # read only where another version of a tool is asked for
     from backends.release import Release, Spoken
 
-__all__ = ["TABLE", "TITLE", "VERSION", "chat_templates", "emit", "largest_micro", "losses", "said"]
+__all__ = ["TABLE", "TEMPLATES", "TITLE", "VERSION", "chat_templates", "emit", "largest_micro", "losses", "said"]
 
 TITLE: Final = "TRL"
 VERSION: Final = "trl==1.16.0"
@@ -114,7 +114,6 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `files.py`, `readers.py`, `tables.py`, `findings.py` | data files, row by row; what is wrong with them |
 | `model.py`, `attention.py` | loading the model; how packed rows are attended to, document by document |
 | `methods.py`, `bottlenecks.py` | what of it is trained, or put on it to be trained |
-| `model.py`, `methods.py`, `bottlenecks.py` | loading the model; what of it is trained, or put on it to be trained |
 | `spread.py` | how the run is spread over devices and machines |
 | `muon.py` | the optimizer of that name, which transformers has not |
 | `resume.py` | where a run that was stopped goes on |

@@ -14,11 +14,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.utils.quantization_config import Mxfp4Config
 
-<<<<<<< HEAD
 from backends.native.attention import DOCUMENTS, register
-=======
 from backends.native.spread import place
->>>>>>> a10437d (Native: FSDP2 by accelerate, several machines (in work))
 
 Plan = dict[str, Any]
 

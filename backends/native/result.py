@@ -16,6 +16,7 @@ from peft import PeftModel
 from backends.native.bottlenecks import save_bottlenecks
 from backends.native.model import Plan, load_base
 from backends.native.report import Reporter, measured_memory, versions, write_folder
+from backends.native.spread import devices
 from backends.native.vocabulary import make_room
 
 
@@ -71,7 +72,7 @@ def work(plan: Plan, trainer: Any, speed: float) -> dict[str, float | None]:
     flops, tokens = plan["derived"]["flops"], int(trainer.tokens)
     if not tokens:
         return {"tflops": None, "of_peak": None}
-    done = speed / plan["hardware"]["count"] * (flops["token"] + flops["pair"] * float(trainer.pairs) / tokens)
+    done = speed / devices(plan) * (flops["token"] + flops["pair"] * float(trainer.pairs) / tokens)
     return {"tflops": round(done / 1e12, 3), "of_peak": round(done / flops["peak"], 4) if flops["peak"] else None}
 
 

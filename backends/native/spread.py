@@ -164,6 +164,15 @@ def zero(plan: Plan) -> dict[str, Any]:
     }
 
 
+def alone(plan: Plan) -> None:
+    """From now on this process loads whole models, without the others: to merge into one."""
+    if plan["hardware"]["strategy"] in ZERO:
+        from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+        KEPT.clear()
+        unset_hf_deepspeed_config()
+
+
 def require_parted(plan: Plan, trainer: Any) -> None:
     """`SpreadError` where whole copies would be trained instead: accelerate parts nothing on a CPU, and is silent."""
     strategy = plan["hardware"]["strategy"]

@@ -57,7 +57,7 @@ from backends.native.report import Reporter, closing_words, is_main, reading, wr
 from backends.native.result import save, summarise
 from backends.native.resume import Finisher, ResumeError, finished, identity, place_to_resume, step_of
 from backends.native.settings import SettingError
-from backends.native.spread import SpreadError, agree, begin, require_all, require_parted, whole_state
+from backends.native.spread import SpreadError, agree, alone, begin, require_all, require_parted, whole_state
 from backends.native.tokenizer import TokenizerError, load_tokenizer
 from backends.native.trainer import build_trainer
 
@@ -139,6 +139,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     summary = summarise(plan, trainer, reporter, device) | about
     state = whole_state(trainer)
     if is_main():
+        alone(plan)
         save(plan, model, tokenizer, out, state)
         write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary

@@ -56,7 +56,7 @@ def settle(model: Any) -> None:
     model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
     for module in model.modules():
         if isinstance(module, TrainableTokensLayer):
-            module.cast_input_dtype_enabled = False  # it casts none, and is asked whether it does
+            vars(module)["cast_input_dtype_enabled"] = False  # it casts none, and is asked whether it does
     head = model.get_base_model().get_output_embeddings()
     if not hasattr(head, "bias"):
         head.bias = None  # TRL's loss asks for it
