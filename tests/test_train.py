@@ -283,6 +283,7 @@ def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path, monkeypat
     """What the compiler writes into `plan.json` has to reach the run: a key that nobody reads is a silent drop."""
     from backends.native import prepared, train
     from backends.native.measure import measure
+    from backends.native.spread import sharding
 
     # What another process reads would not be seen.
     monkeypatch.setattr(prepared, "workers", lambda _: 1)
@@ -331,6 +332,7 @@ def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path, monkeypat
         wanted |= keys_of(config) - (set() if objective else {("training", "preference")})
         train.run(watch(config, "", seen), folder, dry=method.kind != "dora")
     measure(watch(config, "", seen), folder, "cpu", random=True)
+    sharding(watch({**config, "hardware": {**config["hardware"], "strategy": "fsdp"}}, "", seen))
     assert sorted(".".join(found) for found in wanted - seen) == []
 
 
