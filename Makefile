@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 EXAMPLES ?= 7000
 
-.PHONY: help install quickstart control test test-slow check docs format bench bench-memory fuzz browser conformance parity methods zero clean
+.PHONY: help install quickstart control test test-slow check docs format bench bench-memory fuzz browser conformance parity methods chaos zero clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -45,12 +45,13 @@ format: .venv/installed  ## format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: .venv/installed  ## how long a command takes to start, recipes to check, four targets to build, rows to prepare
+bench: .venv/installed  ## how long a command takes to start, recipes to check, four targets to build, rows to prepare, steps
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/build.py
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/data.py --rows 10000 100000 --ours-only --runs 1
+	$(BIN)/python bench/native.py
 
 bench-memory: .venv/installed  ## how right the memory figures are: docs/memory-accuracy.md (half an hour at first)
 	$(BIN)/python bench/memory.py --page
@@ -69,6 +70,9 @@ parity: .venv/installed  ## one recipe trained by all four targets, compared: do
 
 methods: .venv/installed  ## every method trained, loaded, merged, packed, by two processes: docs/methods.md (ten minutes)
 	PYTHONPATH=tests $(BIN)/python -m methods.run
+
+chaos: .venv/installed  ## a hundred random kills; the same command goes on: docs/chaos.md (a quarter of an hour)
+	PYTHONPATH=tests $(BIN)/python -m chaos.run
 
 zero: build/deepspeed/installed  ## ZeRO by two processes, with DeepSpeed in a folder of its own
 	PYTHONPATH=$(CURDIR)/build/deepspeed $(BIN)/python -m pytest tests/test_zero.py

@@ -123,6 +123,10 @@ def _emit(plan: Plan, footprint: Footprint, lost: tuple[Finding, ...], options: 
     blocked = footprint.verdict == "does_not_fit" and not options.ignore_memory
     if not options.emit or not options.target or blocked:
         return None
+    if options.target == "native":  # whose script says it when memory runs out
+        from compiler.memory.fixes.relief import relieved
+
+        footprint = relieved(footprint, plan)
     return load(options.target).emit(plan, footprint, lost, _release(options))
 
 

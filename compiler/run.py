@@ -1,6 +1,7 @@
 """Starts an artifact's command as a child process and lives as long as it does.
 
-The child has a session of its own, so that Ctrl-C at a terminal reaches it once, through us, and not twice.
+The child has a session of its own, so that Ctrl-C at a terminal reaches it once, through us, and not twice. Linux tells
+it to stop where we are killed: nobody would know of it, and a second start would train beside it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,7 @@ PASSED_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TAIL_BYTES: Final = 8192
 TAIL_LINES: Final = 15
 WAIT_FOR_STREAM: Final = 2.0
+PR_SET_PDEATHSIG: Final = 1
 NEEDS: Final = ("torch", "transformers", "peft", "trl", "datasets", "accelerate")
 """Packages without which the native script cannot start; the other targets make an environment of their own."""
 
@@ -68,7 +70,12 @@ def run_child(arguments: Sequence[str], folder: Path) -> Ended:
     out, err = (None if stream.isatty() else subprocess.PIPE for stream in (sys.stdout, sys.stderr))
     with _Relay() as relay:
         child = subprocess.Popen(  # noqa: S603 (the artifact's own command, no shell)
-            arguments, cwd=folder, stdout=out, stderr=err, start_new_session=True
+            arguments,
+            cwd=folder,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            preexec_fn=_ending_with_us(),  # noqa: PLW1509 (there are no threads yet)
         )
         relay.watch(child)
         said, failed = _Tail(child.stdout, sys.stdout), _Tail(child.stderr, sys.stderr)
@@ -76,6 +83,22 @@ def run_child(arguments: Sequence[str], folder: Path) -> Ended:
     # Some tools log to standard output, their errors too.
     told = said.lines()
     return Ended(code if code >= 0 else 128 - code, relay.received, failed.lines() or told)
+
+
+def _ending_with_us() -> Callable[[], None] | None:
+    """What a child does before it begins, so that it hears SIGTERM at our death."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    libc, us = ctypes.CDLL(None), os.getpid()
+
+    def ask() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != us:  # it was too late to ask
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return ask
 
 
 def _apart() -> str:

@@ -91,6 +91,13 @@ class ModelFacts(Struct, frozen=True):
         return frozenset(linear.name for linear in self.linears)
 
     @property
+    def beyond_sdpa(self) -> str | None:
+        """What its attention does that SDPA cannot, in words; None where SDPA can."""
+        if self.softcap:
+            return "soft-caps attention logits"
+        return "has attention sinks" if self.family == "gpt_oss" else None
+
+    @property
     def matmul_params(self) -> int:
         """Weights a token is multiplied by, the head included and the embedding look-up not: the N of 2N FLOPs."""
         return self.active_params - self.norm_params - (0 if self.tied else self.embedding_params)

@@ -50,6 +50,15 @@ class Live(Struct, frozen=True):
     size: int
 
 
+class Relief(Struct, frozen=True):
+    """A change that saves memory. `set`: recipe path → value; `device`: what the plan weighs then; `costs`: what is
+    given up."""
+
+    set: dict[str, object]
+    device: int
+    costs: str
+
+
 class Footprint(Struct, frozen=True):
     """`allocated`: peak of live tensors, the largest phase. `reserved`: what the caching allocator holds.
 
@@ -58,6 +67,7 @@ class Footprint(Struct, frozen=True):
     `live`: the largest things alive at the peak, largest first; empty where nothing was traced.
     `by_phase`: live tensors at each phase's peak by part, by the phase's name: they sum to `phases`, and have no
     context and no fragmentation. A phase that the run has not, or whose parts are unknown, is not in it.
+    `relief`: what helps where the run finds less room; filled in for a target that says so.
     """
 
     stack: Stack
@@ -76,3 +86,4 @@ class Footprint(Struct, frozen=True):
     because: tuple[str, ...]
     live: tuple[Live, ...] = ()
     by_phase: dict[str, Parts] = {}
+    relief: tuple[Relief, ...] = ()

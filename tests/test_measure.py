@@ -374,7 +374,7 @@ def test_too_little_memory_is_said_with_what_was_planned(
     )
     assert measure_here(made, tmp_path / "artifact", "--random-weights") == 1
     said = capsys.readouterr().err
-    assert said.startswith("error: the machine ran out of memory: planned 1.0 GiB, it has ")
+    assert said.startswith("error: the machine ran out of memory. Planned: 1.00 GiB; this run had ")
     assert not list(tmp_path.glob("out/*"))
 
 

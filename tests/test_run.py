@@ -98,6 +98,18 @@ def test_ctrl_c_at_a_terminal_reaches_the_child_once() -> None:
     assert b"3 2 ()" in seen
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+def test_a_child_is_told_to_stop_where_we_are_killed(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    os.mkfifo(told)
+    runner = start(WAITER.replace('print("got", number, flush=True)', f"open({str(told)!r}, 'w').write(str(number))"))
+    assert runner.stdout
+    assert runner.stdout.readline() == "ready\n"
+    runner.kill()
+    assert told.read_text() == str(signal.SIGTERM.value)
+    runner.communicate()
+
+
 def test_a_child_killed_from_elsewhere() -> None:
     out, _ = start("import os, signal; os.kill(os.getpid(), signal.SIGKILL)").communicate()
     assert out == "137 None ()\n"

@@ -6,19 +6,32 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chaos.cases import ROOT, Case, recipe
 from native_base import lora, write_artifact
 from test_train import command, metrics_of, summary_of, train_here
 
+from backends.native.checkpoints import whole
 from schemas.plan import Plan
 
+TIMED = ("tokens_per_second", "memory_gib", "memory_phases_gib", "eval_seconds")
 
-def losses_of(plan: Plan) -> list[float]:
-    return [line["loss"] for line in metrics_of(plan) if "loss" in line]
+
+def course(plan: Plan) -> list[dict[str, Any]]:
+    """All log lines, without what no two runs have alike."""
+    return [{name: value for name, value in line.items() if name not in TIMED} for line in metrics_of(plan)]
+
+
+def training(process: subprocess.Popen[str], metrics: Path, lines: int) -> None:
+    """Return when a run has written so many log lines."""
+    while not (metrics.is_file() and metrics.read_text().count("\n") >= lines):
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.02)  # it is still training
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -29,19 +42,16 @@ def test_a_run_that_is_asked_to_stop_saves_its_last_step(
     sections: dict[str, Any] = {
         "training": {"max_steps": 80},
         "checkpoint": {"every": 1000},
-        "evaluation": {"every": None},
+        "evaluation": {"every": "epoch"},
         "logging": {"every": 1},
-        "data": {"validation": None},
+        "method": lora(dropout=0.1),
     }
     whole = plan(**sections, output={"dir": str(tmp_path / "whole")})
     assert train_here(whole, tmp_path / "whole-artifact") == 0
     made = plan(**sections)
     folder, out = write_artifact(made, tmp_path / "artifact"), Path(made.output.dir)
     process = subprocess.Popen(command(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    metrics = out / "metrics.jsonl"
-    while not (metrics.is_file() and metrics.read_text().count("\n") > 3):
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(0.02)  # it is still training
+    training(process, out / "metrics.jsonl", 4)
     os.kill(process.pid, stop)
     said, failed = process.communicate(timeout=60)
     assert process.returncode == 128 + stop
@@ -52,7 +62,32 @@ def test_a_run_that_is_asked_to_stop_saves_its_last_step(
     assert not (out / "adapter").exists()
     assert train_here(made, folder) == 0
     assert summary_of(made)["resumed_at"] == step
-    assert losses_of(made) == losses_of(whole)
+    assert course(made) == course(whole)
+
+
+def test_the_command_ends_as_its_run_is_stopped(tmp_path: Path) -> None:
+    """By the code of the signal; started again it goes on, and is stopped again."""
+    place = tmp_path / "stopped.ftc.yaml"
+    case = Case("", "", {"training": {"max_steps": 5000}, "checkpoint": {"every": 10_000}})
+    place.write_text(recipe(case, tmp_path / "out"), "utf-8")
+    start = [sys.executable, "-m", "compiler.cli", "run", str(place)]
+    environment, out = {**os.environ, "PYTHONPATH": str(ROOT)}, tmp_path / "out" / "chaos"
+    steps = [0]
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen(
+            start, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        (out,) = (tmp_path / "out" / "chaos", *())
+        training(process, out / "metrics.jsonl", steps[-1] + 2)
+        process.send_signal(stop)
+        _, failed = process.communicate(timeout=60)
+        assert process.returncode == 128 + stop
+        assert "Traceback" not in failed
+        steps.append(max(json.loads(mark.read_text())["step"] for mark in out.glob("checkpoints/*/complete.json")))
+        assert f"stopped after step {steps[-1]}, which is saved; start it again to go on\n" in failed
+    assert steps == sorted(set(steps))
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, steps[-1] + 1))
 
 
 def test_a_loss_that_is_no_number_is_told_with_its_step_and_rows(
@@ -72,3 +107,8 @@ def test_a_loss_that_is_no_number_is_told_with_its_step_and_rows(
     steps = [json.loads(mark.read_text())["step"] for mark in Path(made.output.dir).glob("checkpoints/*/complete.json")]
     assert sorted(steps) == list(range(1, step))
     assert not (Path(made.output.dir) / "adapter").exists()
+    assert train_here(made, tmp_path / "artifact") == 1
+    assert (
+        f"the loss of step {step} is " in capsys.readouterr().err
+    )  # from the last good checkpoint it comes there again
+    assert all(whole(path) for path in Path(made.output.dir).glob("checkpoints/checkpoint-*"))

@@ -198,14 +198,6 @@ def test_finished_run_is_not_trained_again_unless_asked(
     assert not of_the_first.exists()
 
 
-def test_another_plan_in_the_same_folder_starts_anew(plan: Callable[..., Plan], tmp_path: Path) -> None:
-    assert train_here(plan(training={"max_steps": 6}), tmp_path / "artifact") == 0
-    other = plan(training={"max_steps": 6, "seed": 1})
-    assert train_here(other, tmp_path / "artifact") == 0
-    assert summary_of(other)["resumed_at"] is None
-    assert len(metrics_of(other)) == 4
-
-
 FAILURES = {
     "nothing to learn": (
         {"data": {"max_length": 4, "overlong": "truncate"}},

@@ -62,7 +62,7 @@ SCRIPTS: Final = (
     "shards.py",
     "packing.py",
     *ROWS,
-    "resume.py",
+    *("resume.py", "checkpoints.py", "disk.py", "room.py"),
     "report.py",
     "result.py",
     "measure.py",
@@ -116,13 +116,14 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `methods.py`, `bottlenecks.py` | what of it is trained, or put on it to be trained |
 | `spread.py` | how the run is spread over devices and machines |
 | `muon.py` | the optimizer of that name, which transformers has not |
-| `resume.py` | where a run that was stopped goes on |
+| `resume.py`, `checkpoints.py`, `disk.py` | where a run that was stopped goes on; what is there whole or not at all |
+| `room.py` | in words, that memory ran out |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |
 | `measure.py`, `gauge.py` | `--measure`: the memory that two steps at the largest shape really take |
 
 Results go to `{out}`: `{result}/`, `summary.json`, `metrics.jsonl`, `checkpoints/`. Started again, a run that was
-stopped goes on from its newest checkpoint; `--fresh` starts anew, `--dry-run` loads model and data and stops,
-`--measure` writes `calibration.json` instead of training.
+stopped goes on from its newest checkpoint; `--fresh` puts what is there aside and starts anew, `--dry-run` loads model
+and data and stops, `--measure` writes `calibration.json` instead of training.
 {lost}"""
 
 
@@ -205,7 +206,11 @@ def _derived(plan: Plan, footprint: Footprint | None) -> dict[str, Any]:
 
 def _memory(footprint: Footprint) -> dict[str, Any]:
     sizes = {name: getattr(footprint, name) for name in ("allocated", "reserved", "device")}
-    return {"verdict": footprint.verdict, **{f"{name}_gib": round(size / GIB, 3) for name, size in sizes.items()}}
+    relief = [
+        {"set": item.set, "device_gib": round(item.device / GIB, 3), "costs": item.costs} for item in footprint.relief
+    ]
+    planned = {f"{name}_gib": round(size / GIB, 3) for name, size in sizes.items()}
+    return {"verdict": footprint.verdict, **planned, "fixes": relief}
 
 
 def _predicted(footprint: Footprint) -> dict[str, Any]:

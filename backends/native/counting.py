@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 from safetensors.torch import load_file, save_file
 
+from backends.native.checkpoints import Keeper
 from backends.native.guards import LossWatch
 
 MASKS = ("attention_mask", "chosen_attention_mask", "rejected_attention_mask")
@@ -22,12 +23,13 @@ ENCODER = "prompt_encoder.safetensors"
 
 class Counting:
     """Before one of TRL's trainers in a list of bases. `tokens`: seen in training by this process, padding left out;
-    `seen`: by all of them, up to when something was logged last. `pairs`: positions that each of the process's tokens
-    looked at, together."""
+    `seen`: by all of them, up to when they were asked last. `pairs`: positions that each of the process's tokens looked
+    at, together. `keeper`: writes its checkpoints; None: there are none."""
 
     tokens: torch.Tensor | int = 0
     seen = 0
     pairs: torch.Tensor | float = 0.0
+    keeper: Keeper | None = None
 
     def count(self, model: Any, inputs: dict[str, Any]) -> None:
         """The tokens of a batch, both answers' where two are compared, without waiting for the device."""
@@ -40,9 +42,13 @@ class Counting:
 
     def log(self, *told: Any, **further: Any) -> None:
         """Every process does this at once, and the device is waited for anyway."""
+        self.count_all()
+        cast("Any", super()).log(*told, **further)
+
+    def count_all(self) -> None:
+        """Every process must ask at once: how many tokens all of them have seen."""
         accelerator = self._whole.accelerator
         self.seen = int(accelerator.reduce(torch.as_tensor(self.tokens, device=accelerator.device), "sum"))
-        cast("Any", super()).log(*told, **further)
 
     @cached_property
     def losses(self) -> LossWatch:
@@ -54,11 +60,25 @@ class Counting:
         self.losses.add(loss, self._whole.state.global_step + 1, inputs)
         return loss
 
+    def _run_epoch(self, **told: Any) -> None:
+        state, control = self._whole.state, self._whole.control
+        if state.global_step < state.max_steps:
+            cast("Any", super())._run_epoch(**told)
+        else:  # stopped after its last step: transformers would take one more
+            control.should_training_stop = True
+
     def _save_checkpoint(self, *told: Any) -> None:
         self.losses.look(wait=True)
-        cast("Any", super())._save_checkpoint(*told)
-        # Each process writes a part of it, and the first says afterwards that it is complete.
-        self._whole.accelerator.wait_for_everyone()
+        save = cast("Any", super())._save_checkpoint
+        if self.keeper:
+            self.keeper.write(self._whole, lambda: save(*told))
+        else:
+            save(*told)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        if self.keeper and self.keeper.writing:
+            return str(self.keeper.aside)
+        return cast("Any", super())._get_output_dir(trial)
 
     # Of networks that make virtual tokens PEFT saves what they made: all that a finished model needs, but nothing that
     # a run can go on from.

@@ -1,16 +1,21 @@
 # pyright: basic
 # ruff: noqa: ARG002 (transformers hands every callback all that it has)
 # Strict typing stops at transformers, whose callbacks take untyped keywords.
-"""What ends a run before its end: somebody stops it, or the loss is no number any more.
+"""What ends a run before its end: somebody stops it, the loss is no number any more, or a file cannot be read on.
 
 Copied as it stands into every native artifact, so it imports nothing of the compiler.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -50,6 +55,11 @@ class Stopper(TrainerCallback):
         if self.asked is not None:
             control.should_save = control.should_training_stop = True
 
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # The epoch was left, and has not ended.
+        if self.asked is not None and not float(state.epoch).is_integer():
+            control.should_save = control.should_evaluate = False
+
     def close(self) -> None:
         """Signals are heard as before."""
         for number, handler in self._before.items():
@@ -61,6 +71,30 @@ class Stopper(TrainerCallback):
         if again:
             self.close()
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+
+@contextmanager
+def reading_from(folder: Path) -> Iterator[None]:
+    """While entered, a file that is cut short or cannot be read ends the process in words. Rows are read as memory,
+    through a map of their files, so that the system tells it by a signal, which Python itself could only die of."""
+    said = (
+        f"error: a file that is trained on cannot be read any more, most likely one in {folder}: it was cut short, "
+        "or the disk fails. Start it again: rows that are damaged are prepared anew, and it goes on from the newest "
+        "checkpoint\n"
+    ).encode()
+
+    def tell(_: int) -> None:
+        os.write(2, said)
+        os._exit(1)
+
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(tell)
+    libc = ctypes.CDLL(None)
+    libc.signal.restype, libc.signal.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p)
+    before = libc.signal(signal.SIGBUS, ctypes.cast(handler, ctypes.c_void_p))
+    try:
+        yield
+    finally:
+        libc.signal(signal.SIGBUS, before)
 
 
 class LossWatch:
@@ -93,6 +127,7 @@ class LossWatch:
                 said = self._tokenizer.decode(ids, skip_special_tokens=True)[:SHOWN]
                 raise LossError(
                     f"the loss of step {step} is {value.item()}, and nothing is learnt of it; its batch begins with "
-                    f"{said!r}. The newest checkpoint is from before. Lower training.learning_rate, set "
-                    "training.max_grad_norm (1.0), or look at these rows with ftc data"
+                    f"{said!r}. The newest checkpoint is from before, and would lead here again. Lower "
+                    "training.learning_rate, set training.max_grad_norm (1.0), or look at these rows with ftc data; "
+                    "then train anew with --fresh, or from that checkpoint by naming it in checkpoint.resume"
                 )

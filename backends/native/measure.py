@@ -24,10 +24,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, TrainerCallback, set_seed
 
+from backends.native.disk import write_text
 from backends.native.gauge import CardGauge, HostGauge, others_use
 from backends.native.methods import inputs_as_they_are
 from backends.native.model import ModelError, Plan, load_base, loading
-from backends.native.report import is_main, versions, write_text
+from backends.native.report import is_main, versions
 from backends.native.settings import accumulation
 from backends.native.spread import begin, devices
 from backends.native.tokenizer import load_tokenizer

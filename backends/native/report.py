@@ -1,7 +1,7 @@
 # pyright: basic
 # ruff: noqa: ARG002 (transformers hands every callback all that it has)
 # Strict typing stops at transformers, whose callbacks take untyped keywords.
-"""What a run tells: a progress line, `metrics.jsonl`, `summary.json`; and how files are written whole or not at all.
+"""What a run tells: a progress line, `metrics.jsonl`, `summary.json`.
 
 Copied as it stands into every native artifact, so it imports nothing of the compiler.
 """
@@ -12,11 +12,10 @@ import importlib.metadata
 import json
 import os
 import resource
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,30 +24,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
+from backends.native.disk import write_text
+
 GIB = 1 << 30
 LONG = 16 << 20
 """Bytes of rows to read from which a bar is shown."""
 PACKAGES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "accelerate")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, "utf-8")
-    part.replace(path)
-
-
-def write_folder(path: Path, save: Callable[[Path], object]) -> None:
-    """Have `save` fill a folder beside `path`, then put it in the place of `path`."""
-    part, old = path.with_name(path.name + ".part"), path.with_name(path.name + ".old")
-    for folder in (part, old):
-        shutil.rmtree(folder, ignore_errors=True)
-    part.mkdir(parents=True)
-    save(part)
-    if path.exists():
-        path.rename(old)
-    part.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def measured_memory(device: str) -> dict[str, float]:
@@ -78,7 +59,7 @@ def versions() -> dict[str, str]:
 class Reporter(TrainerCallback):
     """Writes `metrics.jsonl` as the run goes, and shows one line of progress where somebody watches.
 
-    `counter` gives the tokens that this process has seen, over all devices; it is asked only when a line is written.
+    `counter` gives the tokens that the run has seen, over all devices; it is asked only when a line is written.
     """
 
     def __init__(self, out: Path, device: str, counter: Callable[[], int]) -> None:
@@ -91,7 +72,7 @@ class Reporter(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.begun = self.clock = self.paused = time.perf_counter()
         self.history = self._earlier(state.global_step) if state.is_world_process_zero else []
-        self.counted = self.before = max((line.get("tokens", 0) for line in self.history), default=0)
+        self.counted = self.before = self.counter()
         if state.is_world_process_zero and sys.stderr.isatty():
             self.progress = _progress()
             self.progress.start()
@@ -100,8 +81,8 @@ class Reporter(TrainerCallback):
     def _earlier(self, step: int) -> list[dict[str, Any]]:
         """The lines of a run that is continued, up to where it continues; the file is cut there."""
         path = self.out / "metrics.jsonl"
-        lines = path.read_text("utf-8").splitlines() if step and path.exists() else []
-        kept = [item for item in map(json.loads, lines) if item["step"] <= step]
+        lines = path.read_text("utf-8", "replace").splitlines() if step and path.exists() else []
+        kept = [item for item in _readable(lines) if item["step"] <= step]
         write_text(path, "".join(json.dumps(item) + "\n" for item in kept))
         return kept
 
@@ -163,7 +144,7 @@ class Reporter(TrainerCallback):
     @property
     def tokens(self) -> int:
         """Tokens trained on, those before a resumption included."""
-        return self.before + self.counter()
+        return self.counter()
 
     @property
     def speed(self) -> float:
@@ -178,6 +159,13 @@ class Reporter(TrainerCallback):
     def losses(self, key: str) -> list[float]:
         """All values of `loss` or `eval_loss`, in order."""
         return [line[key] for line in self.history if key in line]
+
+
+def _readable(lines: list[str]) -> Iterator[dict[str, Any]]:
+    """Up to one that was being written when the disk was full, or power failed."""
+    with suppress(ValueError):
+        for line in lines:
+            yield json.loads(line)
 
 
 def _rewards(logs: dict[str, Any]) -> dict[str, float]:

@@ -14,8 +14,9 @@ import torch
 from peft import PeftModel
 
 from backends.native.bottlenecks import save_bottlenecks
+from backends.native.disk import write_folder
 from backends.native.model import Plan, load_base
-from backends.native.report import Reporter, measured_memory, versions, write_folder
+from backends.native.report import Reporter, measured_memory, versions
 from backends.native.spread import devices
 from backends.native.vocabulary import make_room
 

@@ -144,7 +144,6 @@ def intervals(plan: Plan, rows: int) -> dict[str, Any]:
     return {
         **_interval("eval", watched, epoch),
         **_interval("save", checkpoint["every"], epoch),
-        "save_total_limit": checkpoint["keep"],
         "save_only_model": checkpoint["weights_only"],
         "load_best_model_at_end": checkpoint["best"],
         "metric_for_best_model": "eval_loss" if checkpoint["best"] else None,

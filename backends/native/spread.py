@@ -164,7 +164,7 @@ def zero(plan: Plan) -> dict[str, Any]:
     }
 
 
-def alone(plan: Plan) -> None:
+def by_itself(plan: Plan) -> None:
     """From now on this process loads whole models, without the others: to merge into one."""
     if plan["hardware"]["strategy"] in ZERO:
         from transformers.integrations.deepspeed import unset_hf_deepspeed_config

@@ -23,6 +23,7 @@ import signal
 import sys
 import traceback
 import warnings
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,30 @@ import transformers
 
 from backends.native.attention import AttentionError
 from backends.native.bottlenecks import BottleneckError
+from backends.native.disk import FULL, DiskError, write_text
 from backends.native.examine import Job, total_bytes
 from backends.native.findings import DataError
-from backends.native.guards import LossError, StoppedError, Stopper
+from backends.native.guards import LossError, StoppedError, Stopper, reading_from
 from backends.native.measure import measure, write
 from backends.native.methods import inputs_as_they_are
 from backends.native.model import ModelError, Plan
 from backends.native.prepared import Packing, Prepared, prepared
-from backends.native.report import Reporter, closing_words, is_main, reading, write_text
+from backends.native.report import Reporter, closing_words, is_main, reading
 from backends.native.result import save, summarise
-from backends.native.resume import Finisher, ResumeError, finished, identity, place_to_resume, step_of
+from backends.native.resume import (
+    ResumeError,
+    alone,
+    finished,
+    going_on,
+    identity,
+    keep_on,
+    place_to_resume,
+    recipe_of,
+    step_of,
+)
+from backends.native.room import is_short, shortage
 from backends.native.settings import SettingError
-from backends.native.spread import SpreadError, agree, alone, begin, require_all, require_parted, whole_state
+from backends.native.spread import SpreadError, agree, begin, by_itself, require_all, require_parted, whole_state
 from backends.native.tokenizer import TokenizerError, load_tokenizer
 from backends.native.trainer import build_trainer
 
@@ -111,7 +124,6 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     trainer = build_trainer(plan, out, device, tokenizer, train=rows.train, validation=rows.validation)
     require_parted(plan, trainer)
     model: Any = trainer.model
-    trainer.add_callback(Finisher(identity(plan)))
     about = {
         "plan": identity(plan),
         "resumed_at": step_of(resume) if resume else None,
@@ -125,10 +137,12 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
         return about
     stopper = Stopper()
     trainer.add_callback(stopper)
+    keep_on(trainer, plan, out, resume)
     reporter = Reporter(out, device, lambda: trainer.seen)
     trainer.add_callback(reporter)
     try:
-        with inputs_as_they_are(model, active=trainer.args.bf16 or trainer.args.fp16):
+        casting = inputs_as_they_are(model, active=trainer.args.bf16 or trainer.args.fp16)
+        with casting, reading_from(rows.folder):
             trainer.train(resume_from_checkpoint=resume)
         trainer.losses.look(wait=True)
     finally:
@@ -136,10 +150,10 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
         stopper.close()
     if stopper.asked is not None:
         raise StoppedError(stopper.asked, trainer.state.global_step)
-    summary = summarise(plan, trainer, reporter, device) | about
+    summary = summarise(plan, trainer, reporter, device) | about | recipe_of(plan)
     state = whole_state(trainer)
     if is_main():
-        alone(plan)
+        by_itself(plan)
         save(plan, model, tokenizer, out, state)
         write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
@@ -177,7 +191,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"stopped; {on}", file=sys.stderr)  # noqa: T201
         return 130
     except Exception as error:
-        print(f"error: {_paragraph(error, asked.plan)}", file=sys.stderr)  # noqa: T201
+        if is_main() or not isinstance(error, ResumeError):  # which all processes find alike
+            print(f"error: {_paragraph(error, asked.plan)}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 
@@ -185,8 +200,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _told(path: Path, fresh: bool, dry: bool) -> str:
     """Run the plan of this file, and say what came of it; only one process of several has something to say."""
     plan = json.loads(path.read_text("utf-8"))
-    before = None if dry else finished(plan, Path(plan["output"]["dir"]), fresh)
-    summary = before or run(plan, path.parent, fresh=fresh, dry=dry)
+    out = Path(plan["output"]["dir"])
+    with nullcontext() if dry or not is_main() else alone(out):
+        before = None if dry else finished(plan, out, fresh)
+        summary = before or run(plan, path.parent, fresh=fresh, dry=dry)
     if not is_main():
         return ""
     if dry:
@@ -212,35 +229,26 @@ def _measured(path: Path, random: bool) -> str:
 
 
 EXPECTED = (
-    *(AttentionError, BottleneckError, DataError, LossError, ModelError, ResumeError, RunError, SettingError),
-    *(SpreadError, TokenizerError, ImportError, OSError, json.JSONDecodeError),
+    *(AttentionError, BottleneckError, DataError, DiskError, LossError, ModelError, ResumeError, RunError),
+    *(SettingError, SpreadError, TokenizerError, ImportError, OSError, json.JSONDecodeError),
 )
 """Errors whose own words say what is wrong."""
 
 
 def _paragraph(error: Exception, plan: Path) -> str:
+    if isinstance(error, DiskError) or (isinstance(error, OSError) and error.errno in FULL):
+        out = Path(json.loads(plan.read_text("utf-8"))["output"]["dir"])
+        return f"{error}. Free space, or set output.dir elsewhere; {going_on(out)}"
     if isinstance(error, EXPECTED):
         return str(error)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error):
-        return _out_of_memory(error, json.loads(plan.read_text("utf-8"))["derived"]["memory"].get("device_gib"))
-    story = plan.with_name("error.log")
-    story.write_text("".join(traceback.format_exception(error)), "utf-8")
-    return f"{type(error).__name__}: {error} (not foreseen; the whole story is in {story})"
-
-
-def _out_of_memory(error: Exception, planned: float | None) -> str:
-    """What was planned (GiB), and what there is."""
-    if isinstance(error, torch.OutOfMemoryError):
-        free, total = (size / 2**30 for size in torch.cuda.mem_get_info())
-        what, there = "GPU", f"the card has {total:.1f} GiB, {free:.1f} GiB of them free now"
-    else:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        what, there = "machine", f"it has {total:.1f} GiB"
-    return (
-        f"the {what} ran out of memory: planned {planned} GiB, {there}. Close what else runs on it, or lower "
-        "training.micro_batch_size, turn training.gradient_checkpointing on, or lower data.max_length. "
-        f"({str(error).splitlines()[0]})"
-    )
+    if is_short(error):
+        config = json.loads(plan.read_text("utf-8"))
+        return f"{shortage(error, config)}\nChange that, and {going_on(Path(config['output']['dir']))}"
+    story, told = plan.with_name("error.log"), f"{type(error).__name__}: {error} (not foreseen"
+    with suppress(OSError):
+        story.write_text("".join(traceback.format_exception(error)), "utf-8")
+        return f"{told}; the whole story is in {story})"
+    return f"{told})"
 
 
 if __name__ == "__main__":

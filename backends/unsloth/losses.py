@@ -57,7 +57,7 @@ def _lost_of_loss(plan: Plan) -> list[Finding]:
 
 def _lost_of_attention(plan: Plan) -> list[Finding]:
     """Its attention is eager where the model caps its attention logits, and sdpa or faster elsewhere."""
-    asked, own = plan.model.attention, "eager" if plan.facts.softcap else "sdpa"
+    asked, own = plan.model.attention, "eager" if plan.facts.beyond_sdpa else "sdpa"
     if asked == own or asked not in ("eager", "sdpa"):
         return []
     why = f"it brings its own attention, which stands for {own} with this model"

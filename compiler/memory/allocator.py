@@ -17,7 +17,9 @@ from schemas.plan import Plan
 from schemas.recipe import Loss
 
 CONTEXT = GIB // 2
-"""Bytes of a CUDA context on Ampere and later."""
+"""Bytes of a CUDA context on Ampere and Ada."""
+CONTEXT_HOPPER = 73 * GIB // 100
+"""On Hopper and later: 0.73 to 0.80 GiB were read in 18 runs on an H100 (bench/results/h100.jsonl)."""
 CONTEXT_CPU = GIB // 2
 """Bytes of Python with torch, transformers, peft and trl: 0.54 to 0.64 GiB resident in runs of models of a few MiB."""
 CONTEXT_OLD = GIB // 5
@@ -78,8 +80,10 @@ def context(gpu: Gpu | None) -> int:
     """Bytes that a process takes on the card before its first tensor; on a CPU, the process itself."""
     if gpu is not None and gpu.is_cpu:
         return CONTEXT_CPU
-    old = gpu is not None and gpu.compute_capability is not None and gpu.compute_capability < 8
-    return CONTEXT_OLD if old else CONTEXT
+    capability = gpu.compute_capability if gpu is not None and gpu.compute_capability is not None else None
+    if capability is None or 8 <= capability < 9:
+        return CONTEXT
+    return CONTEXT_OLD if capability < 8 else CONTEXT_HOPPER
 
 
 def cublas(gpu: Gpu | None) -> int:

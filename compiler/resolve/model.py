@@ -56,8 +56,8 @@ def _attention(ground: Ground) -> Attention:
     asked = ground.recipe.model.attention
     if asked != "auto":
         return asked
-    if ground.facts.softcap:
-        return ground.decide("model.attention", "eager", "this model soft-caps attention logits, which sdpa cannot")
+    if beyond := ground.facts.beyond_sdpa:
+        return ground.decide("model.attention", "eager", f"this model {beyond}, which sdpa cannot")
     return ground.decide("model.attention", "sdpa", "it comes with torch and takes the flash kernel where it can")
 
 

@@ -100,10 +100,10 @@ def kernels_on_cpu(context: Context) -> Iterator[Finding]:
         yield Finding("FTC279", "training.kernels", message, "write none, or auto")
 
 
-def softcap_in_sdpa(context: Context) -> Iterator[Finding]:
+def beyond_sdpa(context: Context) -> Iterator[Finding]:
     facts = context.facts
-    if facts is not None and facts.softcap and context.recipe.model.attention == "sdpa":
-        message = f"{facts.name} soft-caps its attention logits, which sdpa leaves out: the model would be another"
+    if facts is not None and facts.beyond_sdpa and context.recipe.model.attention == "sdpa":
+        message = f"{facts.name} {facts.beyond_sdpa}, which sdpa leaves out: the model would be another"
         yield Finding("FTC276", "model.attention", message, "write eager, flex or flash_attention_2, or auto")
 
 
@@ -166,7 +166,7 @@ RULES: Final = (
     Rule(("hardware.gpu", "model.attention", "model.dtype"), flash_attention_in_32_bit),
     Rule(("hardware.gpu", "model.attention"), flex_on_cpu),
     Rule(("hardware.gpu", "training.kernels"), kernels_on_cpu),
-    Rule(("model.base", "model.attention"), softcap_in_sdpa),
+    Rule(("model.base", "model.attention"), beyond_sdpa),
     Rule(("hardware.offload", "hardware.strategy"), offload_unsharded),
     Rule(("hardware.strategy", "hardware.offload", "hardware.count", "hardware.nodes"), strategy_for_devices),
     Rule(("hardware.gpu", "hardware.count", "hardware.nodes"), several_cpus),

@@ -90,7 +90,7 @@ def _attention(plan: Plan) -> Iterator[Change]:
     """Kernels that write out no scores, or no mask over them. SDPA leaves out a soft-cap."""
     model, gpu = plan.model, plan.gpu
     found: list[Attention] = []
-    if model.attention == "eager" and not plan.facts.softcap:
+    if model.attention == "eager" and not plan.facts.beyond_sdpa:
         found.append("sdpa")
     ampere = gpu is not None and gpu.compute_capability is not None and gpu.compute_capability >= 8
     if model.attention in ("eager", "sdpa") and ampere and model.dtype != "float32":
