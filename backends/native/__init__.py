@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from backends.alike import suffixes
 from backends.base import pattern
 from backends.beside import scripts
+from backends.native.losses import TEMPLATES, chat_templates, losses, template_path
 from backends.native.table import TABLE, template_file
+from backends.sharding import zero
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.facts import GIB
 from schemas.footprint import Footprint
-from schemas.method_plan import LoraPlan, PrefixPlan, PTuningPlan
 from schemas.plan import Plan, SourcePlan, is_sources, leaves
 from schemas.support import Key
 from schemas.work import pair_flops, peak_flops, token_flops
@@ -23,7 +23,7 @@ from schemas.work import pair_flops, peak_flops, token_flops
 if TYPE_CHECKING:  # read only where another version of a tool is asked for
     from backends.release import Release, Spoken
 
-__all__ = ["TABLE", "TITLE", "VERSION", "chat_templates", "emit", "largest_micro", "losses", "said"]
+__all__ = ["TABLE", "TEMPLATES", "TITLE", "VERSION", "chat_templates", "emit", "largest_micro", "losses", "said"]
 
 TITLE: Final = "TRL"
 VERSION: Final = "trl==1.16.0"
@@ -55,6 +55,9 @@ SCRIPTS: Final = (
     "methods.py",
     "bottlenecks.py",
     "tokenizer.py",
+    "vocabulary.py",
+    "muon.py",
+    "spread.py",
     "prepared.py",
     "shards.py",
     "packing.py",
@@ -66,7 +69,6 @@ SCRIPTS: Final = (
 )
 """Copied into an artifact."""
 
-TEMPLATES: Final = HERE.parent.parent / "schemas" / "catalog" / "chat_templates"
 EXTRAS: Final = {
     "adamw_4bit": "torchao==0.18.0",
     "liger": "liger-kernel==0.8.5",
@@ -74,10 +76,18 @@ EXTRAS: Final = {
     "wandb": "wandb==0.31.0",
     "mlflow": "mlflow==3.17.2",
     "trackio": "trackio==0.43.0",
-    "deepspeed": "deepspeed==0.18.9",
+    "deepspeed": "deepspeed==0.19.8",
     ".zst": "zstandard==0.25.0",
 }
 """What a plan needs beyond the pinned packages, by the word in it that asks for it."""
+
+PORT: Final = 29500
+"""Where processes of several machines meet, on the first of them."""
+
+MACHINES: Final = """
+The same on each of the {nodes} machines, with the name of one of them in the place of `HOST`; they wait for each other.
+This folder, the data and the folder of the results must be on a disk that all of them see under one path.
+"""
 
 README: Final = """\
 # {name}: a native run
@@ -86,7 +96,7 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 
     pip install -r requirements.txt
     {command}
-
+{machines}
 | file | what it is |
 | --- | --- |
 | `plan.json` | every setting of the run; change the recipe rather than this |
@@ -97,11 +107,14 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `prepared.py`, `shards.py`, `packing.py` | rows prepared once and kept for later runs; packed |
 | `corpus.py`, `parallel.py`, `examine.py` | rows looked at one by one, by several processes |
 | `chat.py`, `calls.py`, `tokenizer.py` | the tokenizer, its chat template, and where in it the answers are |
+| `vocabulary.py` | new tokens: where their rows begin, and which are trained |
 | `data.py`, `spans.py` | which tokens are trained |
 | `rows.py`, `formats.py`, `notes.py` | which rows are read; what their columns mean; what is odd about them |
 | `files.py`, `readers.py`, `tables.py`, `findings.py` | data files, row by row; what is wrong with them |
 | `model.py`, `attention.py` | loading the model; how packed rows are attended to, document by document |
 | `methods.py`, `bottlenecks.py` | what of it is trained, or put on it to be trained |
+| `spread.py` | how the run is spread over devices and machines |
+| `muon.py` | the optimizer of that name, which transformers has not |
 | `resume.py`, `checkpoints.py`, `disk.py` | where a run that was stopped goes on; what is there whole or not at all |
 | `room.py` | in words, that memory ran out |
 | `report.py`, `result.py` | progress and metrics; what is saved, and the summary |
@@ -114,79 +127,9 @@ loads model and data and stops, `--measure` writes `calibration.json` instead of
 {lost}"""
 
 
-def chat_templates() -> tuple[str, ...]:
-    """The names that `model.chat_template` may have."""
-    return tuple(sorted(path.stem for path in TEMPLATES.glob("*.jinja")))
-
-
 def largest_micro(plan: Plan) -> int | None:  # noqa: ARG001 - the signature is that of every target
     """None: the native run has no limit of its own."""
     return None
-
-
-def losses(plan: Plan) -> tuple[Finding, ...]:
-    """Combinations that the native run cannot do although it can do each leaf."""
-    return (
-        *_template_losses(plan),
-        *_best_losses(plan),
-        *_eight_bit_losses(plan),
-        *_start_losses(plan),
-        *_compared_losses(plan),
-    )
-
-
-def _template_losses(plan: Plan) -> tuple[Finding, ...]:
-    name = plan.model.chat_template
-    if name is None or name == "tokenizer" or _template_path(name).is_file():
-        return ()
-    if name.endswith(".jinja"):
-        return (Finding("FTC404", "model.chat_template", f'"{name}" is not there to be read'),)
-    known = ", ".join(chat_templates())
-    return (Finding("FTC404", "model.chat_template", f'"{name}" is none of the known chat templates: {known}'),)
-
-
-def _best_losses(plan: Plan) -> tuple[Finding, ...]:
-    """The best checkpoint is chosen among those that were evaluated, so each of them must be."""
-    evaluation, checkpoint = plan.evaluation.every, plan.checkpoint.every
-    if not plan.checkpoint.best or (evaluation == checkpoint is not None and plan.data.validation is not None):
-        return ()
-    message = (
-        "the best checkpoint can be told only if each is evaluated: set evaluation.every and checkpoint.every alike"
-    )
-    return (Finding("FTC404", "checkpoint.best", message),)
-
-
-def _eight_bit_losses(plan: Plan) -> tuple[Finding, ...]:
-    """bitsandbytes computes 8-bit products in the type of the model's other weights."""
-    asked = plan.quantization
-    if asked is None or asked.bits == 4 or asked.compute_dtype == plan.model.dtype:
-        return ()
-    message = f"with 8 bits it is computed in model.dtype, which is {plan.model.dtype}"
-    return (Finding("FTC404", "method.quantization.compute_dtype", message),)
-
-
-def _start_losses(plan: Plan) -> tuple[Finding, ...]:
-    """A network that makes virtual tokens cannot be told which; eight bits lose so little that LoftQ has no code."""
-    method = plan.method
-    if plan.lora and plan.lora.init == "loftq" and plan.quantization and plan.quantization.bits == 8:
-        return (Finding("FTC404", "method.init", "loftq is written for a base of 4 bits; of 8 bits little is lost"),)
-    by_network = isinstance(method, PTuningPlan) or (isinstance(method, PrefixPlan) and method.projection)
-    if not by_network or not getattr(method, "init_text", None):
-        return ()
-    return (Finding("FTC404", "method.init_text", "a network makes its virtual tokens, and it starts at random"),)
-
-
-def _compared_losses(plan: Plan) -> Iterator[Finding]:
-    """DPO and KTO ask what the model said before it learnt: without its adapter, the base."""
-    method, objective = plan.method, plan.training.objective
-    if objective in ("dpo", "kto") and isinstance(method, LoraPlan) and method.init not in ("default", "gaussian"):
-        message = f"{objective} compares with the model without its adapter, and {method.init} changes that"
-        yield Finding("FTC404", "method.init", message)
-    if objective == "kto" and plan.training.micro_batch_size < 2:
-        message = "kto weighs each answer against the others of its forward pass, so there must be two at least"
-        yield Finding("FTC404", "training.micro_batch_size", message)
-    if objective == "orpo" and plan.training.gradient_checkpointing == "offload":
-        yield Finding("FTC404", "training.gradient_checkpointing", "TRL's ORPO does not move activations off the card")
 
 
 def said(plan: Plan, release: Release | None = None) -> Spoken:
@@ -214,9 +157,15 @@ def emit(
 
 
 def _command(plan: Plan) -> tuple[str, ...]:
-    if plan.hardware.count == 1:
+    """As `spread.launch` says it to whoever started it otherwise."""
+    hardware = plan.hardware
+    if plan.devices == 1 and hardware.strategy == "single":
         return ("python", "train.py")
-    return ("torchrun", "--standalone", "--nproc-per-node", str(plan.hardware.count), "train.py")
+    each = ("--nproc-per-node", str(hardware.count))
+    if hardware.nodes == 1:
+        return ("torchrun", "--standalone", *each, "train.py")
+    meeting = ("--rdzv-backend", "c10d", "--rdzv-endpoint", f"HOST:{PORT}")
+    return ("torchrun", "--nnodes", str(hardware.nodes), *each, *meeting, "train.py")
 
 
 def _config(plan: Plan, footprint: Footprint | None) -> dict[str, Any]:
@@ -274,17 +223,14 @@ def _template(plan: Plan) -> dict[str, str]:
     name = plan.model.chat_template
     if name is None or name == "tokenizer":
         return {}
-    path = _template_path(name)
+    path = template_path(name)
     return {str(template_file(name)): path.read_text("utf-8")} if path.is_file() else {}
-
-
-def _template_path(name: str) -> Path:
-    return Path(name) if name.endswith(".jinja") else TEMPLATES / f"{name}.jinja"
 
 
 def _requirements(plan: Plan) -> str:
     pinned = (HERE / "requirements.txt").read_text("utf-8")
     asked = [plan.training.optimizer, plan.training.kernels, *plan.logging.to, *suffixes(plan)]
+    asked += ["deepspeed"] if zero(plan) else []
     return pinned + "".join(f"{EXTRAS[word]}\n" for word in dict.fromkeys(asked) if word in EXTRAS)
 
 
@@ -293,6 +239,7 @@ def _readme(plan: Plan, command: tuple[str, ...], lost: tuple[Finding, ...]) -> 
     return README.format(
         name=plan.name,
         command=" ".join(command),
+        machines=MACHINES.format(nodes=plan.hardware.nodes) if plan.hardware.nodes > 1 else "",
         out=plan.output.dir,
         result="adapter" if plan.lora else "model",
         lost=f"\nLeft out, as `--allow-lossy` was given:\n{said}\n" if lost else "",

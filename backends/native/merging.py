@@ -27,6 +27,7 @@ from backends.native.files import digest
 from backends.native.model import ModelError, Plan, load_base, loading, one_by_one
 from backends.native.serving import unmergeable
 from backends.native.tokenizer import end_of_turn
+from backends.native.vocabulary import make_room
 
 PROOF = "merged.json"
 """The file in the merged model's folder that says what was measured."""
@@ -109,11 +110,11 @@ def stop_where_answers_end(model: Any, tokenizer: Any) -> None:
 def _write(plan: Plan, adapter: Path, folder: Path, found: dict[str, Any]) -> list[list[int]]:
     """The merged model into a folder; the prompts that it was asked before, as tokens."""
     of_error = plan["method"].get("init") == "loftq"
-    base = load_base(plan, "cpu", quantized=of_error)
+    base, tokenizer = load_base(plan, "cpu", quantized=of_error), _tokenizer(adapter, plan)
+    make_room(base, plan, tokenizer)
     base = base.dequantize() if of_error else base
     if any(QUANTISED.match(type(module).__name__) for module in base.modules()):
         raise MergeError("the base is still quantised, and an adapter merged into it would lose precision (FTC204)")
-    tokenizer = _tokenizer(adapter, plan)
     prompts = _prompts(tokenizer)
     found["base"], found["rows"] = logits(base, prompts), base.get_input_embeddings().weight.shape[0]
     model = PeftModel.from_pretrained(base, str(adapter)).eval()

@@ -21,17 +21,20 @@ from backends.native.merging import MergeError, merge, stop_where_answers_end
 from backends.native.model import Plan
 from backends.native.report import Reporter, measured_memory, versions
 from backends.native.serving import serving_files
+from backends.native.spread import devices
 
 PLAN, SUMMARY, MERGED = "plan.json", "summary.json", "merged"
+State = dict[str, Any] | None
+"""All weights, where the model holds only a part of each."""
 
 
-def conclude(plan: Plan, model: Any, tokenizer: Any, out: Path, summary: dict[str, Any]) -> None:
+def conclude(plan: Plan, model: Any, tokenizer: Any, out: Path, summary: dict[str, Any], state: State = None) -> None:
     """Everything that stays of a run. The summary comes last: where it is, the rest is there and belongs together.
 
     Then the merged model, where the plan asks for one. It is looked at, and may be refused: then the adapter is there.
     """
     (out / SUMMARY).unlink(missing_ok=True)
-    save(plan, model, tokenizer, out, model_card(plan, summary, result_folder(plan, out).name))
+    save(plan, model, tokenizer, out, model_card(plan, summary, result_folder(plan, out).name), state)
     write_text(out / PLAN, json.dumps(plan, indent=2, sort_keys=True) + "\n")
     for name, text in serving_files(plan, tokenizer).items():
         write_text(out / name, text)
@@ -43,7 +46,7 @@ def conclude(plan: Plan, model: Any, tokenizer: Any, out: Path, summary: dict[st
             raise MergeError(f"{error}. What was trained is in {result_folder(plan, out)}") from error
 
 
-def save(plan: Plan, model: Any, tokenizer: Any, out: Path, card: str = "") -> None:
+def save(plan: Plan, model: Any, tokenizer: Any, out: Path, card: str = "", state: State = None) -> None:
     """What was trained, with what it needs to be loaded."""
 
     # PEFT looks on the hub whether the embeddings were resized, unless it is told that they were not.
@@ -54,11 +57,11 @@ def save(plan: Plan, model: Any, tokenizer: Any, out: Path, card: str = "") -> N
 
     def write(folder: Path) -> None:
         if plan["method"]["kind"] == "adapter":
-            save_bottlenecks(model, folder)
+            save_bottlenecks(model, folder, state=state)
         else:
             if plan["method"]["kind"] == "full":
                 stop_where_answers_end(model, tokenizer)
-            model.save_pretrained(str(folder), **options)
+            model.save_pretrained(str(folder), state_dict=state, **options)
         tokenizer.save_pretrained(folder)
         (folder / "README.md").write_text(card, "utf-8")
 
@@ -76,7 +79,7 @@ def work(plan: Plan, trainer: Any, speed: float) -> dict[str, float | None]:
     flops, tokens = plan["derived"]["flops"], int(trainer.tokens)
     if not tokens:
         return {"tflops": None, "of_peak": None}
-    done = speed / plan["hardware"]["count"] * (flops["token"] + flops["pair"] * float(trainer.pairs) / tokens)
+    done = speed / devices(plan) * (flops["token"] + flops["pair"] * float(trainer.pairs) / tokens)
     return {"tflops": round(done / 1e12, 3), "of_peak": round(done / flops["peak"], 4) if flops["peak"] else None}
 
 

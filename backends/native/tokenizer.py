@@ -32,6 +32,10 @@ def load_tokenizer(plan: Plan, folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=model["trust_remote_code"])
     except (OSError, ValueError) as error:
         raise TokenizerError(f'tokenizer "{name}" cannot be loaded: {error}') from error
+    # Of a token that is new, as what it was written before: what its row begins with.
+    new = [token for token in tokens["add"] if token not in tokenizer.get_vocab()]
+    tokenizer.written_before = {token: tokenizer(token, add_special_tokens=False)["input_ids"] for token in new}
+    tokenizer.add_tokens(list(tokens["add"]))
     named = {f"{kind}_token": tokens[kind] for kind in ("pad", "eos", "bos") if tokens[kind]}
     unknown = [token for token in named.values() if token not in tokenizer.get_vocab()]
     if unknown:

@@ -71,6 +71,7 @@ from backends.native.resume import (
 )
 from backends.native.room import is_short, shortage
 from backends.native.settings import SettingError
+from backends.native.spread import SpreadError, agree, begin, by_itself, require_all, require_parted, whole_state
 from backends.native.tokenizer import TokenizerError, load_tokenizer
 from backends.native.trainer import build_trainer
 
@@ -102,12 +103,7 @@ def choose_device(plan: Plan) -> str:
     """Where this process trains. Raises `RunError` where the plan wants something that is not here."""
     wanted, training = plan["derived"]["cpu"], plan["training"]
     device = "cpu" if wanted or not torch.cuda.is_available() else f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    world, count = int(os.environ.get("WORLD_SIZE", "1")), plan["hardware"]["count"]
-    if world != count or plan["hardware"]["strategy"] not in ("single", "ddp"):
-        raise RunError(
-            f"the plan is for {count} devices ({plan['hardware']['strategy']}) and {world} were started; "
-            f"start it with: torchrun --standalone --nproc-per-node {count} train.py"
-        )
+    require_all(plan)
     if device == "cpu" and training["kernels"] == "liger":
         raise RunError("training.kernels = liger needs a GPU: its kernels are written in Triton")
     if device == "cpu" and training["gradient_checkpointing"] == "offload":
@@ -123,8 +119,11 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     resume = place_to_resume(plan, out, fresh)
     tokenizer = load_tokenizer(plan, folder)
     rows = load_data(plan, tokenizer)
+    begin(plan, device)
+    agree(plan, resume)
     transformers.set_seed(plan["training"]["seed"])
     trainer = build_trainer(plan, out, device, tokenizer, train=rows.train, validation=rows.validation)
+    require_parted(plan, trainer)
     model: Any = trainer.model
     about = {
         "plan": identity(plan),
@@ -140,7 +139,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     stopper = Stopper()
     trainer.add_callback(stopper)
     keep_on(trainer, plan, out, resume)
-    reporter = Reporter(out, device, lambda: int(trainer.tokens) * plan["hardware"]["count"])
+    reporter = Reporter(out, device, lambda: trainer.seen)
     trainer.add_callback(reporter)
     try:
         casting = inputs_as_they_are(model, active=trainer.args.bf16 or trainer.args.fp16)
@@ -153,8 +152,10 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     if stopper.asked is not None:
         raise StoppedError(stopper.asked, trainer.state.global_step)
     summary = summarise(plan, trainer, reporter, device) | about | recipe_of(plan)
+    state = whole_state(trainer)
     if is_main():
-        conclude(plan, model, tokenizer, out, summary)
+        by_itself(plan)
+        conclude(plan, model, tokenizer, out, summary, state)
     return summary
 
 
@@ -229,7 +230,7 @@ def _measured(path: Path, random: bool) -> str:
 
 EXPECTED = (
     *(AttentionError, BottleneckError, DataError, DiskError, LossError, MergeError, ModelError, ResumeError),
-    *(RunError, SettingError, TokenizerError, ImportError, OSError, json.JSONDecodeError),
+    *(RunError, SettingError, SpreadError, TokenizerError, ImportError, OSError, json.JSONDecodeError),
 )
 """Errors whose own words say what is wrong."""
 

@@ -21,6 +21,7 @@ from backends.native.disk import DiskError
 from backends.native.merging import MergeError
 from backends.native.model import ModelError, Plan, load_base, loading, one_by_one
 from backends.native.tokenizer import end_of_turn
+from backends.native.vocabulary import make_room
 from compiler.after.finished import Finished
 from compiler.errors import FtcError
 from compiler.exit import INVALID, MISSING, NO_FIT, USAGE
@@ -50,7 +51,10 @@ def here(run: Finished, device: str) -> Plan:
 
 def base_model(run: Finished, device: str) -> Any:
     """The untouched base, quantised where the run had it so."""
-    return load_base(here(run, device), device).eval()
+    plan = here(run, device)
+    base = load_base(plan, device)
+    make_room(base, plan, tokenizer_of(run))
+    return base.eval()
 
 
 def trained_model(run: Finished, device: str, base: Any = None) -> Any:
