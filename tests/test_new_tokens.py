@@ -73,11 +73,16 @@ CASES = [(name, said, False) for name, said in METHODS.items()] + [(name, said, 
 
 def trained_model(plan: Plan, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The model of a run as it was when it was saved."""
-    from backends.native import train
+    from backends.native import result
 
     seen: list[Any] = []
-    save = train.save
-    monkeypatch.setattr(train, "save", lambda plan, model, *rest: (seen.append(model), save(plan, model, *rest)))
+    save = result.save
+
+    def saving(plan: Any, model: Any, *rest: Any, **named: Any) -> None:
+        seen.append(model)
+        save(plan, model, *rest, **named)
+
+    monkeypatch.setattr(result, "save", saving)
     assert train_here(plan, folder) == 0
     return seen[0]
 

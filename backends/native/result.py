@@ -28,13 +28,13 @@ State = dict[str, Any] | None
 """All weights, where the model holds only a part of each."""
 
 
-def conclude(plan: Plan, model: Any, tokenizer: Any, out: Path, summary: dict[str, Any], state: State = None) -> None:
+def conclude(plan: Plan, model: Any, tokenizer: Any, out: Path, summary: dict[str, Any], *, state: State) -> None:
     """Everything that stays of a run. The summary comes last: where it is, the rest is there and belongs together.
 
     Then the merged model, where the plan asks for one. It is looked at, and may be refused: then the adapter is there.
     """
     (out / SUMMARY).unlink(missing_ok=True)
-    save(plan, model, tokenizer, out, model_card(plan, summary, result_folder(plan, out).name), state)
+    save(plan, model, tokenizer, out, model_card(plan, summary, result_folder(plan, out).name), state=state)
     write_text(out / PLAN, json.dumps(plan, indent=2, sort_keys=True) + "\n")
     for name, text in serving_files(plan, tokenizer).items():
         write_text(out / name, text)
@@ -46,7 +46,7 @@ def conclude(plan: Plan, model: Any, tokenizer: Any, out: Path, summary: dict[st
             raise MergeError(f"{error}. What was trained is in {result_folder(plan, out)}") from error
 
 
-def save(plan: Plan, model: Any, tokenizer: Any, out: Path, card: str = "", state: State = None) -> None:
+def save(plan: Plan, model: Any, tokenizer: Any, out: Path, card: str = "", *, state: State = None) -> None:
     """What was trained, with what it needs to be loaded."""
 
     # PEFT looks on the hub whether the embeddings were resized, unless it is told that they were not.

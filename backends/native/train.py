@@ -155,7 +155,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     state = whole_state(trainer)
     if is_main():
         by_itself(plan)
-        conclude(plan, model, tokenizer, out, summary, state)
+        conclude(plan, model, tokenizer, out, summary, state=state)
     return summary
 
 

@@ -116,9 +116,9 @@ def _watched() -> Iterator[list[torch.Tensor]]:
     seen: list[torch.Tensor] = []
     save = result.save
 
-    def saving(plan: Any, model: Any, *further: Any) -> None:
+    def saving(plan: Any, model: Any, *further: Any, **named: Any) -> None:
         seen.append(logits(model))
-        save(plan, model, *further)
+        save(plan, model, *further, **named)
 
     with patch.object(result, "save", saving):
         yield seen
