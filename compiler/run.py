@@ -7,6 +7,7 @@ it to stop where we are killed: nobody would know of it, and a second start woul
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -46,8 +47,13 @@ class Ended(Struct, frozen=True):
 
 
 def command(artifact: Artifact) -> list[str]:
-    """What to execute in the artifact's folder; `FtcError` (missing) where the tool is not installed."""
+    """What to execute in the artifact's folder; `FtcError` (missing) where the tool is not installed, or where other
+    machines are to start it too."""
     program, *arguments = artifact.command
+    if program == "torchrun" and "--nnodes" in arguments:
+        said = shlex.join(artifact.command)
+        hint = f"start this on each, in the artifact's folder, with one machine's name for HOST: {said}"
+        raise FtcError("the recipe is for several machines, and this is one of them", hint, MISSING)
     if program in ("python", "python3"):
         absent = [name for name in NEEDS if find_spec(name) is None]
         if absent:

@@ -377,10 +377,11 @@ def test_replicas_become_shards_and_one_card_becomes_several() -> None:
     assert all("hardware.count" not in path for path in paths(odd))
 
 
-def test_targets_that_cannot_shard_are_not_asked_to() -> None:
-    found = fixes(a_plan(LLAMA, "full", accumulation=8, gpu=A100_40), "native")
-    assert found
-    assert all("hardware.count" not in path for path in paths(found))
+def test_targets_are_asked_only_for_what_they_shard_by() -> None:
+    one = a_plan(LLAMA, "full", accumulation=8, gpu=A100_40)
+    asked = {stack: {fix.set.get("hardware.strategy") for fix in fixes(one, stack)} for stack in ("native", "unsloth")}
+    assert asked["native"] & {"zero2", "zero3", "fsdp"}
+    assert not asked["unsloth"] & {"zero2", "zero3"}
 
 
 def test_a_stated_memory_goes_with_its_card() -> None:

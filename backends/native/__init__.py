@@ -11,8 +11,9 @@ from msgspec import to_builtins
 from backends.alike import suffixes
 from backends.base import pattern
 from backends.beside import scripts
-from backends.native.losses import chat_templates, losses, template_path
+from backends.native.losses import TEMPLATES, chat_templates, losses, template_path
 from backends.native.table import TABLE, template_file
+from backends.sharding import zero
 from schemas.artifact import Artifact
 from schemas.diagnostic import Finding
 from schemas.facts import GIB
@@ -24,7 +25,7 @@ from schemas.work import pair_flops, peak_flops, token_flops
 if TYPE_CHECKING:  # read only where another version of a tool is asked for
     from backends.release import Release, Spoken
 
-__all__ = ["TABLE", "TITLE", "VERSION", "chat_templates", "emit", "largest_micro", "losses", "said"]
+__all__ = ["TABLE", "TEMPLATES", "TITLE", "VERSION", "chat_templates", "emit", "largest_micro", "losses", "said"]
 
 TITLE: Final = "TRL"
 VERSION: Final = "trl==1.16.0"
@@ -56,23 +57,17 @@ SCRIPTS: Final = (
     "methods.py",
     "bottlenecks.py",
     "tokenizer.py",
+    "vocabulary.py",
+    "muon.py",
+    "spread.py",
     "prepared.py",
     "shards.py",
     "packing.py",
     *ROWS,
     *("resume.py", "checkpoints.py", "disk.py", "room.py"),
-    "report.py",
-    "pace.py",
-    "meter.py",
-    "result.py",
-    "samples.py",
-    "story.py",
-    "trackers.py",
-    "page.py",
-    "page_words.py",
-    "amounts.py",
-    "pictures.py",
-    "curves.py",
+    *("report.py", "pace.py", "meter.py", "samples.py", "story.py", "trackers.py"),
+    *("page.py", "page_words.py", "amounts.py", "pictures.py", "curves.py"),
+    *("result.py", "merging.py", "card.py", "serving.py"),
     "measure.py",
     "gauge.py",
 )
@@ -87,10 +82,18 @@ EXTRAS: Final = {
     "wandb": "wandb==0.31.0",
     "mlflow": "mlflow==3.17.2",
     "trackio": "trackio==0.43.0",
-    "deepspeed": "deepspeed==0.18.9",
+    "deepspeed": "deepspeed==0.19.8",
     ".zst": "zstandard==0.25.0",
 }
 """What a plan needs beyond the pinned packages, by the word in it that asks for it."""
+
+PORT: Final = 29500
+"""Where processes of several machines meet, on the first of them."""
+
+MACHINES: Final = """
+The same on each of the {nodes} machines, with the name of one of them in the place of `HOST`; they wait for each other.
+This folder, the data and the folder of the results must be on a disk that all of them see under one path.
+"""
 
 README: Final = """\
 # {name}: a native run
@@ -99,7 +102,7 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 
     pip install -r requirements.txt
     {command}
-
+{machines}
 | file | what it is |
 | --- | --- |
 | `plan.json` | every setting of the run; change the recipe rather than this |
@@ -111,24 +114,29 @@ Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this fold
 | `prepared.py`, `shards.py`, `packing.py` | rows prepared once and kept for later runs; packed |
 | `corpus.py`, `parallel.py`, `examine.py` | rows looked at one by one, by several processes |
 | `chat.py`, `calls.py`, `tokenizer.py` | the tokenizer, its chat template, and where in it the answers are |
+| `vocabulary.py` | new tokens: where their rows begin, and which are trained |
 | `data.py`, `spans.py` | which tokens are trained |
 | `rows.py`, `formats.py`, `notes.py` | which rows are read; what their columns mean; what is odd about them |
 | `files.py`, `readers.py`, `tables.py`, `findings.py` | data files, row by row; what is wrong with them |
 | `model.py`, `attention.py` | loading the model; how packed rows are attended to, document by document |
 | `methods.py`, `bottlenecks.py` | what of it is trained, or put on it to be trained |
+| `spread.py` | how the run is spread over devices and machines |
+| `muon.py` | the optimizer of that name, which transformers has not |
 | `resume.py`, `checkpoints.py`, `disk.py` | where a run that was stopped goes on; what is there whole or not at all |
 | `room.py` | in words, that memory ran out |
 | `report.py`, `pace.py`, `meter.py` | progress and metrics; how long it will take; memory as it is taken |
 | `result.py` | what is saved, and the summary |
+| `merging.py`, `card.py`, `serving.py` | the adapter merged and looked at; the model card; how to serve it |
 | `samples.py`, `story.py` | answers before and after; when it ran, and its page |
 | `trackers.py` | what tensorboard, wandb, mlflow and trackio are told |
 | `page.py`, `page_words.py`, `amounts.py`, `pictures.py`, `curves.py` | what the page says; its curves |
 | `report.html.jinja`, `report.css`, `base.css` | how it looks |
 | `measure.py`, `gauge.py` | `--measure`: the memory that two steps at the largest shape really take |
 
-Results go to `{out}`: `report.html`, `{result}/`, `summary.json`, `metrics.jsonl`, `samples.json`, `checkpoints/`.
-Started again, a run that was stopped goes on from its newest checkpoint; `--fresh` puts what is there aside and starts
-anew, `--dry-run` loads model and data and stops, `--measure` writes `calibration.json` instead of training.
+Results go to `{out}`: `report.html`, `{result}/`, `SERVING.md`, `summary.json`, `metrics.jsonl`, `samples.json`,
+`checkpoints/`. Started again, a run that was stopped goes on from its newest checkpoint; `--fresh` puts what is there
+aside and starts anew, `--dry-run` loads model and data and stops, `--measure` writes `calibration.json` instead of
+training.
 {lost}"""
 
 
@@ -162,9 +170,15 @@ def emit(
 
 
 def _command(plan: Plan) -> tuple[str, ...]:
-    if plan.hardware.count == 1:
+    """As `spread.launch` says it to whoever started it otherwise."""
+    hardware = plan.hardware
+    if plan.devices == 1 and hardware.strategy == "single":
         return ("python", "train.py")
-    return ("torchrun", "--standalone", "--nproc-per-node", str(plan.hardware.count), "train.py")
+    each = ("--nproc-per-node", str(hardware.count))
+    if hardware.nodes == 1:
+        return ("torchrun", "--standalone", *each, "train.py")
+    meeting = ("--rdzv-backend", "c10d", "--rdzv-endpoint", f"HOST:{PORT}")
+    return ("torchrun", "--nnodes", str(hardware.nodes), *each, *meeting, "train.py")
 
 
 def _config(plan: Plan, footprint: Footprint | None) -> dict[str, Any]:
@@ -241,6 +255,7 @@ def _template(plan: Plan) -> dict[str, str]:
 def _requirements(plan: Plan) -> str:
     pinned = (HERE / "requirements.txt").read_text("utf-8")
     asked = [plan.training.optimizer, plan.training.kernels, *plan.logging.to, *suffixes(plan)]
+    asked += ["deepspeed"] if zero(plan) else []
     return pinned + "".join(f"{EXTRAS[word]}\n" for word in dict.fromkeys(asked) if word in EXTRAS)
 
 
@@ -249,6 +264,7 @@ def _readme(plan: Plan, command: tuple[str, ...], lost: tuple[Finding, ...]) -> 
     return README.format(
         name=plan.name,
         command=" ".join(command),
+        machines=MACHINES.format(nodes=plan.hardware.nodes) if plan.hardware.nodes > 1 else "",
         out=plan.output.dir,
         result="adapter" if plan.lora else "model",
         lost=f"\nLeft out, as `--allow-lossy` was given:\n{said}\n" if lost else "",

@@ -72,11 +72,15 @@ def add_bottlenecks(base: Any, inner: int, activation: str, placement: str) -> A
     return base
 
 
-def save_bottlenecks(model: Any, folder: str | Path, weights: str = WEIGHTS) -> None:
-    """The adapters alone: their weights, and how they are placed."""
+def save_bottlenecks(
+    model: Any, folder: str | Path, weights: str = WEIGHTS, state: dict[str, Any] | None = None
+) -> None:
+    """The adapters alone: their weights, those of `state` where the model has only parts of them, and how they are
+    placed."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    trained = {name: item.detach().cpu().contiguous() for name, item in model.named_parameters() if "_adapter." in name}
+    items = state.items() if state else model.named_parameters()
+    trained = {name: item.detach().cpu().contiguous() for name, item in items if "_adapter." in name}
     save_file(trained, folder / weights, metadata={"format": "pt"})
     about = {**model.bottleneck, "base_model_name_or_path": model.config._name_or_path}
     (folder / CONFIG).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
@@ -109,7 +113,7 @@ def _through(adapter: Bottleneck, block: nn.Module, given: Any, made: Any) -> An
     return (adapter(made[0]), *made[1:]) if isinstance(made, tuple) else adapter(made)
 
 
-def _save_checkpoint(model: Any, folder: str | Path, **options: Any) -> None:
+def _save_checkpoint(model: Any, folder: str | Path, state_dict: dict[str, Any] | None = None, **options: Any) -> None:
     """As transformers' trainer saves a model, and finds it again."""
     del options
-    save_bottlenecks(model, folder, CHECKPOINT)
+    save_bottlenecks(model, folder, CHECKPOINT, state_dict)

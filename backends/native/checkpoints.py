@@ -141,10 +141,12 @@ class AfterEvaluation(TrainerCallback):
 
 
 def _counted(trainer: Any) -> Counted:
+    trainer.count_all()
     return {
         "loss": trainer._tr_loss.item(),
         "last_line": trainer._globalstep_last_logged,
         "tokens": int(trainer.tokens),
+        "seen": trainer.seen,
         "pairs": float(trainer.pairs),
     }
 
@@ -156,4 +158,4 @@ def count_on(trainer: Any, checkpoint: Path) -> None:
         told = json.loads(path.read_text("utf-8"))
         trainer._tr_loss += told["loss"]
         trainer._globalstep_last_logged = told["last_line"]
-        trainer.tokens, trainer.pairs = told["tokens"], told["pairs"]
+        trainer.tokens, trainer.seen, trainer.pairs = told["tokens"], told["seen"], told["pairs"]

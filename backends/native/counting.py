@@ -22,11 +22,12 @@ ENCODER = "prompt_encoder.safetensors"
 
 
 class Counting:
-    """Before one of TRL's trainers in a list of bases. `tokens`: seen in training by this process, padding left out.
-    `pairs`: positions that each of them looked at, together. `keeper`: writes its checkpoints; None: there are none.
-    """
+    """Before one of TRL's trainers in a list of bases. `tokens`: seen in training by this process, padding left out;
+    `seen`: by all of them, up to when they were asked last. `pairs`: positions that each of the process's tokens looked
+    at, together. `keeper`: writes its checkpoints; None: there are none."""
 
     tokens: torch.Tensor | int = 0
+    seen = 0
     pairs: torch.Tensor | float = 0.0
     keeper: Keeper | None = None
 
@@ -38,6 +39,16 @@ class Counting:
         lengths = [mask.sum(-1) for mask in masks] or [inputs["cu_seq_lens_q"].diff()]
         self.tokens += sum(each.sum() for each in lengths)
         self.pairs += sum(each.double().square().sum() for each in lengths) / 2
+
+    def log(self, *told: Any, **further: Any) -> None:
+        """Every process does this at once, and the device is waited for anyway."""
+        self.count_all()
+        cast("Any", super()).log(*told, **further)
+
+    def count_all(self) -> None:
+        """Every process must ask at once: how many tokens all of them have seen."""
+        accelerator = self._whole.accelerator
+        self.seen = int(accelerator.reduce(torch.as_tensor(self.tokens, device=accelerator.device), "sum"))
 
     @cached_property
     def losses(self) -> LossWatch:
@@ -75,7 +86,8 @@ class Counting:
     def _save(self, output_dir: Any = None, state_dict: Any = None) -> None:
         trainer = cast("Any", super())
         trainer._save(output_dir, state_dict)
-        if encoder := getattr(self._whole.model, "prompt_encoder", None):
+        encoder = getattr(self._whole.model, "prompt_encoder", None)
+        if encoder and self._whole.args.should_save:
             save_file(encoder.state_dict(), Path(str(output_dir or self._whole.args.output_dir)) / ENCODER)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: Any, model: Any = None) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from backends.native.sharded import sharding_losses
 from schemas.diagnostic import Finding
-from schemas.method_plan import LoraPlan, PrefixPlan, PTuningPlan
+from schemas.method_plan import FullPlan, Ia3Plan, LoraPlan, Names, PrefixPlan, PromptPlan, PTuningPlan
 from schemas.plan import Plan
 
 TEMPLATES: Final = Path(__file__).parent.parent.parent / "schemas" / "catalog" / "chat_templates"
+OUTER: Final = {"embed_tokens": "model.", "lm_head": ""}
+"""Embedding and head, each with what stands before its name."""
 
 
 def chat_templates() -> tuple[str, ...]:
@@ -31,6 +36,9 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
         *_eight_bit_losses(plan),
         *_start_losses(plan),
         *_compared_losses(plan),
+        *_token_losses(plan),
+        *_muon_losses(plan),
+        *sharding_losses(plan),
     )
 
 
@@ -86,3 +94,55 @@ def _compared_losses(plan: Plan) -> Iterator[Finding]:
         yield Finding("FTC404", "training.micro_batch_size", message)
     if objective == "orpo" and plan.training.gradient_checkpointing == "offload":
         yield Finding("FTC404", "training.gradient_checkpointing", "TRL's ORPO does not move activations off the card")
+
+
+def _token_losses(plan: Plan) -> Iterator[Finding]:
+    """Rows of new tokens that would stay as they began."""
+    method, path = plan.method, "model.tokens.add"
+    if not plan.model.tokens.add:
+        return
+    outer = [name for name in OUTER if name == "embed_tokens" or not plan.facts.tied]
+    if isinstance(method, FullPlan):
+        frozen = [name for name in outer if not _trains(method, f"{OUTER[name]}{name}.weight")]
+        if frozen:
+            yield Finding(
+                "FTC404", path, f"their rows in {' and '.join(frozen)} are frozen, and would stay as they begin"
+            )
+    elif not isinstance(method, LoraPlan):
+        yield Finding(
+            "FTC404", path, f"{method.kind} trains nothing of the embedding: their rows would stay as they begin"
+        )
+    elif carrying := [name for name in outer if _adapted(method.target_modules, name)]:
+        message = f"PEFT cannot train single rows of {' and '.join(carrying)} beside an adapter on it"
+        yield Finding("FTC404", "method.target_modules", message)
+
+
+def _muon_losses(plan: Plan) -> Iterator[Finding]:
+    """It needs whole matrices, and decides itself how large a step of each is."""
+    if plan.training.optimizer != "muon":
+        return
+    if plan.lora and plan.lora.lora_plus_ratio is not None:
+        message = "muon makes all updates of one size, and B would not be learnt faster than A"
+        yield Finding("FTC404", "method.lora_plus_ratio", message)
+    if isinstance(plan.method, Ia3Plan | PromptPlan) or (
+        isinstance(plan.method, PrefixPlan) and not plan.method.projection
+    ):
+        message = f"{plan.method.kind} trains vectors alone, and muon is for matrices: write adamw"
+        yield Finding("FTC404", "training.optimizer", message)
+    if plan.hardware.strategy in ("zero2", "zero3"):
+        message = "DeepSpeed lays all weights end to end, and muon needs matrices: write adamw, or shard by fsdp"
+        yield Finding("FTC404", "training.optimizer", message)
+
+
+def _trains(method: FullPlan, name: str) -> bool:
+    """Whether a parameter of this name is trained."""
+    if method.train_only:
+        return any(fnmatchcase(name, pattern) for pattern in method.train_only)
+    return not any(fnmatchcase(name, pattern) for pattern in method.freeze)
+
+
+def _adapted(wanted: Names | str, name: str) -> bool:
+    """Whether an adapter sits on embedding or head."""
+    if isinstance(wanted, str):
+        return re.fullmatch(wanted.removeprefix("re:"), f"{OUTER[name]}{name}") is not None
+    return name in wanted

@@ -30,6 +30,7 @@ from backends.native.methods import inputs_as_they_are
 from backends.native.model import ModelError, Plan, load_base, loading
 from backends.native.report import is_main, versions
 from backends.native.settings import accumulation
+from backends.native.spread import begin, devices
 from backends.native.tokenizer import load_tokenizer
 from backends.native.trainer import CountingTrainer, build_trainer
 
@@ -50,13 +51,14 @@ def measure(plan: Plan, folder: Path, device: str, *, random: bool) -> dict[str,
     up on the device, and of the base only its `config.json` is read."""
     gauge, short = _gauge(device), _shortened(plan)
     vocabulary = _config(plan).get_text_config().vocab_size
+    begin(plan, device)
     set_seed(plan["training"]["seed"])
     with tempfile.TemporaryDirectory() as out:
         trainer = build_trainer(
             short,
             Path(out),
             device,
-            _stand_in() if random else load_tokenizer(plan, folder),
+            _stand_in(plan) if random else load_tokenizer(plan, folder),
             train=training_rows(short, vocabulary),
             validation=evaluation_rows(short, vocabulary),
             load=random_base if random else load_base,
@@ -123,7 +125,7 @@ class Probe(TrainerCallback):
 def _shortened(plan: Plan) -> Plan:
     """The plan with two steps, which nothing saves or reports; accumulating only if the plan does, once."""
     training = plan["training"]
-    rows = training["micro_batch_size"] * plan["hardware"]["count"] * min(accumulation(plan), 2)
+    rows = training["micro_batch_size"] * devices(plan) * min(accumulation(plan), 2)
     return {
         **plan,
         "data": {**plan["data"], "shuffle": False},
@@ -150,7 +152,7 @@ def evaluation_rows(plan: Plan, vocabulary: int) -> Dataset | None:
     size = plan["evaluation"]["batch_size"]
     if not _evaluates(plan):
         return None
-    return _rows(plan, vocabulary, size * plan["hardware"]["count"], lambda row: row % size == 0 and size > 1)
+    return _rows(plan, vocabulary, size * devices(plan), lambda row: row % size == 0 and size > 1)
 
 
 def _rows(plan: Plan, vocabulary: int, count: int, shorter: Callable[[int], bool]) -> Dataset:
@@ -209,10 +211,12 @@ def _config(plan: Plan) -> Any:
         raise ModelError(f'config.json of base model "{model["base"]}" cannot be read: {error}') from error
 
 
-def _stand_in() -> PreTrainedTokenizerFast:
-    """A tokenizer that only pads."""
-    inner = Tokenizer(WordLevel({PAD: 0}, PAD))
-    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token=PAD)
+def _stand_in(plan: Plan) -> PreTrainedTokenizerFast:
+    """A tokenizer that only pads, and knows the plan's new tokens."""
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({PAD: 0}, PAD)), pad_token=PAD)
+    tokenizer.add_tokens(list(plan["model"]["tokens"]["add"]))
+    tokenizer.written_before = {}
+    return tokenizer
 
 
 # --- the file

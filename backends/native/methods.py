@@ -31,6 +31,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from backends.native.bottlenecks import add_bottlenecks
 from backends.native.model import ModelError, Plan
+from backends.native.spread import ZERO
+from backends.native.vocabulary import settle, trained_rows
 
 LORA_KINDS = ("lora", "qlora", "dora", "qdora")
 TASK = "CAUSAL_LM"
@@ -52,9 +54,11 @@ def choose_trained(base: Any, plan: Plan, tokenizer: Any = None, whole: Callable
     if method["kind"] == "adapter":
         return add_bottlenecks(base, method["bottleneck"], method["activation"], method["placement"])
     try:
-        model = get_peft_model(base, _config(base, method))
+        model = get_peft_model(base, _config(base, plan, tokenizer))
     except ValueError as error:
         raise ModelError(f"the adapters of this method cannot be made: {error}") from error
+    if plan["model"]["tokens"]["add"]:
+        settle(model)
     if method["kind"] in LORA_KINDS:
         if method["init"] == "loftq" and whole:
             _start_from_error(model, whole())
@@ -64,10 +68,11 @@ def choose_trained(base: Any, plan: Plan, tokenizer: Any = None, whole: Callable
     return model
 
 
-def _config(base: Any, method: dict[str, Any]) -> PeftConfig:
+def _config(base: Any, plan: Plan, tokenizer: Any) -> PeftConfig:
+    method = plan["method"]
     kind = method["kind"]
     if kind in LORA_KINDS:
-        return _lora(base, method)
+        return _lora(base, method, trained_rows(base, plan, tokenizer))
     if kind == "ia3":
         modules, _ = _targets(base, method["target_modules"])
         return IA3Config(
@@ -82,7 +87,7 @@ def _config(base: Any, method: dict[str, Any]) -> PeftConfig:
     return PromptTuningConfig(**virtual)
 
 
-def _lora(base: Any, method: dict[str, Any]) -> LoraConfig:
+def _lora(base: Any, method: dict[str, Any], rows: dict[str, list[int]] | None) -> LoraConfig:
     modules, parameters = _targets(base, method["target_modules"])
     return LoraConfig(
         task_type=TASK,
@@ -92,6 +97,7 @@ def _lora(base: Any, method: dict[str, Any]) -> LoraConfig:
         target_modules=modules,
         target_parameters=parameters or None,
         modules_to_save=method["modules_to_save"] or None,
+        trainable_token_indices=rows,
         use_rslora=method["rslora"],
         use_dora=method["kind"] in ("dora", "qdora"),
         init_lora_weights=True if method["init"] in ("default", "loftq") else method["init"],
@@ -135,12 +141,14 @@ def _start_from_text(model: PeftModel, method: dict[str, Any], tokenizer: Any) -
 
 
 def set_adapter_dtype(model: Any, plan: Plan) -> None:
-    """Adapters in `method.adapter_dtype`; other trained weights as they are, but never float16, which cannot learn."""
-    wanted = getattr(torch, plan["method"]["adapter_dtype"])
+    """Adapters and rows of new tokens in `method.adapter_dtype`; other trained weights as they are, but never float16,
+    which cannot learn."""
+    by_deepspeed = plan["hardware"]["strategy"] in ZERO  # it keeps float32 ones, and computes with one type
+    wanted = getattr(torch, plan["model"]["dtype"] if by_deepspeed else plan["method"]["adapter_dtype"])
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad and "lora_" in name:
+        if parameter.requires_grad and ("lora_" in name or "trainable_tokens" in name):
             parameter.data = parameter.data.to(wanted)
-        elif parameter.requires_grad and parameter.dtype == torch.float16:
+        elif parameter.requires_grad and parameter.dtype == torch.float16 and not by_deepspeed:
             parameter.data = parameter.data.float()
 
 

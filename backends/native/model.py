@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.utils.quantization_config import Mxfp4Config
 
 from backends.native.attention import DOCUMENTS, register
+from backends.native.spread import place
 
 Plan = dict[str, Any]
 
@@ -58,12 +59,14 @@ def _keep_packing(base: Any) -> None:
 
 def loading(plan: Plan, device: str, *, quantized: bool = True) -> dict[str, Any]:
     """How the base is loaded, wherever its weights come from."""
+    packed = _quantization(plan) if quantized else None
     return {
         "dtype": _weights_dtype(plan),
         "attn_implementation": attention(plan, device),
         "trust_remote_code": plan["model"]["trust_remote_code"],
-        "quantization_config": _quantization(plan) if quantized else None,
-        "device_map": {"": device},
+        "device_map": place(plan, device),
+        # Told that there is none, transformers does not read what the base itself says of how it is packed.
+        **({"quantization_config": packed} if packed else {}),
     }
 
 
@@ -74,6 +77,16 @@ def attention(plan: Plan, device: str) -> str:
         register(device)
         return DOCUMENTS
     return ATTENTION[plan["model"]["attention"]]
+
+
+def one_by_one(plan: Plan, device: str) -> Plan:
+    """The plan to ask a model by, after training, in one process: rows are not packed any more, and kernels of a card
+    need one. Eager attention is the one that has all that others may leave out, as the caps of Gemma's logits."""
+    named = plan["model"]["attention"]
+    kept = device != "cpu" or named == "sdpa"
+    model = {**plan["model"], "attention": named if kept else "eager"}
+    alone = {**plan["hardware"], "count": 1, "nodes": 1, "strategy": "single"}
+    return {**plan, "model": model, "data": {**plan["data"], "packing": False}, "hardware": alone}
 
 
 def _weights_dtype(plan: Plan) -> torch.dtype:
@@ -96,6 +109,8 @@ def _quantization(plan: Plan) -> Any:
         bnb_4bit_quant_type=asked["type"],
         bnb_4bit_use_double_quant=asked["double_quant"],
         bnb_4bit_compute_dtype=getattr(torch, asked["compute_dtype"]),
+        # FSDP2 parts what has the type of the other weights, and leaves bytes whole on every card.
+        bnb_4bit_quant_storage=_weights_dtype(plan) if plan["hardware"]["strategy"] == "fsdp" else None,
     )
 
 

@@ -7,6 +7,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,39 @@ import torch
 from peft import PeftModel
 
 from backends.native.bottlenecks import save_bottlenecks
-from backends.native.disk import write_folder
-from backends.native.model import Plan, load_base
+from backends.native.card import model_card
+from backends.native.disk import write_folder, write_text
+from backends.native.merging import MergeError, merge, stop_where_answers_end
+from backends.native.model import Plan
 from backends.native.report import Reporter, versions
+from backends.native.serving import serving_files
+from backends.native.spread import devices
+
+PLAN, SUMMARY, MERGED = "plan.json", "summary.json", "merged"
+State = dict[str, Any] | None
+"""All weights, where the model holds only a part of each."""
 
 
-def save(plan: Plan, model: Any, tokenizer: Any, out: Path) -> None:
-    """What was trained, and beside it the merged model where the plan asks for one."""
+def conclude(plan: Plan, model: Any, tokenizer: Any, out: Path, summary: dict[str, Any], *, state: State) -> None:
+    """Everything that stays of a run. The summary comes last: where it is, the rest is there and belongs together.
+
+    Then the merged model, where the plan asks for one. It is looked at, and may be refused: then the adapter is there.
+    """
+    (out / SUMMARY).unlink(missing_ok=True)
+    save(plan, model, tokenizer, out, model_card(plan, summary, result_folder(plan, out).name), state=state)
+    write_text(out / PLAN, json.dumps(plan, indent=2, sort_keys=True) + "\n")
+    for name, text in serving_files(plan, tokenizer).items():
+        write_text(out / name, text)
+    write_text(out / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    if plan["output"]["merge"]:
+        try:
+            merge(plan, result_folder(plan, out), out / MERGED, model_card(plan, summary, MERGED))
+        except MergeError as error:
+            raise MergeError(f"{error}. What was trained is in {result_folder(plan, out)}") from error
+
+
+def save(plan: Plan, model: Any, tokenizer: Any, out: Path, card: str = "", *, state: State = None) -> None:
+    """What was trained, with what it needs to be loaded."""
 
     # PEFT looks on the hub whether the embeddings were resized, unless it is told that they were not.
     options: dict[str, Any] = {}
@@ -30,32 +57,15 @@ def save(plan: Plan, model: Any, tokenizer: Any, out: Path) -> None:
 
     def write(folder: Path) -> None:
         if plan["method"]["kind"] == "adapter":
-            save_bottlenecks(model, folder)
+            save_bottlenecks(model, folder, state=state)
         else:
-            model.save_pretrained(str(folder), **options)
+            if plan["method"]["kind"] == "full":
+                stop_where_answers_end(model, tokenizer)
+            model.save_pretrained(str(folder), state_dict=state, **options)
         tokenizer.save_pretrained(folder)
+        (folder / "README.md").write_text(card, "utf-8")
 
-    result = result_folder(plan, out)
-    write_folder(result, write)
-    if plan["output"]["merge"] and isinstance(model, PeftModel):
-        merge(plan, result, tokenizer, out / "merged")
-
-
-def merge(plan: Plan, adapter: Path, tokenizer: Any, target: Path) -> None:
-    """The adapter merged into a base loaded without quantisation: into 4 bit it would not survive. One that makes up
-    for the base's quantisation is merged into the weights that are left of it.
-
-    In main memory: on the card it would stand beside the model that was trained, which the plan did not allow for.
-    """
-    of_error = plan["method"].get("init") == "loftq"
-    base = load_base(plan, "cpu", quantized=of_error)
-    merged = PeftModel.from_pretrained(base.dequantize() if of_error else base, str(adapter)).merge_and_unload()
-
-    def write(folder: Path) -> None:
-        merged.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-
-    write_folder(target, write)
+    write_folder(result_folder(plan, out), write)
 
 
 def result_folder(plan: Plan, out: Path) -> Path:
@@ -69,7 +79,7 @@ def work(plan: Plan, trainer: Any, speed: float) -> dict[str, float | None]:
     flops, tokens = plan["derived"]["flops"], int(trainer.tokens)
     if not tokens:
         return {"tflops": None, "of_peak": None}
-    done = speed / plan["hardware"]["count"] * (flops["token"] + flops["pair"] * float(trainer.pairs) / tokens)
+    done = speed / devices(plan) * (flops["token"] + flops["pair"] * float(trainer.pairs) / tokens)
     return {"tflops": round(done / 1e12, 3), "of_peak": round(done / flops["peak"], 4) if flops["peak"] else None}
 
 

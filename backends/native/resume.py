@@ -26,7 +26,10 @@ Plan = dict[str, Any]
 CHECKPOINTS = "checkpoints"
 LOG = "metrics.jsonl"
 SECTIONS = ("model", "method", "training", "hardware")
-RESULTS = ("adapter", "model", "merged", "summary.json", "report.html")
+RESULTS = (
+    *("adapter", "model", "merged", "plan.json", "summary.json", "report.html", "SERVING.md", "Modelfile"),
+    *("eval-*.json",),
+)
 """What a run makes in its folder, beside its checkpoints and its log."""
 PATIENCE = 30
 """Seconds to wait for another process that still writes into the folder: one that was told to stop saves a step."""
@@ -184,7 +187,9 @@ def _other(what: str, before: dict[str, Any], now: dict[str, Any], checkpoint: P
 def finished(plan: Plan, out: Path, fresh: bool) -> dict[str, Any] | None:
     """The summary of an earlier run of this very plan that came to its end."""
     summary = None if fresh or plan["checkpoint"]["resume"] == "never" else _summary(out)
-    return summary if summary and summary["plan"] == identity(plan) else None
+    # A merge that was refused, or broken off, is tried again.
+    merged = not plan["output"]["merge"] or (out / "merged").is_dir()
+    return summary if merged and summary and summary["plan"] == identity(plan) else None
 
 
 def _summary(out: Path) -> dict[str, Any] | None:
@@ -201,7 +206,7 @@ def move_aside(out: Path, resume: str | None) -> None:
     begins with stays where it is, and the log up to there."""
     begin = Path(resume).resolve() if resume else None
     earlier_ones = [path for _, path in checkpoints(out / CHECKPOINTS) if path.resolve() != begin]
-    made = [path for path in map(out.joinpath, RESULTS) if path.exists()] + earlier_ones
+    made = [path for name in RESULTS for path in sorted(out.glob(name))] + earlier_ones
     if not made:
         return
     number = next(number for number in range(1, 1 << 30) if not (out / f"earlier-{number}").exists())

@@ -9,6 +9,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from backends.native.spread import ZERO, devices, sharding
+
 Plan = dict[str, Any]
 
 
@@ -25,6 +27,7 @@ OPTIMIZERS = {
     "adafactor": "adafactor",
     "lion_8bit": "lion_8bit",
     "sgd": "sgd",
+    "muon": "adamw_torch_fused",  # what it leaves to AdamW: `muon.py` makes the optimizer
 }
 
 
@@ -61,6 +64,7 @@ def settings(plan: Plan, out: Path, device: str, rows: int) -> dict[str, Any]:
         **schedule(training),
         **recomputation(plan),
         **intervals(plan, rows),
+        **sharding(plan),
     )
 
 
@@ -76,13 +80,14 @@ def of_rows(plan: Plan) -> dict[str, Any]:
 def accumulation(plan: Plan) -> int:
     """Forward passes of one device in an optimizer step."""
     training = plan["training"]
-    return training["global_batch_size"] // (training["micro_batch_size"] * plan["hardware"]["count"])
+    return training["global_batch_size"] // (training["micro_batch_size"] * devices(plan))
 
 
 def precision(plan: Plan) -> dict[str, Any]:
     """Autocast to the model's 16-bit type, unless all that is trained has that type itself."""
     method, dtype = plan["method"], plan["model"]["dtype"]
-    mixed = method["kind"] != "full" or method["weights_dtype"] != dtype
+    # DeepSpeed computes in 16 bit by itself, beside float32 weights of its own.
+    mixed = method["kind"] != "full" or method["weights_dtype"] != dtype or plan["hardware"]["strategy"] in ZERO
     return {"bf16": mixed and dtype == "bfloat16", "fp16": mixed and dtype == "float16"}
 
 

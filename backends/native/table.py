@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from schemas.support import Folded, Key, Never, NotImpl, Ours, Table
-
-SHARDED = NotImpl("the native run trains on one device, or with ddp, so far")
-NODES = NotImpl("the native run is started on one machine so far")
-NEW_TOKENS = NotImpl("the native run does not add tokens so far")
+from schemas.support import Folded, Key, Never, Ours, Table
 
 SOURCE_LEAVES = ("path", "local", "format", "split", "subset", "revision", "weight", "limit")
 FIELD_LEAVES = (
@@ -59,10 +55,8 @@ MODEL: Table = _same(
     "model.tokens.pad",
     "model.tokens.eos",
     "model.tokens.bos",
-) | {
-    "model.chat_template": Key("model.chat_template", template_file),
-    "model.tokens.add": NotImpl(NEW_TOKENS.why, ((),)),
-}
+    "model.tokens.add",
+) | {"model.chat_template": Key("model.chat_template", template_file)}
 
 METHOD: Table = _same(
     "method.rank",
@@ -131,11 +125,8 @@ TRAINING: Table = _same(
     "training.preference",
     "training.preference.beta",
     "training.preference.loss",
-) | {
-    "training.optimizer": Key(
-        "training.optimizer", refused={"muon": NotImpl("transformers has no name for it, and our own is not written")}
-    ),
-}
+    "training.optimizer",
+)
 
 AROUND: Table = _same(
     "name",
@@ -152,10 +143,10 @@ AROUND: Table = _same(
     "output.dir",
     "output.merge",
     "hardware.count",
+    "hardware.nodes",
+    "hardware.strategy",
+    "hardware.offload",
 ) | {
-    "hardware.nodes": NotImpl(NODES.why, (1,)),
-    "hardware.strategy": Key("hardware.strategy", refused=dict.fromkeys(("fsdp", "zero2", "zero3"), SHARDED)),
-    "hardware.offload": NotImpl(SHARDED.why, ("none",)),
     "targets.axolotl": Never("raw keys for Axolotl alone", ({},)),
     "targets.llamafactory": Never("raw keys for LLaMA-Factory alone", ({},)),
 }

@@ -48,17 +48,18 @@ import transformers
 
 from backends.native.attention import AttentionError
 from backends.native.bottlenecks import BottleneckError
-from backends.native.disk import FULL, DiskError, write_text
+from backends.native.disk import FULL, DiskError
 from backends.native.examine import Job, total_bytes
 from backends.native.findings import DataError
 from backends.native.guards import LossError, StoppedError, Stopper, reading_from
 from backends.native.measure import measure, write
+from backends.native.merging import MergeError
 from backends.native.meter import Meter
 from backends.native.methods import inputs_as_they_are
 from backends.native.model import ModelError, Plan
 from backends.native.prepared import Packing, Prepared, prepared
 from backends.native.report import Reporter, closing_words, is_main, reading
-from backends.native.result import save, summarise
+from backends.native.result import conclude, summarise
 from backends.native.resume import (
     ResumeError,
     alone,
@@ -73,6 +74,7 @@ from backends.native.resume import (
 from backends.native.room import is_short, shortage
 from backends.native.samples import Samples
 from backends.native.settings import SettingError
+from backends.native.spread import SpreadError, agree, begin, by_itself, require_all, require_parted, whole_state
 from backends.native.story import Story, origin
 from backends.native.tokenizer import TokenizerError, load_tokenizer
 from backends.native.trackers import record
@@ -106,12 +108,7 @@ def choose_device(plan: Plan) -> str:
     """Where this process trains. Raises `RunError` where the plan wants something that is not here."""
     wanted, training = plan["derived"]["cpu"], plan["training"]
     device = "cpu" if wanted or not torch.cuda.is_available() else f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    world, count = int(os.environ.get("WORLD_SIZE", "1")), plan["hardware"]["count"]
-    if world != count or plan["hardware"]["strategy"] not in ("single", "ddp"):
-        raise RunError(
-            f"the plan is for {count} devices ({plan['hardware']['strategy']}) and {world} were started; "
-            f"start it with: torchrun --standalone --nproc-per-node {count} train.py"
-        )
+    require_all(plan)
     if device == "cpu" and training["kernels"] == "liger":
         raise RunError("training.kernels = liger needs a GPU: its kernels are written in Triton")
     if device == "cpu" and training["gradient_checkpointing"] == "offload":
@@ -127,9 +124,12 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     resume = place_to_resume(plan, out, fresh)
     tokenizer = load_tokenizer(plan, folder)
     rows = load_data(plan, tokenizer)
+    begin(plan, device)
+    agree(plan, resume)
     transformers.set_seed(plan["training"]["seed"])
     meter = Meter(device)
     trainer = build_trainer(plan, out, device, tokenizer, train=rows.train, validation=rows.validation)
+    require_parted(plan, trainer)
     model: Any = trainer.model
     about = {
         "plan": identity(plan),
@@ -145,7 +145,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
     stopper = Stopper()
     trainer.add_callback(stopper)
     keep_on(trainer, plan, out, resume)
-    reporter = Reporter(out, meter, lambda: int(trainer.tokens) * plan["hardware"]["count"])
+    reporter = Reporter(out, meter, lambda: trainer.seen)
     story = None
     if is_main():
         story = Story(plan, folder, about, reporter, Samples(plan, about["plan"], tokenizer, rows))
@@ -167,9 +167,10 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
         if story:
             story.ask(trainer)
         summary = summarise(plan, trainer, reporter, device) | about | recipe_of(plan)
+        state = whole_state(trainer)
         if story:
-            save(plan, model, tokenizer, out)
-            write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+            by_itself(plan)
+            conclude(plan, model, tokenizer, out, summary, state=state)
             story.finish(summary)
     return summary
 
@@ -244,8 +245,8 @@ def _measured(path: Path, random: bool) -> str:
 
 
 EXPECTED = (
-    *(AttentionError, BottleneckError, DataError, DiskError, LossError, ModelError, ResumeError, RunError),
-    *(SettingError, TokenizerError, ImportError, OSError, json.JSONDecodeError),
+    *(AttentionError, BottleneckError, DataError, DiskError, LossError, MergeError, ModelError, ResumeError),
+    *(RunError, SettingError, SpreadError, TokenizerError, ImportError, OSError, json.JSONDecodeError),
 )
 """Errors whose own words say what is wrong."""
 

@@ -9,6 +9,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from backends.native.counting import Counting
 from backends.native.data import IGNORED
 from backends.native.methods import LORA_KINDS, choose_trained, set_adapter_dtype
 from backends.native.model import Plan, compile_layers, load_base, use_liger
+from backends.native.muon import muon
 from backends.native.settings import of_rows, settings
+from backends.native.vocabulary import make_room
 
 
 class CountingTrainer(Counting, SFTTrainer):
@@ -84,7 +87,8 @@ def build_trainer(
 ) -> Any:
     """The model with its adapters, and the trainer around it. The caller has set the seed. `load` gives the base."""
     told = settings(plan, out, device, len(train))
-    base = load(plan, device)
+    with_room = partial(_with_room, load, plan, device, tokenizer)
+    base = with_room()
     if plan["training"]["kernels"] == "liger":
         use_liger(base)
     model = choose_trained(base, plan, tokenizer, lambda: load_base(plan, "cpu", quantized=False))
@@ -92,7 +96,12 @@ def build_trainer(
     if plan["training"]["objective"] in COMPARED:
         rows: Any = (train, validation)
         trainer: Any = comparing_trainer(
-            plan, told, model, tokenizer=tokenizer, rows=rows, base=lambda: load(plan, device)
+            plan,
+            told,
+            model,
+            tokenizer=tokenizer,
+            rows=rows,
+            base=with_room,
         )
     else:
         config = SFTConfig(**told, **of_rows(plan))
@@ -102,12 +111,25 @@ def build_trainer(
         trainer.loss_kind = plan["training"]["loss"]
     _restore(trainer.model, before, plan)
     # With the settings that the trainer has made of ours.
-    if optimizer := _lora_plus(plan, trainer.model, trainer.args):
-        trainer.optimizer = optimizer
+    if optimizer := _optimizer(plan, trainer):
+        trainer.create_optimizer = partial(_take, trainer, optimizer)
     trainer.remove_callback(PrinterCallback)
     if plan["training"]["compile"]:
         compile_layers(trainer.model)
     return trainer
+
+
+def _take(trainer: Any, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """In the place of the trainer's own way to one: DeepSpeed forgets one that is there already."""
+    trainer.optimizer = optimizer
+    return optimizer
+
+
+def _with_room(load: Callable[[Plan, str], Any], plan: Plan, device: str, tokenizer: Any) -> Any:
+    """The base, with rows for new tokens."""
+    base = load(plan, device)
+    make_room(base, plan, tokenizer)
+    return base
 
 
 def _adapters(model: Any, plan: Plan) -> dict[str, torch.Tensor]:
@@ -126,8 +148,11 @@ def _restore(model: Any, before: dict[str, torch.Tensor], plan: Plan) -> None:
         set_adapter_dtype(model, plan)
 
 
-def _lora_plus(plan: Plan, model: Any, config: SFTConfig) -> torch.optim.Optimizer | None:
-    """An optimizer that learns B faster than A, where the method asks for it; None: the trainer's own."""
+def _optimizer(plan: Plan, trainer: Any) -> torch.optim.Optimizer | None:
+    """Muon, or one that learns B faster than A, where the plan asks for it; None: the trainer's own."""
+    model, config = trainer.model, trainer.args
+    if plan["training"]["optimizer"] == "muon":
+        return muon(model, config.learning_rate, config.weight_decay, trainer.get_decay_parameter_names(model))
     if plan["method"]["kind"] not in LORA_KINDS or plan["method"]["lora_plus_ratio"] is None:
         return None
     kind, options = Trainer.get_optimizer_cls_and_kwargs(config, model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 import click
 from msgspec import Struct
@@ -116,5 +116,13 @@ calibration = click.option(
 )
 exact = click.option(
     "--exact", is_flag=True, help="Weigh by a trace of the real training step: needs torch, not a GPU; slow once."
+)
+Device = Literal["auto", "cpu", "cuda"]
+device = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the model computes; auto: on the card where there is one.",
 )
 ignore_memory = click.option("--ignore-memory", is_flag=True, help="Go on although it does not fit.")

@@ -45,7 +45,6 @@ def find_tokenizer(plan: Plan) -> Tokenizer:
         return _unloaded(plan, _short(str(error)))
     except Exception as error:  # a package that is missing, or a damaged file: it raises whatever it likes
         return _unloaded(plan, f"it cannot be loaded here: {type(error).__name__}: {error}")
-    tokenizer.add_tokens(list(plan.model.tokens.add))
     if plan.model.chat_template and not tokenizer.chat_template:
         message = "the tokenizer has no chat template, and the rows are conversations"
         return _wrong("FTC239", "model.chat_template", message, "write chatml, alpaca, or the path of a .jinja file")

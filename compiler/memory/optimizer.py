@@ -42,10 +42,16 @@ def workspace(groups: tuple[Group, ...], optimizer: Optimizer, stack: Profile) -
     """Bytes that a step needs beside its state."""
     if stack.foreach and optimizer in FOREACH:
         return sum(group.size for group in groups)
-    largest = max(group.largest for group in groups)
     if optimizer == "adafactor":
         # float32 copies of gradient and weight where they are narrower, the square and the square with epsilon
         return max(group.largest * 4 * (2 if group.width == 4 else 4) for group in groups)
     if optimizer == "muon":
-        return largest * 2 * 3
+        return max(_orthogonal(group) for group in groups)
     return 0
+
+
+def _orthogonal(group: Group) -> int:
+    """Of the largest matrix: the update, two steps of it in 16 bit, and two products of one with itself (torch 2.13
+    optim/_muon.py)."""
+    rows, columns = group.matrix
+    return rows * columns * (group.width + 2 * 2) + 2 * 2 * min(rows, columns) ** 2

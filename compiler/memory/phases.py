@@ -15,7 +15,7 @@ from compiler.memory.passes.tape import Bytes
 from compiler.memory.precision import Precision, precision
 from compiler.memory.sharding import Sharding, sharding
 from compiler.memory.stacks import Profile
-from compiler.memory.trainable import Group, copied_width, trainable
+from compiler.memory.trainable import Group, copied_width, rowed, trainable
 from compiler.memory.weights import Weights, weights
 from schemas.facts import GIB
 from schemas.method_plan import AdapterPlan, FullPlan
@@ -99,12 +99,19 @@ def load(run: Run) -> Moment:
     facts, plan = run.plan.facts, run.plan
     if plan.quantization is None:
         return Moment(weights=run.weights)
+    if _whole_at_first(run):
+        return Moment(weights=run.weights + run.base.total - run.base.total // run.layout.weights)
     rest = facts.params - sum(item.weights for item in facts.linears if not item.fused)
     wider = max(4 - run.precision.rest, 0) if run.stack.upcast == "load" else 0
     narrow = run.stack.upcast != "never" and run.precision.base < 4
     widened = facts.embedding_params * run.precision.base if narrow else 0
     arriving = max(run.base.largest * run.precision.base, widened)
     return Moment(weights=run.weights + rest * wider // run.layout.weights, workspace=arriving)
+
+
+def _whole_at_first(run: Run) -> bool:
+    """Quantised weights are made on each card and parted there afterwards (backends/native/spread.py)."""
+    return run.stack.stack == "native" and run.plan.hardware.strategy == "fsdp"
 
 
 def _passes(plan: Plan, stack: Profile, precision: Precision, rows: int) -> tuple[Passes, ...]:
@@ -154,9 +161,8 @@ def optimizer(run: Run) -> Moment:
     extra = 0 if run.layout.state_offloaded else workspace(run.groups, run.plan.training.optimizer, run.stack)
     held = held_logits(run.plan, run.precision, run.stack) * run.work.tokens
     graph = held_graph(run.plan, run.precision, run.stack) * run.work.tokens
-    return _moment(
-        run, gradients=run.gradients, activations=graph, logits=held, workspace=extra // run.layout.optimizer
-    )
+    parts = 1 if run.plan.training.optimizer == "muon" else run.layout.optimizer  # it needs whole matrices
+    return _moment(run, gradients=run.gradients, activations=graph, logits=held, workspace=extra // parts)
 
 
 def evaluate(run: Run) -> Moment:
@@ -183,6 +189,8 @@ def host_ram(run: Run) -> int:
         total += int(run.base.total * share)
     if _state_away(plan, run.layout):
         total += int((_state(plan, run.groups, run.layout) * plan.devices + sum(g.size for g in run.groups)) * share)
+    if run.stack.stack == "native" and plan.hardware.strategy == "fsdp" and plan.quantization is None:
+        total += run.base.total  # read by one process of a machine, and parted from there
     if plan.training.gradient_checkpointing == "offload":
         total += int(plan.facts.layers * run.passes[0].moments.boundary.token * run.work.tokens) * plan.hardware.count
     return total + (files if plan.output.merge else 0)
@@ -200,6 +208,8 @@ def _last_gradient(run: Run) -> Moment:
     beside = run.plan.accumulation > 1 or tied
     late = max(group.largest * group.width for group in run.groups) if beside else 0
     late *= 2 if tied and run.plan.accumulation > 1 else 1
+    if "embed_tokens" in rowed(run.plan):  # of the copy in which rows of new tokens stand
+        late += run.plan.facts.embedding_params * run.precision.rest
     incoming = int(run.work.tokens * run.passes[0].moments.boundary.token)
     return _moment(run, gradients=run.gradients, activations=incoming, workspace=late)
 

@@ -41,14 +41,23 @@ class Precision(Struct, frozen=True):
 def precision(plan: Plan, stack: Profile) -> Precision:
     """The bytes of this plan's tensors when this stack runs it.
 
-    Under FSDP accelerate makes trained shards float32 (utils/fsdp_utils.py, 1.15) and gathers them in 16 bit.
+    Under FSDP accelerate makes trained shards float32 (utils/fsdp_utils.py, 1.15) and gathers them in 16 bit. DeepSpeed
+    makes all weights 16-bit (runtime/engine.py, 0.19), and needs no autocast.
     """
-    base = WIDTH[plan.model.dtype]
+    base, strategy = WIDTH[plan.model.dtype], plan.hardware.strategy
+    if strategy in ("zero2", "zero3") and base == 2:
+        adapted = not isinstance(plan.method, FullPlan)
+        return replace(_adapted(plan, stack, base) if adapted else _full(base, base), **_of_deepspeed(base))
     if not isinstance(plan.method, FullPlan):
-        return _adapted(plan, stack, base)
-    if plan.hardware.strategy == "fsdp" and stack.autocast:
+        parted = strategy == "fsdp" and stack.autocast and plan.quantization is None
+        return replace(_adapted(plan, stack, base), trained=4) if parted else _adapted(plan, stack, base)
+    if strategy == "fsdp" and stack.autocast:
         return replace(_full(base, base), rest=4, trained=4)
     return _full(base, WIDTH[plan.method.weights_dtype])
+
+
+def _of_deepspeed(base: int) -> dict[str, int | bool]:
+    return {"rest": base, "stream": base, "attention": base, "trained": base, "logits": base, "autocast": False}
 
 
 def _full(base: int, weights: int) -> Precision:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
@@ -20,7 +20,8 @@ OUTER = ("embed_tokens", "lm_head")
 
 class Group(Struct, frozen=True):
     """Trained elements of one type. `factors`: rows and columns of their matrices. `largest`: of one tensor.
-    `added`: whether they come on top of the base's own weights. `outer`: those of embeddings, head and norms."""
+    `added`: whether they come on top of the base's own weights. `outer`: those that are in no matrix of a layer: of
+    embeddings, head and norms, vectors, experts in one tensor. `matrix`: the largest one's rows and columns."""
 
     elements: int
     width: int
@@ -28,6 +29,7 @@ class Group(Struct, frozen=True):
     largest: int
     added: bool
     outer: int = 0
+    matrix: tuple[int, int] = (0, 0)
 
     @property
     def size(self) -> int:
@@ -39,7 +41,7 @@ def trainable(plan: Plan, kept: Precision) -> tuple[Group, ...]:
     """Everything that is trained, before sharding."""
     method, facts, width = plan.method, plan.facts, kept.trained
     if isinstance(method, FullPlan):
-        return (_full(method, facts, width),)
+        return (_full(method, facts, width), *_tokens(plan, width))
     saved = _saved(method.modules_to_save, facts, copied_width(plan, kept)) if isinstance(method, LoraPlan) else ()
     tokens = _tokens(plan, width)
     if isinstance(method, LoraPlan):
@@ -67,16 +69,19 @@ def adapted(method: LoraPlan | Ia3Plan, facts: ModelFacts) -> Iterator[tuple[Lin
 def _lora(method: LoraPlan, facts: ModelFacts, width: int) -> Group:
     """A and B of each adapted module; DoRA adds one magnitude for each of its outputs."""
     dora = method.kind in ("dora", "qdora")
-    elements = factors = largest = 0
+    elements = factors = largest = outer = widest = 0
     for linear, share in adapted(method, facts):
         count = round(linear.copies * linear.layers * share)
         elements += count * (method.rank * (linear.d_in + linear.d_out) + linear.d_out * dora)
+        outer += count * linear.d_out * dora
         factors += count * (2 * method.rank + linear.d_in + linear.d_out)
-        largest = max(largest, method.rank * max(linear.d_in, linear.d_out))
+        widest = max(widest, linear.d_in, linear.d_out)
+        largest = max(largest, method.rank * widest)
     for name in _outer(method.target_modules):
         elements += method.rank * (facts.vocab + facts.hidden) * (name in OUTER)
+        outer += method.rank * (facts.vocab + facts.hidden)
         largest = max(largest, method.rank * facts.vocab)
-    return Group(elements, width, factors, largest, added=True)
+    return Group(elements, width, factors, largest, added=True, outer=outer, matrix=(method.rank, widest))
 
 
 def outer_adapters(plan: Plan) -> tuple[str, ...]:
@@ -99,21 +104,48 @@ def _saved(modules: tuple[str, ...], facts: ModelFacts, width: int) -> tuple[Gro
     if not elements:
         return ()
     largest = max([*outer, *(linear.d_in * linear.d_out for linear in inner), facts.hidden])
-    return (Group(elements, width, _factors(facts), largest, added=True),)
+    apart = elements - sum(linear.weights for linear in inner if not linear.fused)
+    return (Group(elements, width, _factors(facts), largest, added=True, outer=apart, matrix=_matrix(inner)),)
+
+
+def rowed(plan: Plan) -> tuple[str, ...]:
+    """Embedding and head, as far as only rows of new tokens are trained of them. Where they are one, both are
+    multiplied by with these rows put in."""
+    if not plan.model.tokens.add or not isinstance(plan.method, LoraPlan):
+        return ()
+    whole = plan.method.modules_to_save
+    return () if plan.facts.tied and "embed_tokens" in whole else tuple(name for name in OUTER if name not in whole)
 
 
 def _tokens(plan: Plan, width: int) -> tuple[Group, ...]:
-    """`model.tokens.add`: a trained row for each new token, in the embedding and in a head of its own."""
-    rows = len(plan.model.tokens.add) * (1 if plan.facts.tied else 2)
+    """`model.tokens.add`: a row more for each new token, in the embedding and in a head of its own."""
+    places = 1 if plan.facts.tied else 2
+    if isinstance(plan.method, LoraPlan):
+        places = min(places, len(rowed(plan)))
+    rows = len(plan.model.tokens.add) * places
     elements = rows * plan.facts.hidden
-    return (Group(elements, width, rows + plan.facts.hidden, elements, added=True),) if rows else ()
+    return (Group(elements, width, rows + plan.facts.hidden, elements, added=True, outer=elements),) if rows else ()
 
 
 def _small(
     method: Ia3Plan | PrefixPlan | PromptPlan | PTuningPlan | AdapterPlan, facts: ModelFacts, width: int
 ) -> Group:
     elements = _small_elements(method, facts)
-    return Group(elements, width, elements, elements, added=True)
+    matrix = _small_matrix(method, facts)
+    return Group(elements, width, elements, elements, added=True, outer=0 if any(matrix) else elements, matrix=matrix)
+
+
+def _small_matrix(
+    method: Ia3Plan | PrefixPlan | PromptPlan | PTuningPlan | AdapterPlan, facts: ModelFacts
+) -> tuple[int, int]:
+    """The largest matrix among them; some methods have only vectors."""
+    if isinstance(method, AdapterPlan):
+        return facts.hidden, method.bottleneck
+    if isinstance(method, PTuningPlan):
+        return method.encoder_hidden_size, max(facts.hidden, method.encoder_hidden_size)
+    if isinstance(method, PrefixPlan) and method.projection:
+        return facts.hidden, facts.layers * 2 * facts.kv_heads * facts.head_dim
+    return 0, 0
 
 
 def _small_elements(method: Ia3Plan | PrefixPlan | PromptPlan | PTuningPlan | AdapterPlan, facts: ModelFacts) -> int:
@@ -143,18 +175,33 @@ def _scaled(method: Ia3Plan, linear: Linear) -> int:
 
 def _full(method: FullPlan, facts: ModelFacts, width: int) -> Group:
     """The base's own weights, less what `freeze` and `train_only` leave alone."""
-    elements = _unfrozen(method, facts) if method.freeze or method.train_only else facts.params
+    some = bool(method.freeze or method.train_only)
+    elements = _unfrozen(method, facts) if some else facts.params
     largest = max(facts.embedding_params, *(linear.d_in * linear.d_out for linear in facts.linears))
-    outer = facts.params - sum(linear.weights for linear in facts.linears)
-    return Group(elements, width, _factors(facts), min(largest, elements), added=False, outer=min(outer, elements))
+    inside = tuple(f"{place(linear)}.weight" for linear in facts.linears if not linear.fused)
+    outer = facts.params - sum(linear.weights for linear in facts.linears if not linear.fused)
+    if some:
+        outer = sum(size for name, size in _trained(method, facts) if not name.endswith(inside))
+    matrix = _matrix(facts.linears)
+    return Group(elements, width, _factors(facts), min(largest, elements), added=False, outer=outer, matrix=matrix)
+
+
+def _matrix(linears: Iterable[Linear]) -> tuple[int, int]:
+    """The largest of them."""
+    shapes = ((linear.d_in, linear.d_out) for linear in linears if not linear.fused)
+    return max(shapes, key=lambda shape: shape[0] * shape[1], default=(0, 0))
 
 
 def _unfrozen(method: FullPlan, facts: ModelFacts) -> int:
     """Elements whose parameter name the patterns leave trained."""
+    return sum(size for _, size in _trained(method, facts))
+
+
+def _trained(method: FullPlan, facts: ModelFacts) -> Iterator[tuple[str, int]]:
     patterns, wanted = (method.train_only, True) if method.train_only else (method.freeze, False)
-    return sum(
-        size for name, size in parameters(facts) if any(fnmatchcase(name, pattern) for pattern in patterns) is wanted
-    )
+    for name, size in parameters(facts):
+        if any(fnmatchcase(name, pattern) for pattern in patterns) is wanted:
+            yield name, size
 
 
 def parameters(facts: ModelFacts) -> Iterator[tuple[str, int]]:

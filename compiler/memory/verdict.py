@@ -101,7 +101,7 @@ def _medium(plan: Plan, stack: Profile) -> tuple[str, ...]:
         "compiled layers usually save less; that is not counted": plan.training.compile,
         f"{plan.method.kind} was never compared with traces or measurements": plan.method.kind not in COMPARED,
         f"{plan.training.optimizer}'s step was never compared with traces or measurements": (
-            plan.training.optimizer in ("muon", "adamw_4bit")
+            plan.training.optimizer == "adamw_4bit" or (plan.training.optimizer == "muon" and stack.stack != "native")
         ),
     }
     return tuple(why for why, holds in found.items() if holds)

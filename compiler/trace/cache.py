@@ -21,7 +21,9 @@ from compiler.trace.traced import Traced
 from schemas.plan import Plan
 
 COMPILER: Final = Path(__file__).parents[1]
-CODE: Final = (COMPILER / "trace", COMPILER / "memory", COMPILER.parent / "backends" / "native" / "model.py")
+NATIVE: Final = COMPILER.parent / "backends" / "native"
+MODEL: Final = ("bottlenecks.py", "methods.py", "model.py", "muon.py", "vocabulary.py")
+CODE: Final = (COMPILER / "trace", COMPILER / "memory", *(NATIVE / name for name in MODEL))
 """What decides a trace: files, and folders of files."""
 
 
@@ -60,7 +62,8 @@ def _deciding(plan: Plan) -> tuple[object, ...]:
     )
     data = (plan.data.max_length, plan.data.packing, plan.data.validation is not None)
     card = (fuses_heads(plan), cublas(plan.gpu), plan.devices)
-    return plan.model.dtype, plan.model.attention, plan.method, data, training, plan.evaluation, card, plan.facts.vocab
+    tokens = plan.facts.vocab, len(plan.model.tokens.add)
+    return plan.model.dtype, plan.model.attention, plan.method, data, training, plan.evaluation, card, tokens
 
 
 def load(name: str) -> Traced | None:

@@ -14,6 +14,7 @@ from compiler.memory.allocator import SMALL, VARIED, context
 from compiler.memory.loss import computed_loss
 from compiler.memory.phases import lay_out
 from compiler.memory.stacks import Profile, profile
+from compiler.memory.trainable import rowed
 from compiler.memory.verdict import assumed_layout, verdict
 from compiler.trace.interval import CONTEXT, GAP, SPREAD, doubts, leaves_holes
 from compiler.trace.traced import Traced, total
@@ -119,5 +120,5 @@ def _emulated(plan: Plan, facts: Profile) -> Iterator[str]:
         yield "paged optimizer state lies in managed memory, which is not counted"
     if plan.lora and assumed_layout(plan):
         yield f"adapters: names of {plan.facts.family}'s modules are assumed; where it has others, on all linear layers"
-    if plan.model.tokens.add:
+    if plan.model.tokens.add and not rowed(plan):
         yield "rows for new tokens were not traced"

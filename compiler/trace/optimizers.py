@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import torch
 
+from backends.native.muon import muon
 from compiler.memory.stacks import Profile
 from compiler.trace.recorder import EMULATED, Recorder
 from compiler.trace.untraceable import UntraceableError
@@ -30,6 +31,8 @@ PAGED_FROM: Final = 100_000
 
 def build_optimizer(plan: Plan, model: Any, trained: list[Any], stack: Profile) -> torch.optim.Optimizer:
     """The plan's optimizer; with LoRA+ its parameters in PEFT's groups."""
+    if plan.training.optimizer == "muon" and stack.stack == "native":
+        return muon(model, RATE, 0.0)
     kind, options = _choice(plan.training.optimizer, stack)
     method = plan.method
     if not isinstance(method, LoraPlan) or method.lora_plus_ratio is None:

@@ -36,7 +36,7 @@ def _against(plan: Plan, stack: Profile) -> Iterator[str]:
         yield "Liger's kernels run on a GPU only"
     if training.objective not in ("sft", "pretrain"):
         yield f"the loss of {training.objective}"
-    if training.optimizer in ("adamw_4bit", "muon"):
+    if training.optimizer == "adamw_4bit" or (training.optimizer == "muon" and stack.stack != "native"):
         yield f"{training.optimizer}'s step"
     if plan.model.attention == "flex":
         yield "flex attention is compiled for the card"

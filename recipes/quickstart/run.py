@@ -47,7 +47,7 @@ def run(command: list[str]) -> None:
     """Show a command and run it; a failure ends the quickstart with its exit code."""
     shown = ["ftc", *command[len(FTC) :]] if command[: len(FTC)] == FTC else command
     print(f"\n$ {shlex.join(shown)}", flush=True)
-    code = subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603 (our own commands)
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
     if code:
         sys.exit(code)
 

@@ -17,7 +17,7 @@ import torch
 import yaml
 from methods.cases import RECIPE, ROOT, Method
 
-from backends.native import train
+from backends.native import result, train
 from compiler.build import Options, compile_recipe
 
 IDS = torch.arange(5, 60)[None]
@@ -114,13 +114,13 @@ def logits(model: Any) -> torch.Tensor:
 def _watched() -> Iterator[list[torch.Tensor]]:
     """What the model says when it is saved."""
     seen: list[torch.Tensor] = []
-    save = train.save
+    save = result.save
 
-    def saving(plan: Any, model: Any, *further: Any) -> None:
+    def saving(plan: Any, model: Any, *further: Any, **named: Any) -> None:
         seen.append(logits(model))
-        save(plan, model, *further)
+        save(plan, model, *further, **named)
 
-    with patch.object(train, "save", saving):
+    with patch.object(result, "save", saving):
         yield seen
 
 

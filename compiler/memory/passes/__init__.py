@@ -14,7 +14,7 @@ from compiler.memory.passes.projection import Matrix
 from compiler.memory.passes.tape import LOGIT, Bytes
 from compiler.memory.precision import Precision
 from compiler.memory.stacks import Profile
-from compiler.memory.trainable import copied_width, outer_adapters
+from compiler.memory.trainable import copied_width, outer_adapters, rowed
 from schemas.method_plan import FullPlan, LoraPlan
 from schemas.plan import Plan
 
@@ -67,7 +67,7 @@ def _trains_input(plan: Plan) -> bool:
     """Whether the embedding is trained, so that gradients flow to the input of the first layer."""
     method = plan.method
     if isinstance(method, LoraPlan):
-        return "embed_tokens" in (*method.modules_to_save, *outer_adapters(plan)) or bool(plan.model.tokens.add)
+        return "embed_tokens" in (*method.modules_to_save, *outer_adapters(plan), *rowed(plan))
     return isinstance(method, FullPlan) or method.kind in ("prompt_tuning", "p_tuning")
 
 
@@ -76,7 +76,9 @@ def _head(plan: Plan, stack: Profile, precision: Precision) -> Head:
     whole = isinstance(plan.method, FullPlan)
     carried = low_rank_of(plan.lora) if plan.lora and "lm_head" in outer_adapters(plan) else None
     saved = isinstance(plan.method, LoraPlan) and "lm_head" in plan.method.modules_to_save
-    how = replace(projection(plan, stack, precision), quantization=None, trained=whole or saved)
+    how = replace(
+        projection(plan, stack, precision), quantization=None, trained=whole or saved, rows="lm_head" in rowed(plan)
+    )
     if facts.tied:
         how = replace(how, fresh=True)  # it waits for the embedding's, which it is added to
     if saved:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from compiler.memory.passes.adapters import project
 from compiler.memory.passes.operators import cast, rms_norm, scale, squash
-from compiler.memory.passes.projection import Matrix, Projection, weight_gradient
+from compiler.memory.passes.projection import Matrix, Projection, row_copy, weight_gradient
 from compiler.memory.passes.tape import LOGIT, NONE, TILE, TOKEN, WHOLE, Bytes, Grad, Kind, Tape, Tensor, largest
 from schemas.recipe import Loss
 
@@ -99,7 +99,13 @@ def _chunked(tape: Tape, hidden: Tensor, head: Head) -> Tensor:
     weight = weight_gradient(head.matrix.weights, how) if how.trained else NONE
     if how.trained and how.precision.trained != 4:
         temporary.append((WHOLE, 4 * head.matrix.weights))
-    tape.node(loss, (Grad(given),), (given,), temporary, weight)
+    rows = row_copy(tape, head.matrix.weights, how) if how.rows else None
+    if rows is None:
+        tape.node(loss, (Grad(given),), (given,), temporary, weight)
+    else:
+        temporary.append((WHOLE, 4 * head.matrix.weights))
+        tape.node(loss, (Grad(given), Grad(rows)), (given, rows), temporary)
+        tape.drop(rows)
     tape.drop(given)
     return loss
 

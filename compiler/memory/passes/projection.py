@@ -16,7 +16,8 @@ SCALES = 4 / 64
 class Projection(Struct, frozen=True):
     """What all linear layers of a run have in common.
 
-    `trained`: whether the base's own weights are. `fresh`: whether gradients come for the first time since the last
+    `trained`: whether the base's own weights are; `rows`: whether some of their rows are, so that PEFT multiplies by a
+    copy in which these stand. `fresh`: whether gradients come for the first time since the last
     step, rather than being added to those there. `casts_inputs`: whether PEFT casts inputs to the adapter's type.
     """
 
@@ -25,6 +26,7 @@ class Projection(Struct, frozen=True):
     fresh: bool
     quantization: QuantizationPlan | None
     casts_inputs: bool
+    rows: bool = False
 
 
 class LowRank(Struct, frozen=True):
@@ -68,6 +70,8 @@ def product(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> Tensor:
 
 def weighted(tape: Tape, x: Tensor, matrix: Matrix, how: Projection, *, trained: bool) -> Tensor:
     """x W, with W's gradient where it is trained: of autocast's copy of it first, where there is one."""
+    if how.rows:
+        return _by_copy(tape, x, matrix, how)
     narrow = _narrowed(tape, matrix.weights, how, trained=trained)
     out = tape.new(matrix.kind, matrix.d_out, x.width, wants=x.wants or trained)
     if narrow is not None:
@@ -78,6 +82,22 @@ def weighted(tape: Tape, x: Tensor, matrix: Matrix, how: Projection, *, trained:
     else:
         tape.node(out, (Grad(x),))
     return out
+
+
+def _by_copy(tape: Tape, x: Tensor, matrix: Matrix, how: Projection) -> Tensor:
+    """x W with some rows of W trained: the copy is kept, and its gradient is there as a whole for a moment."""
+    copy_of = row_copy(tape, matrix.weights, how)
+    out = tape.new(matrix.kind, matrix.d_out, x.width, wants=True)
+    tape.node(out, (Grad(x), Grad(copy_of)), (x, copy_of))
+    tape.drop(copy_of)
+    return out
+
+
+def row_copy(tape: Tape, elements: int, how: Projection) -> Tensor:
+    """A weight with its trained rows in it."""
+    copy_of = tape.new(WHOLE, elements, how.precision.rest, wants=True)
+    tape.node(copy_of, ())
+    return copy_of
 
 
 def _narrowed(tape: Tape, elements: int, how: Projection, *, trained: bool) -> Tensor | None:

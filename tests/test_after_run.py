@@ -1,0 +1,161 @@
+"""What a run leaves for those who use it: the card, how to serve it, a folder that says itself what it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from finished_run import dates, finished
+from native_base import full, lora, make_tokenizer
+
+from backends.native.serving import RANKS, chat_parts, serving_files
+from schemas.method_plan import AdapterPlan, Ia3Plan
+
+TEMPLATES = Path(__file__).parents[1] / "schemas" / "catalog" / "chat_templates"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    return finished(folder, dates(folder, training={"max_steps": 3}, data={"system": "Write the date."}))
+
+
+def test_the_card_has_everything_and_no_path(run: Path) -> None:
+    card = (run / "adapter" / "README.md").read_text()
+    front = yaml.safe_load(card.split("---\n")[1])
+    assert front == {"library_name": "peft", "pipeline_tag": "text-generation", "tags": ["ftc", "lora", "sft"]}
+    summary = json.loads((run / "summary.json").read_text())
+    assert f"| training loss, first and last | {summary['loss']['first']:.4f} → {summary['loss']['last']:.4f} |" in card
+    assert f"torch {summary['versions']['torch']}" in card
+    assert re.search(r"`train\.jsonl` sha256 [0-9a-f]{64}", card)
+    assert Path(summary["prepared"]).name in card
+    assert '{"role": "system", "content": "Write the date."}' in card
+    recipe = json.loads(card.split("```json\n")[1].split("```")[0])
+    plan = json.loads((run / "plan.json").read_text())
+    assert recipe["method"] == plan["method"]
+    assert recipe["training"] == plan["training"]
+    assert recipe["model"]["base"] == "base"
+    for folder in (
+        str(run),
+        str(run.parent),
+        plan["model"]["base"],
+        str(Path(plan["data"]["train"][0]["path"]).parent),
+    ):
+        assert folder not in card
+
+
+def test_what_the_card_says_works(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = (run / "adapter" / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(run)
+    exec(compile(program.replace('"…"', '"12 May 2074"').replace("200", "4"), "card", "exec"), {})  # noqa: S102
+    assert capsys.readouterr().out
+
+
+def test_the_card_of_a_model_of_the_hub(run: Path) -> None:
+    from backends.native.card import model_card
+
+    plan = json.loads((run / "plan.json").read_text())
+    plan["model"]["base"] = "meta-llama/Llama-3.2-1B-Instruct"
+    plan["data"]["train"][0] |= {"path": 'a/"set"', "local": False}
+    front = yaml.safe_load(model_card(plan, json.loads((run / "summary.json").read_text()), "merged").split("---\n")[1])
+    assert front["base_model"] == "meta-llama/Llama-3.2-1B-Instruct"
+    assert front["library_name"] == "transformers"
+    assert front["datasets"] == ['a/"set"']
+
+
+def plan_of(**sections: Any) -> dict[str, Any]:
+    from native_base import FOOTPRINT
+
+    from backends.native import emit
+
+    return json.loads(emit(dates(Path("/runs"), **sections), FOOTPRINT, ()).files["plan.json"])
+
+
+@pytest.mark.parametrize(("rank", "wanted"), [(1, 1), (2, 8), (16, 16), (65, 128), (257, 320), (512, 512)])
+def test_vllm_takes_the_rank_that_is_named(rank: int, wanted: int) -> None:
+    page = serving_files(plan_of(method=lora(rank=rank)), make_tokenizer())["SERVING.md"]
+    assert f"--enable-lora --max-lora-rank {wanted} --lora-modules cars=./adapter\n" in page
+    assert wanted in RANKS
+
+
+SERVED: dict[str, tuple[Any, str, bool]] = {
+    "dora": (lora("dora"), "it takes no dora. Merge it.", True),
+    "ia3": (Ia3Plan("ia3", ("k_proj",), ()), "it takes no ia3. Merge it.", True),
+    "saved modules": (lora(modules_to_save=("lm_head",)), "it takes none with modules_to_save", True),
+    "great rank": (lora(rank=1024), "it takes ranks up to 512", True),
+    "qlora": (lora("qlora"), "It was trained on the base in 4 bit.", True),
+    "full": (full(), "    vllm serve ./model\n", True),
+    "bottlenecks": (AdapterPlan("adapter", 4, "relu", "houlsby"), "No server knows bottleneck adapters", False),
+}
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_how_each_method_is_served(name: str) -> None:
+    method, words, ollama = SERVED[name]
+    files = serving_files(plan_of(method=method), make_tokenizer())
+    assert words in files["SERVING.md"]
+    assert ("Modelfile" in files) is ollama
+
+
+def rendered(template: str, turns: list[dict[str, str]]) -> str:
+    """What Ollama makes of a template of ours: the parts in braces, once for each question."""
+    said = ""
+    system, waiting = "", ""
+    for turn in turns:
+        if turn["role"] == "system":
+            system = turn["content"]
+        elif turn["role"] == "user":
+            waiting = turn["content"]
+        if turn["role"] == "assistant" or turn is turns[-1]:
+            answer = turn["content"] if turn["role"] == "assistant" else ""
+            said += _go(template, {"System": system, "Prompt": waiting, "Response": answer})
+            system = ""
+    return said
+
+
+def _go(template: str, values: dict[str, str]) -> str:
+    def kept(found: re.Match[str]) -> str:
+        return found[2] if values[found[1]] else ""
+
+    text = re.sub(r"\{\{ if \.(\w+) \}\}(.*?)\{\{ end \}\}", kept, template, flags=re.DOTALL)
+    if not values["Response"]:
+        text = text.partition("{{ .Response }}")[0]
+    return re.sub(r"\{\{ \.(\w+) \}\}", lambda found: values[found[1]], text)
+
+
+UNTOLD = {"gemma", "mistral"}
+"""They write a system message into the first question."""
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.jinja")), ids=lambda path: path.stem)
+def test_ollamas_template_writes_what_ours_writes(path: Path) -> None:
+    """Or it is left out, as for a template that is more than a frame around each turn."""
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = path.read_text("utf-8")
+    tokenizer.add_tokens(["<|im_end|>", "<|end|>", "<end_of_turn>"], special_tokens=True)
+    modelfile = serving_files(plan_of(), tokenizer)["Modelfile"]
+    if chat_parts(tokenizer) is None:
+        assert path.stem in UNTOLD
+        assert 'TEMPLATE "' not in modelfile
+        return
+    template = modelfile.split('TEMPLATE """')[1].split('"""')[0]
+    turns = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": "Two."},
+        {"role": "user", "content": "Three?"},
+    ]
+    for told in (turns, turns[:2], turns[1:]):
+        wanted = tokenizer.apply_chat_template(told, tokenize=False, add_generation_prompt=True)
+        found = rendered(template, told)
+        standing = re.search(r"SYSTEM (.*)", modelfile)
+        if told[0]["role"] != "system" and standing:
+            system = json.loads(standing[1])
+            found = rendered(template, [{"role": "system", "content": system}, *told])
+        assert found == wanted.removeprefix(tokenizer.bos_token)
