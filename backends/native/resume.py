@@ -28,7 +28,7 @@ LOG = "metrics.jsonl"
 SECTIONS = ("model", "method", "training", "hardware")
 RESULTS = (
     *("adapter", "model", "merged", "plan.json", "summary.json", "report.html", "SERVING.md", "Modelfile"),
-    *("eval-*.json",),
+    *("eval-*.json", "samples.json", "starts.json"),
 )
 """What a run makes in its folder, beside its checkpoints and its log."""
 PATIENCE = 30
