@@ -18,6 +18,10 @@ BLOCKWISE: Final[dict[Optimizer, float]] = {
 """Bytes of state an element, whatever the weight's type: quantised in blocks with one float32 scale each
 (bitsandbytes: 256, torchao: 128), or always float32 (bitsandbytes' 32-bit paged AdamW)."""
 
+WIDE: Final[dict[Optimizer, int]] = {"adamw_8bit": 8, "paged_adamw_8bit": 8, "lion_8bit": 4}
+"""The same of the input embedding under bitsandbytes' 8-bit optimizers, whose state transformers' Trainer keeps in
+float32 (transformers 5.23 trainer.py create_optimizer; read on an H100: bench/results/h100.jsonl)."""
+
 PAGED: Final = ("paged_adamw", "paged_adamw_8bit")
 """Optimizers whose state the driver may move to CPU memory when the card is full."""
 
@@ -25,10 +29,11 @@ FOREACH: Final = ("adamw", "sgd")
 """Optimizers of torch itself, which have a foreach form."""
 
 
-def state(group: Group, optimizer: Optimizer) -> float:
+def state(group: Group, optimizer: Optimizer, stack: Profile) -> float:
     """Bytes of state for these weights. Muon keeps one momentum for matrices; the rest is left to AdamW's two."""
     if optimizer in BLOCKWISE:
-        return group.elements * BLOCKWISE[optimizer]
+        wide = group.looked_up if optimizer in WIDE and stack.stack != "peft" else 0
+        return (group.elements - wide) * BLOCKWISE[optimizer] + wide * WIDE.get(optimizer, 0)
     if optimizer == "adafactor":
         return group.factors * 4
     if optimizer == "sgd":

@@ -89,7 +89,7 @@ def lay_out(plan: Plan, stack: Profile) -> Run:
         weights=_reference(plan, base) + (0 if layout.weights_offloaded else base.total // layout.weights),
         adapters=sum(group.size for group in groups if group.added) // layout.weights,
         gradients=0 if layout.state_offloaded else gradients // layout.gradients,
-        optimizer=0 if _state_away(plan, layout) else int(_state(plan, groups, layout)),
+        optimizer=0 if _state_away(plan, layout) else int(_state(plan, groups, layout, stack)),
         fixed=gathered + layout.buffers + cublas(plan.gpu),
     )
 
@@ -188,7 +188,9 @@ def host_ram(run: Run) -> int:
     if run.layout.weights_offloaded:
         total += int(run.base.total * share)
     if _state_away(plan, run.layout):
-        total += int((_state(plan, run.groups, run.layout) * plan.devices + sum(g.size for g in run.groups)) * share)
+        total += int(
+            (_state(plan, run.groups, run.layout, run.stack) * plan.devices + sum(g.size for g in run.groups)) * share
+        )
     if run.stack.stack == "native" and plan.hardware.strategy == "fsdp" and plan.quantization is None:
         total += run.base.total  # read by one process of a machine, and parted from there
     if plan.training.gradient_checkpointing == "offload":
@@ -243,9 +245,9 @@ def _reference(plan: Plan, base: Weights) -> int:
     return base.total if second else 0
 
 
-def _state(plan: Plan, groups: tuple[Group, ...], layout: Sharding) -> float:
+def _state(plan: Plan, groups: tuple[Group, ...], layout: Sharding, stack: Profile) -> float:
     """Bytes of optimizer state on one card, DeepSpeed's float32 copies of trained weights included."""
-    kept_state = sum(state(group, plan.training.optimizer) for group in groups)
+    kept_state = sum(state(group, plan.training.optimizer, stack) for group in groups)
     master = sum(layout.master * group.elements for group in groups)
     wider = sum(2 * (4 - group.width) * group.elements for group in groups) if layout.master else 0
     return (kept_state + master + wider) / layout.optimizer

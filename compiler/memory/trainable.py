@@ -14,6 +14,7 @@ from schemas.facts import Linear, ModelFacts
 from schemas.method_plan import AdapterPlan, FullPlan, Ia3Plan, LoraPlan, PrefixPlan, PromptPlan, PTuningPlan
 from schemas.plan import Plan
 
+EMBEDDING = "model.embed_tokens.weight"
 OUTER = ("embed_tokens", "lm_head")
 """The embedding and the head, which adapters and `modules_to_save` may name beside the layers' own modules."""
 
@@ -21,7 +22,8 @@ OUTER = ("embed_tokens", "lm_head")
 class Group(Struct, frozen=True):
     """Trained elements of one type. `factors`: rows and columns of their matrices. `largest`: of one tensor.
     `added`: whether they come on top of the base's own weights. `outer`: those that are in no matrix of a layer: of
-    embeddings, head and norms, vectors, experts in one tensor. `matrix`: the largest one's rows and columns."""
+    embeddings, head and norms, vectors, experts in one tensor. `matrix`: the largest one's rows and columns.
+    `looked_up`: of them those of the input embedding."""
 
     elements: int
     width: int
@@ -30,6 +32,7 @@ class Group(Struct, frozen=True):
     added: bool
     outer: int = 0
     matrix: tuple[int, int] = (0, 0)
+    looked_up: int = 0
 
     @property
     def size(self) -> int:
@@ -105,7 +108,9 @@ def _saved(modules: tuple[str, ...], facts: ModelFacts, width: int) -> tuple[Gro
         return ()
     largest = max([*outer, *(linear.d_in * linear.d_out for linear in inner), facts.hidden])
     apart = elements - sum(linear.weights for linear in inner if not linear.fused)
-    return (Group(elements, width, _factors(facts), largest, added=True, outer=apart, matrix=_matrix(inner)),)
+    looked_up = facts.embedding_params if "embed_tokens" in modules else 0
+    matrix = _matrix(inner)
+    return (Group(elements, width, _factors(facts), largest, True, outer=apart, matrix=matrix, looked_up=looked_up),)
 
 
 def rowed(plan: Plan) -> tuple[str, ...]:
@@ -180,10 +185,14 @@ def _full(method: FullPlan, facts: ModelFacts, width: int) -> Group:
     largest = max(facts.embedding_params, *(linear.d_in * linear.d_out for linear in facts.linears))
     inside = tuple(f"{place(linear)}.weight" for linear in facts.linears if not linear.fused)
     outer = facts.params - sum(linear.weights for linear in facts.linears if not linear.fused)
+    looked_up = facts.embedding_params
     if some:
-        outer = sum(size for name, size in _trained(method, facts) if not name.endswith(inside))
+        left = tuple(_trained(method, facts))
+        outer = sum(size for name, size in left if not name.endswith(inside))
+        looked_up = sum(size for name, size in left if name == EMBEDDING)
     matrix = _matrix(facts.linears)
-    return Group(elements, width, _factors(facts), min(largest, elements), added=False, outer=outer, matrix=matrix)
+    most = min(largest, elements)
+    return Group(elements, width, _factors(facts), most, False, outer=outer, matrix=matrix, looked_up=looked_up)
 
 
 def _matrix(linears: Iterable[Linear]) -> tuple[int, int]:
@@ -206,7 +215,7 @@ def _trained(method: FullPlan, facts: ModelFacts) -> Iterator[tuple[str, int]]:
 
 def parameters(facts: ModelFacts) -> Iterator[tuple[str, int]]:
     """Parameter names as transformers 5 spells them, with their elements; layers' norms share one name each."""
-    yield "model.embed_tokens.weight", facts.embedding_params
+    yield EMBEDDING, facts.embedding_params
     if not facts.tied:
         yield "lm_head.weight", facts.head_params
     yield "model.norm.weight", facts.hidden
