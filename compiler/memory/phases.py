@@ -188,9 +188,8 @@ def host_ram(run: Run) -> int:
     if run.layout.weights_offloaded:
         total += int(run.base.total * share)
     if _state_away(plan, run.layout):
-        total += int(
-            (_state(plan, run.groups, run.layout, run.stack) * plan.devices + sum(g.size for g in run.groups)) * share
-        )
+        kept = _state(plan, run.groups, run.layout, run.stack) * plan.devices
+        total += int((kept + sum(group.size for group in run.groups)) * share)
     if run.stack.stack == "native" and plan.hardware.strategy == "fsdp" and plan.quantization is None:
         total += run.base.total  # read by one process of a machine, and parted from there
     if plan.training.gradient_checkpointing == "offload":
