@@ -121,7 +121,9 @@ def _kernels(ground: Ground) -> Kernels:
     asked = ground.recipe.training.kernels
     if asked != "auto":
         return asked
-    return ground.decide("training.kernels", "none", "the model's own kernels run everywhere")
+    faster = ground.target == "native" and ground.gpu is not None and not ground.gpu.is_cpu
+    said = "; an H100 was a fifth faster with liger, a third with training.compile" if faster else ""
+    return ground.decide("training.kernels", "none", f"the model's own kernels run everywhere{said}")
 
 
 def _preference(ground: Ground) -> PreferencePlan | None:
