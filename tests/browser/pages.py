@@ -11,9 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from cases import CASES, FOUND, HOSTILE, QUICKSTART
 from chromium import Tab
 from looking import PICTURES, SCHEMES, VIEWS, WIDTHS, ftc, look, texts
+from page_cases import CASES, FOUND, HOSTILE, QUICKSTART
 
 NAMED = (*CASES, "plan")
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>\n')

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cases import QUICKSTART
 from chromium import Tab
 from looking import PICTURES, SCHEMES, VIEWS, ftc, look, texts
+from page_cases import QUICKSTART
 
 NAMED = ("finished", "compared", "continued")
 RECIPE: dict[str, Any] = {
