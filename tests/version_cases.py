@@ -32,13 +32,14 @@ LEFT_OUT = {"fused": ("unsloth",), "selective": ("axolotl@0.17.0", "llamafactory
 """Variant → the tools, or versions of one, that refuse it for every recipe."""
 REFUSED = {
     "method.kind": r".*-mixtral-.*",
-    "training.kernels": r".*-quickstart-fused",
+    "training.kernels": r".*-quickstart(-real)?-fused",
     "output.merge": r".*-full-8xa100-merged",
     "data.packing": r"(axolotl@0\.17\.0|llamafactory@0\.9\.4)"
     r"-(llama3-8b-qlora|llama3\.1-(8|70)b|mistral-7b-qlora|mixtral-8x7b|qwen2\.5-72?b)-.*-plain",
     "data.overlong": r"llamafactory@.*-text-t4-.*",
     "data.train.format": r"llamafactory@.*-completion-l4-.*",
-    "hardware.gpu": r"unsloth@2026\.10\.1-quickstart-.*",
+    "model.dtype": r"llamafactory@.*-quickstart-real-.*",
+    "hardware.gpu": r"unsloth@2026\.10\.1-quickstart(-real)?-.*",
     "hardware.strategy": r"unsloth@2026\.10\.1-.*-fsdp-.*",
 }
 """Leaf → the cases that are refused there; all others are built."""
