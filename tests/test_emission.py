@@ -20,6 +20,7 @@ from backends.emission import fingerprint, out_folder
 from backends.yaml_text import yaml_document
 from schemas.artifact import Target
 from schemas.recipe import Fields
+from schemas.support import NotImpl
 
 TOOLS: tuple[Target, ...] = ("axolotl", "llamafactory", "unsloth")
 
@@ -198,13 +199,14 @@ def test_the_same_plan_in_another_checkout_has_the_same_checksum() -> None:
 
 def test_a_refused_strategy_is_said_once() -> None:
     wanted = plan(hardware__strategy="zero3", hardware__offload="optimizer")
-    found = [item.path for item in apply(load("native").TABLE, wanted).findings]
+    found = [item.path for item in apply(load("unsloth").TABLE, wanted).findings]
     assert sorted(found) == ["hardware.offload", "hardware.strategy"]
 
 
 def test_values_are_spelled_as_in_a_recipe() -> None:
     wanted = plan(model__tokens__add=("<x>", "<y>"))
-    messages = {item.path: item.message for item in apply(load("native").TABLE, wanted).findings}
+    without = {**load("native").TABLE, "model.tokens.add": NotImpl("it adds none", ((),))}
+    messages = {item.path: item.message for item in apply(without, wanted).findings}
     assert messages["model.tokens.add"].startswith("add cannot be [<x>, <y>]: ")
 
 
