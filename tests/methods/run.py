@@ -29,7 +29,7 @@ from transformers import AutoModelForCausalLM
 from backends.native.bottlenecks import load_bottlenecks
 
 PAGE = ROOT / "docs" / "methods.md"
-FALL, EXACT, ROUGH, SAME, LOST = 0.9, 1e-5, 1e-2, 2e-3, 0.5
+FALL, EXACT, ROUGH, SAME, LOST = 0.9, 1e-5, 1e-2, 2e-3, 0.25
 """Of the first losses at most; of logits after a reload, and where the base is quantised; of losses that must agree; of
 logits after a merge into a base that has again what quantisation had taken."""
 COLUMNS = ("learning rate", "loss falls", "reloads", "merges", "quantised base", "packing", "checkpointing", "DDP")
