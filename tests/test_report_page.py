@@ -156,7 +156,7 @@ def test_memory_is_planned_and_measured_by_phase(run: Plan) -> None:
     # A process that has run for long has memory to spare, and takes none for a model as small as this.
     assert rows["forward and backward"][2].startswith("× ") or rows["forward and backward"][1] == "0 MiB"
     phases = kept(run, "summary.json")["memory"]["phases"]
-    assert 0 < phases["step"] < 4
+    assert 0 <= phases["step"] < 4  # as above
     lines = metrics(run)
     assert all({"step", "optimizer"} <= set(line["memory_phases_gib"]) for line in lines if "loss" in line)
     assert all("eval" in line["memory_phases_gib"] for line in lines if "eval_loss" in line)
