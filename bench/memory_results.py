@@ -80,7 +80,17 @@ def plan_of(calibration: Calibration) -> Plan:
 
 def _merged(section: Any, said: dict[str, object]) -> Any:
     kind: Any = section.__class__
-    return msgspec.convert({**msgspec.to_builtins(section), **said}, type=kind)
+    return msgspec.convert(_over(msgspec.to_builtins(section), said), type=kind)
+
+
+def _over(whole: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """What was said, and what was not as it is; in the sections inside too."""
+    both = {name: (whole.get(name), value) for name, value in said.items()}
+    inner = {
+        name: _over(had, value) if isinstance(had, dict) and isinstance(value, dict) else value
+        for name, (had, value) in both.items()
+    }
+    return {**whole, **inner}
 
 
 def _kind_of(method: dict[str, object]) -> Any:
