@@ -308,6 +308,9 @@ def test_the_loss_is_chunked_where_the_stack_has_one() -> None:
     assert ("training.loss",) in paths(fixes(chunked, "axolotl"))
     liger = just_after(plan, "llamafactory", training__kernels="liger")
     assert ("training.kernels",) in paths(fixes(liger, "llamafactory"))
+    kept = a_plan("Qwen/Qwen2.5-7B", "qlora", length=4096, checkpointing=False, loss="chunked")
+    natively = just_after(kept, "native", training__kernels="liger")
+    assert ("training.kernels",) in paths(fixes(natively, "native"))
     asked = {path for fix in fixes(liger, "peft") for path in fix.set}
     assert not {"training.loss", "training.kernels"} & asked
 

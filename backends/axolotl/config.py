@@ -22,6 +22,8 @@ TOOL: Final = Tool("axolotl", "Axolotl", "axolotl==0.19.0")
 CONFIG: Final = "config.yaml"
 MERGING: Final = ("axolotl", "merge-lora", CONFIG)
 LIGER: Final = "axolotl.integrations.liger.LigerPlugin"
+UNTURNED: Final = ("glm4", "qwen3_5", "qwen3_5_moe", "qwen3_next")
+"""Families of whose rotary positions Liger has no kernel: asked for it, it stops (transformers/monkey_patch.py)."""
 
 
 def keys(plan: Plan) -> dict[str, object]:
@@ -128,7 +130,7 @@ def _training(plan: Plan) -> dict[str, object]:
         "adam_beta2": betas[1],
         **_checkpointing(plan),
         "plugins": [LIGER] if liger else None,
-        "liger_rope": liger,
+        "liger_rope": liger and plan.facts.family not in UNTURNED,
         "liger_rms_norm": liger,
         "liger_glu_activation": liger,
         "liger_fused_linear_cross_entropy": False if liger else None,

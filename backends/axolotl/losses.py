@@ -25,6 +25,7 @@ from backends.axolotl.data import reading
 from backends.axolotl.method import targets
 from backends.axolotl.table import TRACKERS
 from backends.cadence import cadence, evaluation, unsayable, warmup_steps
+from backends.kernels import unreplaced
 from backends.turns import end_of_turn, has_end
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, LoraPlan
@@ -55,6 +56,7 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
         *untrained_tokens(plan),
         *unoffloadable(plan),
         *merged_by_hand(plan),
+        *unreplaced(plan, "axolotl"),
         *_lost_of_method(plan),
         *_lost_of_template(plan),
         *_lost_of_preference(plan),

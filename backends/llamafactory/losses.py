@@ -17,6 +17,7 @@ from backends.alike import (
     untrained_tokens,
 )
 from backends.cadence import unsayable
+from backends.kernels import unreplaced
 from backends.llamafactory.data import raw_text, reading
 from backends.llamafactory.templates import TEMPLATES, template
 from backends.turns import chat_format, end_of_turn, has_end
@@ -36,6 +37,7 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
         *_parted_tokens(plan),
         *unoffloadable(plan),
         *merged_by_hand(plan),
+        *unreplaced(plan, "llamafactory"),
         *unsayable(plan),
         *_lost_of_model(plan),
         *_lost_of_method(plan),

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from backends.kernels import unreplaced
 from backends.native.sharded import sharding_losses
 from schemas.diagnostic import Finding
 from schemas.method_plan import FullPlan, Ia3Plan, LoraPlan, Names, PrefixPlan, PromptPlan, PTuningPlan
@@ -39,6 +40,7 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
         *_token_losses(plan),
         *_muon_losses(plan),
         *sharding_losses(plan),
+        *unreplaced(plan, "native"),
     )
 
 

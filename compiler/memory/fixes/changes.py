@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from backends.kernels import LIGER
 from compiler.memory.fixes.change import Change, Harm, Ladder
 from compiler.memory.fixes.method_changes import fewer_bits, lesser_methods, lower_ranks, narrower_adapters
+from compiler.memory.loss import LIGER_LOSS
 from compiler.solve import BUSY_TOKENS
 from schemas.facts import GIB
 from schemas.footprint import Footprint, Stack
@@ -24,13 +26,6 @@ TRAFFIC: Final[dict[Strategy, str]] = {
     "fsdp": "cards send each other half as much again as whole copies do (ZeRO, arXiv 1910.02054)",
     "zero3": "cards send each other half as much again as whole copies do (ZeRO, arXiv 1910.02054)",
 }
-LIGER: Final = frozenset(
-    (
-        *("gemma", "gemma2", "gemma3", "glm4", "granite", "llama", "mistral", "mixtral", "olmo2", "phi3"),
-        *("qwen2", "qwen3", "qwen3_moe"),
-    )
-)
-"""Families for which LLaMA-Factory takes Liger's kernels and loss (model/model_utils/liger_kernel.py)."""
 
 
 def ladders(plan: Plan, stack: Stack, footprint: Footprint) -> tuple[Ladder, ...]:
@@ -79,11 +74,13 @@ def _loss(plan: Plan, stack: Stack) -> Iterator[Change]:
 
 
 def _kernels(plan: Plan, stack: Stack) -> Iterator[Change]:
-    """Liger's loss, where the stack has no chunked one of its own."""
-    helps = stack == "llamafactory" and plan.training.objective in ("sft", "pretrain")
-    if helps and plan.training.kernels == "none" and plan.facts.family in LIGER:
-        costs = "the same loss and layers, by Liger's kernels, which never make the logits whole"
-        yield Change({"training.kernels": "liger"}, Harm.NONE, costs)
+    """Liger's norms and mlp; its loss too, where the stack has no chunked one of its own."""
+    if plan.training.kernels != "none" or plan.facts.family not in LIGER.get(stack, ()):
+        return
+    with_loss = stack in LIGER_LOSS and plan.training.objective in ("sft", "pretrain")
+    costs = "the same loss and layers, by Liger's kernels, which never make the logits whole"
+    layers = "the same layers, by Liger's kernels, from the package liger-kernel"
+    yield Change({"training.kernels": "liger"}, Harm.NONE, costs if with_loss else layers)
 
 
 def _attention(plan: Plan) -> Iterator[Change]:

@@ -91,6 +91,7 @@ def _head(plan: Plan, stack: Profile, precision: Precision) -> Head:
         slice=2 * min(SLICE, facts.vocab) * facts.hidden if precision.autocast and precision.rest == 4 else 0,
         softcap=facts.softcap,
         wide_norms=facts.family.startswith("gemma"),
+        fused_norms=plan.training.kernels == "liger",
         base_trained=whole,
         indexed=stack.stack == "native",
         widened=precision.autocast,

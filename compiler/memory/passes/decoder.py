@@ -7,7 +7,7 @@ from msgspec import Struct
 from compiler.memory.passes.adapters import project
 from compiler.memory.passes.attention import Heads, attend, rotate
 from compiler.memory.passes.feed_forward import Experts, Mlp, feed_forward
-from compiler.memory.passes.operators import activate, add, rms_norm
+from compiler.memory.passes.operators import activate, add, fused_norm, rms_norm
 from compiler.memory.passes.projection import Matrix, Projection, factor
 from compiler.memory.passes.tape import Tape, Tensor
 
@@ -17,7 +17,7 @@ class Layer(Struct, frozen=True):
 
     `bottlenecks`: width of an inserted adapter, and behind how many of the two blocks there is one.
     `norms_after`: whether what attention and the mlp give out is normed too. `head_norms`: whether queries and keys
-    are. `wide_norms`: whether norms multiply in float32 (gemma).
+    are. `wide_norms`: whether norms multiply in float32 (gemma). `fused_norms`: whether each is one kernel.
     """
 
     heads: Heads
@@ -27,6 +27,7 @@ class Layer(Struct, frozen=True):
     norms_after: bool
     head_norms: bool
     wide_norms: bool
+    fused_norms: bool
     projection: Projection
     bottleneck: int = 0
     bottlenecks: int = 0
@@ -46,6 +47,8 @@ def decode(tape: Tape, x: Tensor, layer: Layer) -> Tensor:
 
 def norm(tape: Tape, x: Tensor, layer: Layer) -> Tensor:
     """One RMSNorm of this model."""
+    if layer.fused_norms:
+        return fused_norm(tape, x, in_place=not layer.wide_norms)
     return rms_norm(tape, x, trained=layer.projection.trained, wide_weight=layer.wide_norms)
 
 

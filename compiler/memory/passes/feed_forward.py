@@ -12,7 +12,7 @@ from compiler.memory.passes.tape import NONE, TOKEN, Grad, Kind, Tape, Tensor
 
 class Mlp(Struct, frozen=True):
     """`into`: gate and up, one matrix that gives both, or a plain one. `gated`: whether two halves are multiplied.
-    `fused_kernels`: Liger's, which keep gate and up alone and work in place."""
+    `fused_kernels`: those that keep gate and up alone and work in place."""
 
     into: tuple[Matrix, ...]
     out: Matrix

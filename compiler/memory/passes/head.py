@@ -7,7 +7,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from compiler.memory.passes.adapters import project
-from compiler.memory.passes.operators import cast, rms_norm, scale, squash
+from compiler.memory.passes.operators import cast, fused_norm, rms_norm, scale, squash
 from compiler.memory.passes.projection import Matrix, Projection, row_copy, weight_gradient
 from compiler.memory.passes.tape import LOGIT, NONE, TILE, TOKEN, WHOLE, Bytes, Grad, Kind, Tape, Tensor, largest
 from schemas.recipe import Loss
@@ -30,6 +30,7 @@ class Head(Struct, frozen=True):
     slice: float
     softcap: bool
     wide_norms: bool
+    fused_norms: bool
     base_trained: bool
     indexed: bool
     widened: bool
@@ -61,9 +62,15 @@ def head_cost(head: Head) -> HeadCost:
 
 def _forward(tape: Tape, head: Head) -> Tensor:
     x = tape.new(TOKEN, head.hidden, head.stream, wants=True)
-    normed = rms_norm(tape, x, trained=head.base_trained, wide_weight=head.wide_norms)
+    normed = _norm(tape, x, head)
     tape.drop(x)
     return _full(tape, normed, head) if head.loss == "full" else _chunked(tape, normed, head)
+
+
+def _norm(tape: Tape, x: Tensor, head: Head) -> Tensor:
+    if head.fused_norms:
+        return fused_norm(tape, x, in_place=not head.wide_norms)
+    return rms_norm(tape, x, trained=head.base_trained, wide_weight=head.wide_norms)
 
 
 def _full(tape: Tape, hidden: Tensor, head: Head) -> Tensor:

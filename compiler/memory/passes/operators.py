@@ -96,6 +96,16 @@ def rms_norm(tape: Tape, x: Tensor, *, trained: bool, wide_weight: bool) -> Tens
     return out
 
 
+def fused_norm(tape: Tape, x: Tensor, *, in_place: bool) -> Tensor:
+    """RMSNorm as one kernel: its input is kept as it is, and a float32 number a row. `in_place`: its gradient takes the
+    place of what was handed back (liger_kernel 0.8.5, ops/rms_norm.py)."""
+    out = tape.like(x)
+    small = tape.like(x, width=4, count=1)
+    tape.node(out, (Grad(x, shared=in_place),), (x, small))
+    tape.drop(small)
+    return out
+
+
 def multiply_small(tape: Tape, x: Tensor, small: Tensor) -> Tensor:
     """A product with one number a row, such as the norm of it, whose gradient is summed from one of the full size."""
     out = tape.like(x)
