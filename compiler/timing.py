@@ -19,9 +19,10 @@ MASKED = 0.28
 PADDED = 0.25
 """The same of padded rows, whose padding counts as tokens here."""
 LIGER = 1.2
-"""What Liger's kernels multiply it by, and below, what torch's compiler does alone or with them: Llama 3.1 8B LoRA on an
-H100, 1.22 and 1.34 (bench/results/h100.speed.json). Without either, 0.36 of the card's stated peak was read there."""
+"""What Liger's kernels multiply it by, with or without torch's compiler: 1.22 read of Llama 3.1 8B LoRA on an H100
+(bench/results/h100.speed.json), where 0.36 of the card's stated peak was reached without either."""
 COMPILED = 1.3
+"""What torch's compiler multiplies it by: 1.34 read there."""
 SEVERAL = 0.85
 """What several cards keep of their sum after talking to each other."""
 DEQUANTISED_BYTES = 2.5
