@@ -216,6 +216,7 @@ def test_combinations_that_it_cannot_keep(changes: dict[str, Any], path: str) ->
     [
         ({"training__gradient_checkpointing": "offload", "data__max_length": 256}, "training.gradient_checkpointing"),
         ({**COMPARED, "training__objective": "orpo"}, "model.chat_template"),
+        ({**COMPARED, "training__objective": "orpo"}, "training.objective"),
         ({**COMPARED, "training__objective": "kto"}, "data.shuffle"),
     ],
 )

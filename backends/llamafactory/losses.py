@@ -43,7 +43,6 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
         *_lost_of_method(plan),
         *_lost_of_template(plan),
         *_lost_of_data(plan),
-        *_lost_of_preference(plan),
         *_lost_of_sharding(plan),
         *_lost_of_trackers(plan),
     )
@@ -161,13 +160,6 @@ def _lost_of_length(plan: Plan) -> list[Finding]:
     else:
         found.append(differs("data.overlong", SHORTENED))
     return found
-
-
-def _lost_of_preference(plan: Plan) -> list[Finding]:
-    """llamafactory/train/dpo/trainer.py: `odds_ratio_loss` adds the likelihood of the chosen answer alone."""
-    if plan.training.objective != "orpo":
-        return []
-    return [differs("training.objective", "its ORPO learns the chosen answer alone, TRL's the prompt with it")]
 
 
 def _lost_of_sharding(plan: Plan) -> list[Finding]:
