@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 EXAMPLES ?= 7000
+# A file of tests stays in one process, so that what it trained once serves all of it.
+BESIDE := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help install quickstart quickstart-real control test test-slow check docs format bench bench-memory fuzz browser conformance parity methods chaos zero clean
 
@@ -30,7 +32,7 @@ control: .venv/installed  ## the quickstart on shuffled answers: what it would l
 	$(BIN)/python recipes/quickstart/run.py --control
 
 test: .venv/installed  ## all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(BESIDE)
 
 test-slow: .venv/installed  ## the slow ones
 	$(BIN)/python -m pytest -m slow
