@@ -62,22 +62,25 @@ class Applied(Struct, frozen=True):
 def apply(table: Table, plan: Plan) -> Applied:
     """Answer every leaf of the plan from the table. A leaf without an answer is a `KeyError`: tables are total."""
     keys: dict[str, object] = {}
-    findings: list[Finding] = []
+    said: dict[str, tuple[object, Refusal]] = {}
     for path, value in leaves(plan).items():
         answer = table[pattern(path)]
         refusal = refused(answer, value)
         if refusal:
-            findings.append(finding(path, value, refusal))
+            said[path] = value, refusal
         elif isinstance(answer, Key) and value is not None:
             keys[answer.key] = answer.via(value)
-    return Applied(keys, _once(findings))
+    return Applied(keys, tuple(finding(path, *item) for path, item in said.items() if not _goes_with(path, said)))
 
 
-def _once(findings: list[Finding]) -> tuple[Finding, ...]:
-    """A refused objective is said once: its preferences are filled in by the compiler, and go with it."""
-    if all(item.path != "training.objective" for item in findings):
-        return tuple(findings)
-    return tuple(item for item in findings if not item.path.startswith("training.preference"))
+def _goes_with(path: str, said: Mapping[str, tuple[object, Refusal]]) -> bool:
+    """Whether it is said already: the preferences of a refused objective, the leaves of a method that is not there."""
+    if path.startswith("training.preference"):
+        return "training.objective" in said
+    kind = said.get("method.kind")
+    return (
+        kind is not None and path.startswith("method.") and path != "method.kind" and said[path][1].why == kind[1].why
+    )
 
 
 def pattern(path: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, cast
 
-from compiler.shape import Member, describe, form_of, leaf_places
+from compiler.shape import Member, arms, describe, fields_of, form_of, leaf_places, required_of
 
 FOREIGN: Final = {
     "base_model": "model.base",
@@ -97,6 +97,12 @@ FOREIGN: Final = {
 """Words of PEFT, transformers, TRL, Axolotl, LLaMA-Factory and Unsloth → our leaf."""
 
 
+_FOLLOWS: Final = {
+    "gradient_accumulation_steps": "it follows: a global batch is micro_batch_size x devices x accumulation steps",
+}
+"""Of what is no leaf of ours under another name: where it comes from."""
+
+
 def closest(word: str, words: Iterable[str]) -> str | None:
     """The word that was probably meant."""
     folded = {known.lower(): known for known in words}
@@ -112,7 +118,7 @@ def closest(word: str, words: Iterable[str]) -> str | None:
 def for_unknown_key(key: str, section: str, known: Iterable[str]) -> tuple[str | None, str | None]:
     """A hint for an unknown key of a section, and the path of the leaf that was meant, where there is one."""
     if key in FOREIGN:
-        return f"this is called {FOREIGN[key]} here", FOREIGN[key]
+        return _FOLLOWS.get(key, f"this is called {FOREIGN[key]} here"), FOREIGN[key]
     places = sorted({place for place in leaf_places(key) if place != section}, key=len)
     if places:
         where = f"under {places[0]}" if places[0] else "at the top of the recipe"
@@ -155,6 +161,8 @@ def for_value(value: object, found: tuple[Member, ...]) -> str | None:
     choices = [str(choice) for member in found for choice in member.choices]
     if isinstance(value, str):
         return _for_text(value, choices, found)
+    if form_of(value) == "value" and all(member.section for member in found):
+        return _for_section(value, found)
     numbers = any(member.type is int or member.type is float for member in found)
     if form_of(value) == "value" and not numbers and any(member.form == "list" for member in found):
         return f"write it as a list: [{value}]"
@@ -175,8 +183,37 @@ def _for_text(value: str, choices: list[str], found: tuple[Member, ...]) -> str 
     if meant:
         return f'did you mean "{meant}"?'
     if any(member.section for member in found):
-        return f"write `path: {value}` on a line of its own below, indented"
+        return _for_section(value, found)
     return f"write it as a list: [{value}]" if any(member.form == "list" for member in found) else None
+
+
+def _for_section(value: object, found: tuple[Member, ...]) -> str:
+    """How the value is written as a section, or which keys there are."""
+    placed = _placed(value, found)
+    if placed:
+        return f"write `{placed}` on a line of its own below, indented"
+    section = next(member.section for member in found if member.section)
+    return f"its keys stand on lines of their own below, indented: {', '.join(fields_of(section))}"
+
+
+def _placed(value: object, found: tuple[Member, ...]) -> str | None:
+    """The key of a section that the value was meant for, with the value."""
+    section = next((member.section for member in found if member.section), None)
+    if section is None:
+        return str(value)
+    if arms(found):
+        return f"kind: {value}"
+    known, required = fields_of(section), required_of(section)
+    if len(required) == 1 and isinstance(value, str):
+        (key,) = required
+        inner = _placed(value, known[key])
+        return f"{key}: {{{inner}}}" if any(member.section for member in known[key]) else f"{key}: {inner}"
+    for key, taken in known.items():
+        if any(value in member.choices for member in taken):
+            return f"{key}: {value}"
+        if any(value in item.choices for member in taken for item in member.items):
+            return f"{key}: [{value}]"
+    return None
 
 
 def _spelled(folded: str, choices: set[str], found: tuple[Member, ...]) -> str | None:

@@ -15,6 +15,8 @@ from schemas.plan import Plan
 
 LOSSY = ("FTC401", "FTC402", "FTC403", "FTC404", CANNOT)
 """What a target cannot say: an error, or with `allow_lossy` a warning that the artifact repeats."""
+NEVER_LOST = ("method.kind", "method.freeze", "method.train_only", "training.objective")
+"""Without these the tool would train something else: every weight in the place of a few, in memory that nobody weighed."""
 
 
 def refusals(
@@ -30,9 +32,11 @@ def refusals(
     dropped = (*(LOSSY if allow_lossy else ()), *((ELSEWHERE,) if drop_raw else ()))
     backend = load(target)
     for item in _found(plan, backend, release):
-        level = "warning" if item.code in dropped else item.level
         path = _as_written(item.path, written)
-        yield replace(item, level=level, path=path)
+        if item.path in NEVER_LOST and allow_lossy and item.level == "error":
+            yield replace(item, path=path, hint="--allow-lossy leaves out settings, not what is trained")
+        else:
+            yield replace(item, path=path, level="warning" if item.code in dropped else item.level)
 
 
 def _found(plan: Plan, backend: Backend, release: Release | None) -> Iterator[Finding]:

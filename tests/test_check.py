@@ -109,7 +109,13 @@ FOUND = [
     (25, 11, "FTC103", "training.warmup", None),
     (26, 3, "FTC102", "training.max_length", "max_length belongs under data"),
     (27, 15, "FTC103", "logging.to", "write it as a list: [wandb]"),
-    (28, 11, "FTC103", "hardware", None),
+    (
+        28,
+        11,
+        "FTC103",
+        "hardware",
+        "its keys stand on lines of their own below, indented: gpu, count, memory, nodes, strategy, offload, reserve",
+    ),
 ]
 
 
@@ -202,6 +208,10 @@ def test_inside_a_method_whose_kind_is_misspelt_leaves_are_checked_too() -> None
     [
         ("method", "lora_r", "this is called method.rank here"),
         ("training", "per_device_train_batch_size", "this is called training.micro_batch_size here"),
+        (
+            *("training", "gradient_accumulation_steps"),
+            "it follows: a global batch is micro_batch_size x devices x accumulation steps",
+        ),
         ("training", "warmup_steps", "this is called training.warmup here"),
         ("training", "warmup_step", 'did you mean "warmup"?'),
         ("data", "seed", "seed belongs under training"),
@@ -282,6 +292,12 @@ def test_options_for_text_are_text() -> None:
         ("hardware.memory=22gib", "write 22GiB"),
         ("hardware.memory=22G", "write 22GiB"),
         ("model.attention=flash", 'this is called "flash_attention_2" here'),
+        ("model=org/base", "write `base: org/base` on a line of its own below, indented"),
+        ("method=dora", "write `kind: dora` on a line of its own below, indented"),
+        ("data=a.jsonl", "write `train: {path: a.jsonl}` on a line of its own below, indented"),
+        ("training=dpo", "write `objective: dpo` on a line of its own below, indented"),
+        ("logging=wandb", "write `to: [wandb]` on a line of its own below, indented"),
+        ("output=out", "its keys stand on lines of their own below, indented: dir, merge"),
     ],
 )
 def test_hints_for_values(option: str, hint: str) -> None:

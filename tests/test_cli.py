@@ -87,6 +87,18 @@ def test_1_a_refusal_of_the_target(recipe: Path) -> None:
     assert "warning FTC40" in lossy.stdout
 
 
+@pytest.mark.parametrize("target", ["axolotl", "llamafactory", "unsloth"])
+def test_1_a_method_is_never_left_out(recipe: Path, target: str) -> None:
+    """Without it the tool would train every weight, in memory that nobody weighed."""
+    file = changed(recipe, "kind: lora, target_modules: [q_proj, v_proj]", "kind: prefix_tuning")
+    done = ftc("build", file, "--target", target, "--allow-lossy")
+    assert done.returncode == 1
+    found = re.findall(r"error FTC402: .*", done.stdout)
+    assert len(found) == 1, "its leaves are not refused beside it"
+    assert "kind cannot be prefix_tuning" in found[0]
+    assert "not what is trained" in done.stdout
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -286,6 +298,8 @@ def test_build_writes_everything(recipe: Path, target: str) -> None:
     }
     assert "README.md" in lock["files"]
     assert "requirements.txt" in lock["files"]
+    assert "train with:" in done.stdout
+    assert all(len(line) < 200 for line in done.stdout.splitlines()), "not a wall of names"
     first = (folder / "ftc.lock.json").read_bytes()
     assert ftc("build", recipe, "--target", target, cwd=recipe.parent).returncode == 0
     assert (folder / "ftc.lock.json").read_bytes() == first

@@ -312,3 +312,11 @@ def test_the_home_folder_is_named_where_a_file_of_it_is_missing(
     assert one(recipe("~/data")).message == '"~/data" is a folder'
     assert one(recipe("rows.jsonl")).hint == f"looked in {tmp_path}; paths are relative to the recipe"
     assert one(recipe("~nobody-is-called-so/rows.jsonl")).code == "FTC501"
+
+
+def test_a_folder_that_reads_like_a_dataset_of_the_hub() -> None:
+    put("rows/a.jsonl", CHAT)
+    found = one(recipe("rows"))
+    assert found.code == "FTC238"
+    assert (found.hint or "").endswith("for the folder of that name write ./rows/*.jsonl")
+    assert said(recipe("./rows/*.jsonl")) == []

@@ -29,6 +29,11 @@ def config(plan: Plan) -> dict[str, Any]:
     return json.loads(emit(plan, FOOTPRINT, ()).files["plan.json"])
 
 
+def test_the_readme_names_what_is_read_from_outside_of_the_folder() -> None:
+    readme = emit(a_plan(), FOOTPRINT, ()).files["README.md"]
+    assert "to the same paths: `/base`, `/data/train.jsonl`" in readme
+
+
 def test_scripts_are_copied_and_need_nothing_but_each_other() -> None:
     files = emit(a_plan(), FOOTPRINT, ()).files
     ours = {name.removesuffix(".py") for name in SCRIPTS}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import to_builtins
 
-from backends.alike import suffixes
+from backends.alike import all_sources, suffixes
 from backends.base import pattern
 from backends.beside import scripts
 from backends.native.losses import TEMPLATES, chat_templates, losses, template_path
@@ -98,7 +98,7 @@ This folder, the data and the folder of the results must be on a disk that all o
 README: Final = """\
 # {name}: a native run
 
-Written by ftc from the recipe `{name}`. It needs nothing of ftc: copy this folder to the machine that trains.
+Written by ftc from the recipe `{name}`. It needs nothing of ftc. To train on another machine, copy this folder there{read}.
 
     pip install -r requirements.txt
     {command}
@@ -259,11 +259,21 @@ def _requirements(plan: Plan) -> str:
     return pinned + "".join(f"{EXTRAS[word]}\n" for word in dict.fromkeys(asked) if word in EXTRAS)
 
 
+def _read(plan: Plan) -> str:
+    """What of this machine the run reads beside its folder, in words."""
+    models = [path for path in (plan.model.base, plan.model.tokenizer) if path and Path(path).is_absolute()]
+    local = [*models, *(source.path for _, source in all_sources(plan) if source.local)]
+    if not local:
+        return ""
+    return ",\nand what it reads to the same paths: " + ", ".join(f"`{path}`" for path in dict.fromkeys(local))
+
+
 def _readme(plan: Plan, command: tuple[str, ...], lost: tuple[Finding, ...]) -> str:
     said = "".join(f"\n- `{item.path}`: {item.message}" for item in lost)
     return README.format(
         name=plan.name,
         command=" ".join(command),
+        read=_read(plan),
         machines=MACHINES.format(nodes=plan.hardware.nodes) if plan.hardware.nodes > 1 else "",
         out=plan.output.dir,
         result="adapter" if plan.lora else "model",

@@ -92,7 +92,7 @@ def _lost_of_packing(plan: Plan) -> list[Finding]:
     if not plan.data.packing:
         return []
     if plan.hardware.gpu == "cpu":
-        return [lost("data.packing", "on a CPU it does not pack")]
+        return [lost("data.packing", "on a CPU it does not pack", "write false")]
     if plan.facts.family in NEVER_PACKED:
-        return [lost("data.packing", f"it does not pack {plan.facts.family}")]
+        return [lost("data.packing", f"it does not pack {plan.facts.family}", "write false")]
     return []

@@ -33,6 +33,10 @@ from schemas.plan import Plan
 LONG: Final = 64 << 20
 """Bytes of training rows to read from which a progress bar is shown."""
 
+MANY: Final = 20
+IMPORTED: Final = (".py", ".css", ".jinja")
+"""Of more files than `MANY`, those that others of them read are counted instead of named."""
+
 
 class Built(Struct, frozen=True):
     """A recipe compiled for a target: valid, and fitting or not to be stopped by that."""
@@ -130,9 +134,12 @@ def build(file: File, asked: Options, *, err: bool = False) -> Built:
 def _written(built: Built, folder: Path) -> str:
     rows = built.artifact.preparation.files if built.artifact.preparation else ()
     names = sorted([*built.artifact.files, *rows])
+    started = [name for name in names if not name.endswith(IMPORTED) or name in built.artifact.command]
+    listed = names if len(names) <= MANY else started
+    more = f" and {len(names) - len(listed)} more, which README.md lists" if len(listed) < len(names) else ""
     return (
         f"built {built.file.name} for {built.target}: {folder}\n"
-        f"  {', '.join(names)}\n"
+        f"  {', '.join(listed)}{more}\n"
         f"train with:\n  cd {shlex.quote(str(folder))} && {shlex.join(built.artifact.command)}\n"
     )
 

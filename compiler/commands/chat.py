@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # loads torch
 WAYS = "Ctrl-C breaks an answer off, Ctrl-D ends, /new begins anew"
 
 
-@click.command()
+@click.command(short_help="Ask what was trained.")
 @click.argument("run")
 @click.option("--prompt", metavar="TEXT", help="Answer this and end.")
 @click.option("--base", is_flag=True, help="Let the untouched base answer, to compare.")

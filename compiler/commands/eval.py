@@ -17,7 +17,7 @@ from compiler.commands import options
 FILE = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Evaluate a finished run beside its base.")
 @click.argument("run")
 @click.option("--data", type=FILE, metavar="FILE", help="Rows in any format that `ftc data` reads.")
 @click.option("--forgetting", type=FILE, metavar="TEXT", help="A text file of something else: what was forgotten?")

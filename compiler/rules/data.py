@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from compiler.rules.context import Context, Rule, Seen
@@ -154,9 +155,19 @@ def _has(seen: Seen, leaves: tuple[str, ...]) -> bool:
 def unseen_format(context: Context) -> Iterator[Finding]:
     for seen in context.sources:
         if seen.clear and seen.source.format == "auto" and not seen.local:
-            message = f'the format of "{seen.source.path}" cannot be seen without the network'
+            path = seen.source.path
+            message = f'the format of "{path}", a dataset of the hub, cannot be seen without the network'
             formats = ", ".join((*TRAINABLE, "preference", "kto"))
-            yield Finding("FTC238", f"{seen.path}.path", message, f"write format: one of {formats}")
+            hint = f"write format: one of {formats}{_here(path, context.folder)}"
+            yield Finding("FTC238", f"{seen.path}.path", message, hint)
+
+
+def _here(path: str, folder: Path) -> str:
+    """How to name what lies beside the recipe under what looks like a dataset's id."""
+    try:
+        return f"; for the folder of that name write ./{path}/*.jsonl" if (folder / path).is_dir() else ""
+    except (OSError, ValueError):
+        return ""
 
 
 def columns_of_other_formats(context: Context) -> Iterator[Finding]:

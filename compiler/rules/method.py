@@ -195,7 +195,7 @@ def _no_module(path: str, name: str, facts: ModelFacts, words: tuple[str, ...]) 
         message = f'"{name}" is no linear module, and adapters sit on those'
         return Finding("FTC206", path, message, f"it has {', '.join(modules)}")
     others = OUTER_MODULES if words else sorted(OTHER_MODULES)
-    meant = closest(name, (*modules, *others, *words))
+    meant = "all-linear" if name == "all" and "all-linear" in words else closest(name, (*modules, *others, *words))
     hint = f'did you mean "{meant}"?' if meant else f"it has {', '.join(modules)}"
     return Finding("FTC206", path, f'{facts.name} has no module "{name}"', hint)
 
