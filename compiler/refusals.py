@@ -16,7 +16,8 @@ from schemas.plan import Plan
 LOSSY = ("FTC401", "FTC402", "FTC403", "FTC404", CANNOT)
 """What a target cannot say: an error, or with `allow_lossy` a warning that the artifact repeats."""
 NEVER_LOST = ("method.kind", "method.freeze", "method.train_only", "training.objective")
-"""Without these the tool would train something else: every weight in the place of a few, in memory that nobody weighed."""
+"""Without these the tool would train something else: every weight in the place of a few, in memory that was
+not weighed."""
 
 
 def refusals(

@@ -98,7 +98,8 @@ This folder, the data and the folder of the results must be on a disk that all o
 README: Final = """\
 # {name}: a native run
 
-Written by ftc from the recipe `{name}`. It needs nothing of ftc. To train on another machine, copy this folder there{read}.
+Written by ftc from the recipe `{name}`. It needs nothing of ftc. To train on another machine, copy this
+folder there{read}.
 
     pip install -r requirements.txt
     {command}
@@ -265,7 +266,7 @@ def _read(plan: Plan) -> str:
     local = [*models, *(source.path for _, source in all_sources(plan) if source.local)]
     if not local:
         return ""
-    return ",\nand what it reads to the same paths: " + ", ".join(f"`{path}`" for path in dict.fromkeys(local))
+    return ", and what it reads to the same paths: " + ", ".join(f"`{path}`" for path in dict.fromkeys(local))
 
 
 def _readme(plan: Plan, command: tuple[str, ...], lost: tuple[Finding, ...]) -> str:
