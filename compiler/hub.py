@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from http.client import HTTPException, HTTPMessage
+from ssl import SSLError
 from typing import IO, Final
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
@@ -49,15 +50,31 @@ class _SameHostAuthorization(HTTPRedirectHandler):
 
 def read_text(hub_id: str, revision: str, name: str) -> str | HubFailure:
     """The text of one file, or why not. Honours HF_ENDPOINT and HF_TOKEN; no answer waits above `TIMEOUT_SECONDS`."""
-    endpoint = os.environ.get("HF_ENDPOINT", DEFAULT_ENDPOINT).rstrip("/")
-    if not endpoint.startswith(("https://", "http://")):
+    if not endpoint().startswith(("https://", "http://")):
         return HubFailure("HF_ENDPOINT is not an http address")
     try:
-        return _get(f"{endpoint}/{quote(hub_id)}/resolve/{quote(revision, safe='')}/{name}")
+        return _get(f"{endpoint()}/{quote(hub_id)}/resolve/{quote(revision, safe='')}/{name}")
     except HTTPError as error:
         return HubFailure(REASONS.get(error.code, f"it answered with {error.code}"))
     except (OSError, HTTPException, ValueError) as error:
         return HubFailure(f"it could not be reached ({type(error).__name__})")
+
+
+def endpoint() -> str:
+    """Where the hub is: huggingface_hub's own variable."""
+    return os.environ.get("HF_ENDPOINT", DEFAULT_ENDPOINT).rstrip("/")
+
+
+def is_out_of_reach() -> bool:
+    """Whether nothing answers there. A refusal is an answer, and so is a certificate that only others know."""
+    try:
+        request = Request(endpoint(), method="HEAD", headers={"User-Agent": "ftc"})  # noqa: S310 - nothing is read
+        build_opener().open(request, timeout=TIMEOUT_SECONDS).close()
+    except HTTPError:
+        return False
+    except (OSError, HTTPException, ValueError) as error:
+        return not isinstance(getattr(error, "reason", error), SSLError)
+    return False
 
 
 def read_chat_template(hub_id: str, revision: str) -> str | None:

@@ -133,7 +133,7 @@ def _of_catalog(listed: Listed, revision: str) -> Found | str:
 def _of_hub(hub_id: str, revision: str, online: bool | None) -> Found | str:
     if not HUB_ID.fullmatch(hub_id):
         return f'hub: not asked, "{hub_id}" is not an id (owner/name)'
-    if online is False or (online is None and _told_to_be_offline()):
+    if online is False or (online is None and told_to_be_offline()):
         return "hub: not asked, this is offline"
     # Imported here: urllib.request is the slowest import of all, and most recipes name a model of the catalog.
     from compiler.hub import HubFailure, read_chat_template, read_text
@@ -154,7 +154,8 @@ def _read_off(where: str, config: Mapping[str, object], label: Label) -> Found |
     return f"{where}: config.json: {facts}" if isinstance(facts, str) else Found(config, facts)
 
 
-def _told_to_be_offline() -> bool:
+def told_to_be_offline() -> bool:
+    """Whether the environment says that the hub is not to be asked."""
     return any(os.environ.get(name, "").upper() in TRUE for name in OFFLINE)
 
 

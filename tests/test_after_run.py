@@ -48,6 +48,18 @@ def test_the_card_has_everything_and_no_path(run: Path) -> None:
         assert folder not in card
 
 
+def test_what_is_served_may_be_read_by_whoever_may_read_the_folder(run: Path) -> None:
+    """safetensors makes its files for their owner alone."""
+    allowed = run.joinpath("adapter").stat().st_mode & 0o666
+    assert {path.stat().st_mode & 0o666 for path in (run / "adapter").iterdir()} == {allowed}
+
+
+def test_the_card_is_the_only_one_beside_checkpoints(tmp_path: Path) -> None:
+    plan = dates(tmp_path, training={"max_steps": 2}, checkpoint={"every": 1, "keep": 1})
+    kept = finished(tmp_path, plan) / "checkpoints"
+    assert [path.name for path in kept.iterdir() if path.name[0] != "."] == ["checkpoint-2"]
+
+
 def test_what_the_card_says_works(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,11 +15,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
+from plans import a_plan
 
 from compiler.checkpoint.chat_format import chat_format, template_of_tokenizer
 from compiler.checkpoint.facts import Label, facts_from_config
 from compiler.model_catalog import FILE
 from compiler.models import ModelNotFound, all_models, find_model
+from compiler.offline import go_offline
 from schemas.facts import ModelFacts
 
 CATALOG = json.loads(FILE.read_text())["models"]
@@ -367,6 +371,20 @@ def test_a_hub_that_cannot_be_reached_is_said(folder: Path, monkeypatch: pytest.
     for endpoint in ("http://127.0.0.1:1", "ftp://example.org", "http://[broken"):
         monkeypatch.setenv("HF_ENDPOINT", endpoint)
         assert missing(find_model("org/model", folder)).tried[-1].startswith("hub: ")
+
+
+def test_the_hubs_libraries_are_told_where_it_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would ask a dozen times, for a minute, and say so each time."""
+    named = a_plan()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "")
+    assert go_offline(named) == "", "it answers, though with no"
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    here = replace(named, model=replace(named.model, base="/base"))
+    assert go_offline(here) == "", "nothing of the hub is needed"
+    assert os.environ["HF_HUB_OFFLINE"] == ""
+    assert go_offline(named).startswith("http://127.0.0.1:1 cannot be reached: only what is in the hub's cache")
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    assert go_offline(named) == "", "it is told already"
 
 
 def test_the_token_goes_to_the_hub_and_to_no_other_host_and_into_no_message(

@@ -120,6 +120,14 @@ def test_it_says_whether_it_learnt_and_what_it_cost(run: Plan) -> None:
         assert words in tiles
 
 
+def test_all_tokens_are_counted_where_the_last_steps_have_no_line(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    made = plan(logging={"every": 5}, training={"max_steps": 7}, evaluation={"every": None})
+    assert train_here(made, tmp_path / "artifact") == 0
+    summary = kept(made, "summary.json")
+    tiles = Read(page_of(made)).sections
+    assert any(f"{summary['tokens']:,}of" in re.sub(r"\s", "", said) for said in tiles.values())
+
+
 def test_curves_are_the_metrics(run: Plan) -> None:
     """Every line of metrics.jsonl stands in the table of the losses, as there are few."""
     rows = {row[0]: row[1:] for row in Read(page_of(run)).tables["Loss"][1:]}

@@ -75,6 +75,9 @@ class Counting:
         else:
             save(*told)
 
+    def create_model_card(self, *told: Any, **further: Any) -> None:
+        """None of TRL's: it says nothing of the run, which has one of its own."""
+
     def _get_output_dir(self, trial: Any) -> str:
         if self.keeper and self.keeper.writing:
             return str(self.keeper.aside)

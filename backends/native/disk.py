@@ -44,12 +44,20 @@ def write_folder(path: Path, save: Callable[[Path], object]) -> None:
     with told(part, f'"{path}"'):
         part.mkdir(parents=True)
         save(part)
+        let_read(part)
         sync_all(part)
     if path.exists():
         path.rename(old)
     part.rename(path)
     sync(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def let_read(folder: Path) -> None:
+    """Files of a folder are for those whom the folder is for: safetensors makes its own for their owner alone."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(path.stat().st_mode | folder.stat().st_mode & 0o666)
 
 
 def sync(path: Path) -> None:

@@ -31,7 +31,9 @@ def load_tokenizer(plan: Plan, folder: Path) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=model["trust_remote_code"])
     except (OSError, ValueError) as error:
-        raise TokenizerError(f'tokenizer "{name}" cannot be loaded: {error}') from error
+        # What follows the first line is advice for other cases.
+        why = str(error).partition("\n")[0]
+        raise TokenizerError(f'tokenizer "{name}" cannot be loaded: {why}') from error
     # Of a token that is new, as what it was written before: what its row begins with.
     new = [token for token in tokens["add"] if token not in tokenizer.get_vocab()]
     tokenizer.written_before = {token: tokenizer(token, add_special_tokens=False)["input_ids"] for token in new}

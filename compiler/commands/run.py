@@ -16,6 +16,7 @@ from compiler.commands.compiling import File, open_file
 from compiler.errors import FtcError
 from compiler.exit import INVALID
 from compiler.hardware import find_gpu, this_cpu, this_machine
+from compiler.offline import go_offline
 from compiler.run import command as executable
 from compiler.run import run_child
 from schemas.artifact import Target
@@ -69,7 +70,11 @@ def command(
     if dry_run:
         click.echo(f"cd {shlex.quote(str(built.folder))} && {shlex.join(artifact.command)}")
         return 0
-    code = _run(executable(artifact), built.folder, "measuring" if measure else "training")
+    command = executable(artifact)
+    alone = go_offline(built.plan)
+    if alone:
+        click.echo(alone, err=True)
+    code = _run(command, built.folder, "measuring" if measure else "training")
     if measure and not code:
         click.echo(f"weigh with it:\n  {_weighing(built)}")
     return code
