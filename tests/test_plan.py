@@ -212,3 +212,26 @@ def test_where_all_fit_no_reason_is_given() -> None:
     assert headline(sides(planned(plan), everywhere(plan))).endswith("a plain transformers + PEFT loop")
     unknown = a_plan(gpu=None)
     assert headline(sides(planned(unknown), everywhere(unknown))) == "how much memory there is, is not known"
+
+
+def test_paths_are_as_short_as_they_can_be_and_lead_where_they_led(tmp_path: Path) -> None:
+    """Beside the recipe: `../data`. Behind a link it is the folder above what the link leads to."""
+    for folder in ("here", "far/there", "data", "far/data"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "far" / "there")
+    row = '{"text": "a row of text"}\n'
+    for file in ("data/a.jsonl", "far/data/a.jsonl"):
+        (tmp_path / file).write_text(row * 40, "utf-8")
+    text = """\
+version: 1
+name: paths
+model: {base: llama-3.2-1b}
+method: {kind: lora}
+data: {train: [{path: ../data/a.jsonl}, {path: link/../data/a.jsonl}]}
+"""
+    plan = compile_recipe("r", text, tmp_path / "here", Options()).plan
+    assert plan
+    assert [source.path for source in plan.data.train] == [
+        str(tmp_path / "data" / "a.jsonl"),
+        str(tmp_path / "here" / "link" / ".." / "data" / "a.jsonl"),
+    ]

@@ -97,6 +97,7 @@ def comparing_trainer(
         none = {"train_dataset": train.select([]), "eval_dataset": validation and validation.select([])}
         made: Any = Orpo(args=config, data_collator=Orpos(pad), **none, **told)
         made.train_dataset, made.eval_dataset = train, validation
+        made.use_dpo_data_collator = True  # ours hands it the same columns: nothing to warn of
         return made
     told |= {"train_dataset": train, "eval_dataset": validation}
     told["ref_model"] = None if isinstance(model, PeftModel) else base()

@@ -196,7 +196,7 @@ def _losses(told: Any) -> list[Figure]:
 def _work(told: Any) -> list[Figure]:
     cards: int = told.plan["hardware"]["count"]
     card: dict[str, Any] = told.plan["derived"]["card"]
-    tokens = told.summary.get("tokens") or max((line.get("tokens", 0) for line in told.history), default=0)
+    tokens = max((line.get("tokens", 0) for line in told.history), default=0)
     name = "time since continued" if told.about["resumed_at"] else "time"
     found = [Figure(name, duration(told.seconds), _cost(told.seconds, cards, card))]
     if told.speed:

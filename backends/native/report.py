@@ -77,6 +77,8 @@ class Reporter(TrainerCallback):
         self.paused = time.perf_counter()
         self.pace.step(self.paused, state.global_step)
         self._show(completed=state.global_step, left=self.pace.left(state.max_steps))
+        # The last steps have a line too, however few they are.
+        control.should_log |= state.global_step >= state.max_steps
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._show(description="validating")
@@ -252,7 +254,9 @@ def _noted(findings: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _course(first: float | None, last: float | None) -> str:
-    return "-" if first is None or last is None else f"{first:.4f} → {last:.4f}"
+    if first is None or last is None:
+        return "-"
+    return f"{first:.4f}" if first == last else f"{first:.4f} → {last:.4f}"
 
 
 def _sizes(sizes: dict[str, Any]) -> str:

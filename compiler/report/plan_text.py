@@ -95,7 +95,7 @@ def _time(plan: Plan, footprint: Footprint, paint: Paint) -> str:
 
 def _phases(footprint: Footprint) -> str:
     peaks = {name: getattr(footprint.phases, name) for name in footprint.phases.__struct_fields__}
-    live = ", ".join(f"{name} {size(amount)}" for name, amount in peaks.items() if amount)
+    live = ", ".join(f"{name} {file_size(amount)}" for name, amount in peaks.items() if amount)
     return f"  live tensors at most: {live}; host memory {size(footprint.host_ram)}\n"
 
 
@@ -111,7 +111,7 @@ def trained_words(found: Trained) -> str:
 
 
 def file_size(amount: int) -> str:
-    """A size of files: adapters are counted in MiB."""
+    """A size of which little ones are counted in MiB: of files, of a phase."""
     return size(amount, small=amount < GIB)
 
 

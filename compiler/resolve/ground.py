@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import normpath
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,4 +40,12 @@ class Ground(Struct, frozen=True):
 
     def absolute(self, path: str) -> str:
         """A path of the recipe, made absolute without following links."""
-        return str(place(path, self.folder))
+        full = place(path, self.folder)
+        if ".." not in full.parts:
+            return str(full)
+        # What is printed and kept reads better without them, where no link on the way makes them lead elsewhere.
+        short = Path(normpath(full))
+        try:
+            return str(short if short.resolve() == full.resolve() else full)
+        except (OSError, ValueError, RuntimeError):  # no path at all, as another finding says
+            return str(full)
