@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -22,6 +23,7 @@ from typing import IO, Any, Final, TextIO
 
 from msgspec import Struct
 
+from backends.native import EXTRAS
 from compiler.errors import FtcError
 from compiler.exit import MISSING
 from schemas.artifact import Artifact
@@ -54,6 +56,8 @@ def command(artifact: Artifact) -> list[str]:
         said = shlex.join(artifact.command)
         hint = f"start this on each, in the artifact's folder, with one machine's name for HOST: {said}"
         raise FtcError("the recipe is for several machines, and this is one of them", hint, MISSING)
+    if artifact.target == "native":
+        _require_extras(artifact)
     if program in ("python", "python3"):
         absent = [name for name in NEEDS if find_spec(name) is None]
         if absent:
@@ -63,6 +67,23 @@ def command(artifact: Artifact) -> list[str]:
     if found is None:
         raise _not_installed(f'there is no command "{program}"')
     return [found, *arguments]
+
+
+def _require_extras(artifact: Artifact) -> None:
+    """What the plan needs beyond the usual packages: a tracker, an optimizer's library."""
+    wanted = [line for line in artifact.files.get("requirements.txt", "").splitlines() if line in EXTRAS.values()]
+    absent = [line for line in wanted if not _is_installed(line.partition("==")[0])]
+    if absent:
+        names = ", ".join(line.partition("==")[0] for line in absent)
+        hint = f"pip install {shlex.join(absent)}"
+        raise FtcError(f"the recipe asks for what is not installed here: {names}", hint, MISSING)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return bool(distribution(name))
+    except PackageNotFoundError:
+        return False
 
 
 def run_child(arguments: Sequence[str], folder: Path) -> Ended:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from backends.native import EXTRAS
 from compiler.errors import FtcError
 from compiler.run import command
 from schemas.artifact import Artifact
@@ -138,6 +139,14 @@ def test_a_launcher_that_is_not_there() -> None:
         command(Artifact("native", "plan.json", {}, ("torchrun-of-nowhere", "train.py")))
     assert stopped.value.exit_code == 4
     assert "pip install 'ftc[native]'" in str(stopped.value.hint)
+
+
+def test_a_tracker_that_is_not_there_is_named_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXTRAS, "nowhere", "tracker-of-nowhere==1.0")
+    files = {"requirements.txt": "torch==0.0\ntracker-of-nowhere==1.0\n"}
+    with pytest.raises(FtcError, match="not installed here: tracker-of-nowhere") as stopped:
+        command(Artifact("native", "plan.json", files, ("python", "train.py")))
+    assert (stopped.value.exit_code, stopped.value.hint) == (4, "pip install tracker-of-nowhere==1.0")
 
 
 def test_a_tool_brings_its_own_environment() -> None:

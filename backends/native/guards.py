@@ -128,6 +128,6 @@ class LossWatch:
                 raise LossError(
                     f"the loss of step {step} is {value.item()}, and nothing is learnt of it; its batch begins with "
                     f"{said!r}. The newest checkpoint is from before, and would lead here again. Lower "
-                    "training.learning_rate, set training.max_grad_norm (1.0), or look at these rows with ftc data; "
+                    "training.learning_rate or training.max_grad_norm, or look at these rows with ftc data; "
                     "then train anew with --fresh, or from that checkpoint by naming it in checkpoint.resume"
                 )

@@ -216,8 +216,9 @@ def _told(line: dict[str, Any], watched: str) -> str:
 def closing_words(summary: dict[str, Any]) -> str:
     """The end of a run, for a person."""
     loss, memory, rows = summary["loss"], summary["memory"], summary["rows"]["train"]
+    steps = f"{summary['steps']} step{'' if summary['steps'] == 1 else 's'}"
     lines = [
-        f"{summary['name']}: {summary['steps']} steps, {summary['tokens']:,} tokens in {summary['seconds']:.0f} s "
+        f"{summary['name']}: {steps}, {summary['tokens']:,} tokens in {summary['seconds']:.0f} s "
         f"({summary['tokens_per_second']:,.0f} tokens/s{_rate(summary)})",
         f"  loss         {_course(loss['first'], loss['last'])}",
         f"  validation   {_course(loss['first_validation'], loss['last_validation'])}",
