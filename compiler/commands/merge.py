@@ -20,8 +20,8 @@ from compiler.exit import USAGE
 def command(*, run: str, out: Path | None) -> int:
     """Merge the adapter of a finished run into its base.
 
-    The base is loaded anew in main memory, in the type of model.dtype and never quantised. The merged model is read back
-    and compared with base and adapter before it gets its place; nothing is overwritten.
+    The base is loaded anew in main memory, in the type of model.dtype and never quantised. The merged model is read
+    back and compared with base and adapter before it gets its place; nothing is overwritten.
     """
     found, target = find_run(run), out or Path(run) / "merged"
     if why := unmergeable(found.plan):
