@@ -22,6 +22,7 @@ from compiler.data.tokenizer import Tokenizer, find_tokenizer
 from compiler.data.verdict import Verdict, verdict
 from compiler.errors import FtcError
 from compiler.exit import ABSENT, INVALID, MISSING, USAGE, of_recipe
+from compiler.offline import go_offline
 from schemas.diagnostic import Diagnostic
 from schemas.plan import Plan
 
@@ -50,6 +51,8 @@ def command(*, recipe: str, rows: int, form: Format, sets: tuple[str, ...]) -> i
     if plan is None or _wrong(compiled.diagnostics):
         _print(file, compiled, None, form, sets)
         return of_recipe(compiled.diagnostics, ())
+    if alone := go_offline(plan):
+        click.echo(alone, err=True)
     tokenizer = Tokenizer(None, why="its base model was not found") if compiled.missing else find_tokenizer(plan)
     found = _surveyed(plan, tokenizer, rows)
     late = file.locate((*([tokenizer.problem] if tokenizer.problem else ()), *found.about), sets)

@@ -71,9 +71,10 @@ def command(
         click.echo(f"cd {shlex.quote(str(built.folder))} && {shlex.join(artifact.command)}")
         return 0
     command = executable(artifact)
-    alone = go_offline(built.plan)
-    if alone:
+    if alone := go_offline(built.plan):
         click.echo(alone, err=True)
+    if sys.stderr.isatty():
+        click.echo(f"loading libraries, model and rows, by {built.folder}", err=True)
     code = _run(command, built.folder, "measuring" if measure else "training")
     if measure and not code:
         click.echo(f"weigh with it:\n  {_weighing(built)}")

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from backends.alike import own_template
 from compiler.models import snapshot
-from compiler.offline import go_offline
 from schemas.diagnostic import Finding
 from schemas.plan import Plan
 
@@ -38,7 +37,6 @@ def find_tokenizer(plan: Plan) -> Tokenizer:
     # It logs what goes wrong and raises it as well.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "critical")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    go_offline(plan)
     try:
         tokenizer = load_tokenizer(_told(plan), Path())
     except TokenError as error:
