@@ -136,7 +136,7 @@ def _written(built: Built, folder: Path) -> str:
     names = sorted([*built.artifact.files, *rows])
     started = [name for name in names if not name.endswith(IMPORTED) or name in built.artifact.command]
     listed = names if len(names) <= MANY else started
-    more = f" and {len(names) - len(listed)} more, which README.md lists" if len(listed) < len(names) else ""
+    more = f" and {len(names) - len(listed)} more that these read" if len(listed) < len(names) else ""
     return (
         f"built {built.file.name} for {built.target}: {folder}\n"
         f"  {', '.join(listed)}{more}\n"
