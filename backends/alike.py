@@ -222,9 +222,7 @@ def bounded_by_trl(plan: Plan) -> list[Finding]:
     how = (
         "ORPO's trainer begins and ends each text with the tokenizer's own tokens for that, where the template does not"
     )
-    more = (
-        "TRL's ORPO learns the prompt with the chosen answer, where its paper and the native run learn the answer alone"
-    )
+    more = "TRL's ORPO learns the prompt with the chosen answer; its paper and the native run, the answer alone"
     return [differs("model.chat_template", how), differs("training.objective", more)]
 
 
