@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import RECIPE, compiled_with
 from native_base import FOOTPRINT, lora, make_plan, source
 
 from backends.native import SCRIPTS, emit, losses
 from backends.native.losses import TEMPLATES
+from compiler.build import Options
+from schemas.artifact import Target
 from schemas.diagnostic import Finding
 from schemas.method_plan import QuantizationPlan
 from schemas.plan import Plan
@@ -134,3 +137,21 @@ def test_emission_imports_neither_torch_nor_jinja() -> None:
         [sys.executable, "-c", seen], capture_output=True, text=True, check=True, cwd=NATIVE.parents[1]
     )
     assert ended.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "apart"),
+    [
+        ("gpt-oss-20b", "native", False),
+        ("qwen3-next-80b-a3b-instruct", "native", False),
+        ("llama-3.2-1b-instruct", "native", True),
+        ("gpt-oss-20b", "axolotl", True),
+    ],
+)
+def test_documents_share_a_row_where_none_would_see_another(model: str, target: Target, *, apart: bool) -> None:
+    plain = {"train": RECIPE["data"]["train"]}
+    made = compiled_with(Options(target), model={"base": model}, data=plain)
+    assert made.plan and made.plan.data.packing is apart
+    asked = compiled_with(Options(target), model={"base": model}, data={**plain, "packing": True})
+    refused = [item.path for item in asked.diagnostics if item.code == "FTC404"]
+    assert ("data.packing" in refused) is (model == "gpt-oss-20b" and target == "native")

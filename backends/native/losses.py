@@ -36,6 +36,7 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
         *_best_losses(plan),
         *_eight_bit_losses(plan),
         *_start_losses(plan),
+        *_packing_losses(plan),
         *_compared_losses(plan),
         *_token_losses(plan),
         *_muon_losses(plan),
@@ -83,6 +84,14 @@ def _start_losses(plan: Plan) -> tuple[Finding, ...]:
     if not by_network or not getattr(method, "init_text", None):
         return ()
     return (Finding("FTC404", "method.init_text", "a network makes its virtual tokens, and it starts at random"),)
+
+
+def _packing_losses(plan: Plan) -> tuple[Finding, ...]:
+    """transformers' classes are not all told where the documents of a row begin."""
+    if not plan.data.packing or not plan.facts.mixes_documents:
+        return ()
+    message = f"transformers' {plan.facts.family} would let the documents in one row see each other"
+    return (Finding("FTC404", "data.packing", message, "write false, or auto"),)
 
 
 def _compared_losses(plan: Plan) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from peft.optimizers import create_loraplus_optimizer
 from transformers import PrinterCallback, Trainer
 from trl import SFTConfig, SFTTrainer
 
+from backends.native.attention import require_apart
 from backends.native.compared import comparing_trainer
 from backends.native.counting import Counting
 from backends.native.data import IGNORED
@@ -37,8 +38,12 @@ class CountingTrainer(Counting, SFTTrainer):
     """
 
     loss_kind = "chunked"
+    apart = False
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if self.args.padding_free and not self.apart:
+            require_apart(model, inputs["input_ids"].device)
+            self.apart = True
         self.count(model, inputs)
         if self.loss_kind == "full":
             return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
