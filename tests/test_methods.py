@@ -12,6 +12,7 @@ import pytest
 import torch
 from native_base import lora, make_plan, source
 from peft import PeftModel
+from peft.optimizers import create_loraplus_optimizer as create
 from test_train import metrics_of, summary_of, train_here, validation_loss
 
 from backends.native import emit
@@ -128,8 +129,11 @@ def test_ia3_is_merged(plan: Callable[..., Plan], tmp_path: Path) -> None:
         assert torch.allclose(merged(input_ids=ids).logits, reloaded(made)(input_ids=ids).logits, atol=1e-4)
 
 
-def test_loftq_starts_nearer_to_the_base_and_is_merged(plan: Callable[..., Plan], tmp_path: Path) -> None:
-    """Than the quantised base alone; the adapter belongs to that, and is merged into what is left of it."""
+def test_loftq_starts_nearer_to_the_base_and_is_merged(
+    plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Than the quantised base alone; the adapter belongs to that, is merged into what is left of it, and loaded onto it
+    by what its card says."""
     from transformers import AutoModelForCausalLM
 
     from backends.native.methods import choose_trained
@@ -150,6 +154,46 @@ def test_loftq_starts_nearer_to_the_base_and_is_merged(plan: Callable[..., Plan]
         trained = PeftModel.from_pretrained(load_base(config, "cpu"), Path(made.output.dir) / "adapter").eval()
         # Products of 4-bit weights are a little rough; merged into the whole base it would be off by all that was lost.
         assert (merged(input_ids=ids).logits - trained(input_ids=ids).logits).abs().mean() < 0.25 * lost
+        monkeypatch.chdir(made.output.dir)
+        carded: dict[str, Any] = {}
+        program = Path("adapter/README.md").read_text().split("```python\n")[1].split("\nmessages")[0]
+        exec(program, carded)  # noqa: S102 - what a reader would run
+        said = carded["model"].eval()(input_ids=ids).logits
+        assert (said - trained(input_ids=ids).logits).abs().mean() < 0.25 * lost
+
+
+def test_loftq_leaves_alone_what_is_not_quantised() -> None:
+    from transformers import AutoModelForCausalLM
+
+    from backends.native.methods import choose_trained
+    from backends.native.model import load_base
+
+    method = lora("qlora", init="loftq", target_modules=("q_proj", "lm_head"))
+    plan = json.loads(
+        emit(make_plan(QUICKSTART / "base", source(ROWS), Path("out"), method=method), None, ()).files["plan.json"]
+    )
+    model = choose_trained(
+        load_base(plan, "cpu"), plan, whole=lambda: AutoModelForCausalLM.from_pretrained(QUICKSTART / "base")
+    )
+    started = {name: item.abs().sum() > 0 for name, item in model.named_parameters() if "lora_B" in name}
+    assert [name for name, learnt in started.items() if not learnt] == [
+        "base_model.model.lm_head.lora_B.default.weight"
+    ]
+
+
+def test_lora_plus_trains_an_adapter_of_the_embedding_at_the_rate_of_the_plan(
+    plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """PEFT would take a millionth, whatever is said."""
+    from backends.native import trainer as native
+
+    method = lora(lora_plus_ratio=4.0, target_modules=("q_proj", "embed_tokens"))
+    made = plan("ia3", method=method, training={"max_steps": 1, "learning_rate": 1e-3}, evaluation={"every": None})
+    seen: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "create_loraplus_optimizer", lambda *a, **k: seen.append(create(*a, **k)) or seen[-1])
+        assert train_here(made, tmp_path / "artifact") == 0
+    assert {group["initial_lr"] for group in seen[0].param_groups if group["params"]} == {1e-3, 4e-3}
 
 
 def test_bottlenecks_start_as_the_base_and_refuse_another(tmp_path: Path) -> None:

@@ -24,6 +24,13 @@ from schemas.plan import Plan
 NATIVE = Path(__file__).parents[1] / "backends" / "native"
 
 
+ON_EMBEDDING: dict[str, Any] = {
+    "method": lora(target_modules=("q_proj", "model.embed_tokens")),
+    "facts": {"tied": True},
+}
+"""An adapter on an embedding that is the head too."""
+
+
 def a_plan(**sections: Any) -> Plan:
     return make_plan(Path("/base"), source(Path("/data/train.jsonl")), Path("/outputs/cars"), **sections)
 
@@ -98,6 +105,9 @@ def test_own_templates_travel_too_and_must_be_there(tmp_path: Path) -> None:
     [
         ({"model": {"chat_template": "klingon"}}, "model.chat_template"),
         ({"checkpoint": {"best": True, "every": "epoch"}}, "checkpoint.best"),
+        ({"method": lora(target_modules=("q_proj", "lm_head"))}, "method.target_modules"),
+        ({"method": lora(target_modules="re:.*")}, "method.target_modules"),
+        ({**ON_EMBEDDING, "output": {"merge": True}}, "method.target_modules"),
         ({"method": lora("qlora", quantization=QuantizationPlan(8, None, None, "bfloat16"))}, None),
     ],
 )
@@ -105,6 +115,11 @@ def test_combinations_are_refused(sections: dict[str, Any], path: str | None) ->
     (found,) = losses(a_plan(**sections))
     assert found.path == (path or "method.quantization.compute_dtype")
     assert found.code == "FTC404"
+
+
+def test_an_adapter_on_the_embedding_is_trained_where_nothing_is_merged() -> None:
+    assert losses(a_plan(**ON_EMBEDDING)) == ()
+    assert losses(a_plan(**{**ON_EMBEDDING, "facts": {"tied": False}}, output={"merge": True})) == ()
 
 
 def test_requirements_are_those_of_the_plan() -> None:

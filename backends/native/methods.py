@@ -111,8 +111,10 @@ def _start_from_error(model: PeftModel, whole: Any) -> None:
     base: Any = model.get_base_model()
     for name, layer in base.named_modules():
         if isinstance(layer, LoraLayer) and name in weights:
-            kept: Any = layer.get_base_layer()
-            there = dequantize_4bit(kept.weight.data, kept.weight.quant_state).float()
+            kept: Any = layer.get_base_layer().weight
+            if not hasattr(kept, "quant_state"):
+                continue  # as the head, of which nothing was lost
+            there = dequantize_4bit(kept.data, kept.quant_state).float()
             lost = weights[name].to(there.device, torch.float32) - there
             for adapter, rank in layer.r.items():
                 left, sizes, right = torch.svd_lowrank(lost, q=min(*lost.shape, rank + MORE), niter=ROUNDS)

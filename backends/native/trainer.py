@@ -162,4 +162,6 @@ def _optimizer(plan: Plan, trainer: Any) -> torch.optim.Optimizer | None:
         return None
     kind, options = Trainer.get_optimizer_cls_and_kwargs(config, model)
     told = {"loraplus_lr_ratio": plan["method"]["lora_plus_ratio"], "loraplus_weight_decay": config.weight_decay}
+    # Adapters of an embedding would be trained at 1e-6, whatever the plan says.
+    told["loraplus_lr_embedding"] = config.learning_rate
     return create_loraplus_optimizer(model, kind, **told, **options)
