@@ -185,3 +185,17 @@ def test_rows_of_a_weight_stay_pairs(plan: Callable[..., Plan], tmp_path: Path) 
         wanted = pairs(64)[number // 2]
         for answer in ("chosen", "rejected"):
             assert wanted[answer][0]["content"] in tokenizer.decode(row[f"{answer}_ids"])
+
+
+def test_strange_pairs_end_where_rows_do() -> None:
+    """A long question beside a long answer would be twice as long as any row."""
+    from backends.native.compared import Judged
+
+    rows = [
+        {"input_ids": [1, 2, 3, 4, 5, 6], "labels": [-100] * 5 + [6], "label": True},
+        {"input_ids": [1, 7, 8, 9, 10, 11], "labels": [-100, 7, 8, 9, 10, 11], "label": False},
+    ]
+    made = Judged(0, 6)(rows)
+    assert made["KL_input_ids"].tolist() == [[1, 2, 3, 4, 5, 7], [1, 6, 0, 0, 0, 0]]
+    assert made["KL_completion_mask"].tolist() == [[0, 0, 0, 0, 0, 1], [0, 1, 0, 0, 0, 0]]
+    assert made["input_ids"].tolist() == [row["input_ids"] for row in rows]

@@ -29,6 +29,15 @@ def test_operations_agree_with_the_ceiling_worked_out_by_hand(method: str, check
     assert 790e12 / flops_per_token(plan, "native") == pytest.approx(ceiling, rel=0.01)
 
 
+def test_answers_that_are_compared_are_asked_of_the_base_too() -> None:
+    """Once for dpo; for kto the answers of others are asked of both as well, by which it sees how far it has moved."""
+    sft, orpo, dpo, kto = (
+        flops_per_token(a_plan(LLAMA, "full", objective=name, checkpointing=False, packing=False), "native")
+        for name in ("sft", "orpo", "dpo", "kto")
+    )
+    assert (orpo, dpo, kto) == (sft, pytest.approx(sft * 4 / 3), pytest.approx(sft * 2))
+
+
 def test_recomputing_longer_rows_and_larger_models_are_slower() -> None:
     base = speed(a_plan(LLAMA, "qlora", checkpointing=False, loss="chunked"))
     assert speed(a_plan(LLAMA, "qlora", loss="chunked")) < base
