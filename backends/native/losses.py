@@ -107,6 +107,13 @@ def _compared_losses(plan: Plan) -> Iterator[Finding]:
     if objective == "kto" and plan.training.micro_batch_size < 2:
         message = "kto weighs each answer against the others of its forward pass, so there must be two at least"
         yield Finding("FTC404", "training.micro_batch_size", message)
+    if plan.training.loss == ("chunked" if objective == "orpo" else "full") and plan.training.preference:
+        how = (
+            "has the logits whole"
+            if objective == "orpo"
+            else "takes the head in chunks, and never has the logits whole"
+        )
+        yield Finding("FTC404", "training.loss", f"TRL's {objective} {how}", "leave it to auto")
     if objective == "orpo" and plan.training.gradient_checkpointing == "offload":
         yield Finding("FTC404", "training.gradient_checkpointing", "TRL's ORPO does not move activations off the card")
 
