@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from native_base import lora, make_plan, source
+from native_base import chats, full, lora, make_base, make_plan, source, write_rows
 from peft import PeftModel
 from peft.optimizers import create_loraplus_optimizer as create
 from test_train import metrics_of, summary_of, train_here, validation_loss
@@ -216,6 +216,38 @@ def test_bottlenecks_start_as_the_base_and_refuse_another(tmp_path: Path) -> Non
     (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps({**about, "bottleneck": 8}))
     with pytest.raises(BottleneckError, match="another model"):
         load_bottlenecks(AutoModelForCausalLM.from_pretrained(base), tmp_path / "adapter")
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base that could look at pictures as well: Gemma 3's class, as AutoModelForCausalLM loads it."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = make_base(tmp_path_factory.mktemp("seeing") / "base")
+    text = json.loads((folder / "config.json").read_text())
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    vision = {"model_type": "siglip_vision_model", **sizes, "image_size": 28, "patch_size": 14}
+    kept = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    of_text = {name: text[name] for name in kept} | {"num_key_value_heads": 2, "head_dim": 16}
+    config = AutoConfig.for_model("gemma3", text_config=of_text, vision_config=vision, mm_tokens_per_image=4)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def test_of_a_model_that_sees_the_language_alone_is_trained(seeing: Path, tmp_path: Path) -> None:
+    """Its eyes have modules of the same names, which no text goes through."""
+    from backends.native.methods import choose_trained
+    from backends.native.model import load_base
+
+    rows = write_rows(tmp_path / "rows.jsonl", chats(0, 48))
+    for method in (lora(), METHODS["ia3"][0], full()):
+        made = make_plan(seeing, source(rows), tmp_path / "out", method=method)
+        plan = json.loads(emit(made, None, ()).files["plan.json"])
+        model = choose_trained(load_base(plan, "cpu"), plan)
+        trained = [name for name, item in model.named_parameters() if item.requires_grad]
+        assert trained and all("language_model" in name or "lm_head" in name for name in trained)
+    made = make_plan(seeing, source(rows), tmp_path / "out", training={"max_steps": 2}, output={"merge": True})
+    assert train_here(made, tmp_path / "artifact") == 0
 
 
 def test_dora_reads_a_quantised_base_as_it_is(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ class CountingTrainer(Counting, SFTTrainer):
         if self.loss_kind == "full":
             return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
         bare = self.accelerator.unwrap_model(model)
-        if self.args.use_cpu and not self.aux_loss_enabled and _few(inputs["labels"], bare.config.vocab_size):
+        vocabulary = bare.config.get_text_config().vocab_size
+        if self.args.use_cpu and not self.aux_loss_enabled and _few(inputs["labels"], vocabulary):
             loss = trained_positions_loss(model, bare.get_output_embeddings(), inputs, num_items_in_batch)
             # `num_items_in_batch` counts the tokens of all processes, whose gradients are averaged.
             return loss if num_items_in_batch is None else loss * self.accelerator.num_processes
