@@ -41,7 +41,7 @@ class CountingTrainer(Counting, SFTTrainer):
     apart = False
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        if self.args.padding_free and not self.apart:
+        if "cu_seq_lens_q" in inputs and not self.apart:
             require_apart(model, inputs["input_ids"].device)
             self.apart = True
         self.count(model, inputs)
