@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -11,6 +11,24 @@ GIB = 1 << 30
 Room = Literal["attention", "mlp", "experts"]
 Origin = Literal["folder", "cache", "catalog", "hub"]
 Prequantization = Literal["bnb-4bit", "bnb-8bit", "gptq", "awq", "mxfp4", "fp8"]
+
+
+MIXING: Final = frozenset(
+    (
+        *("bloom", "codegen", "falcon", "falcon_mamba", "gpt_neox_japanese", "gpt_oss", "gptj", "jamba", "lfm3"),
+        *("llama4", "mamba", "mamba2", "minimax", "mpt", "nemotron", "openai-gpt", "recurrent_gemma", "rwkv"),
+        *("stablelm", "xglm", "xlstm", "zamba", "zamba2", "zaya"),
+    )
+)
+"""Families of which transformers (read at 5.23) does not tell each layer where the documents of a packed row begin, or
+leaves out a window there."""
+BY_CONVOLUTION: Final = frozenset(
+    (
+        *("bailing_hybrid", "bamba", "falcon_h1", "granitemoehybrid", "kimi_linear", "nemotron_h", "olmo_hybrid"),
+        *("qwen3_5", "qwen3_5_moe", "qwen3_next"),
+    )
+)
+"""Families whose convolutions keep documents apart only by the package causal_conv1d, which is built for the card."""
 
 
 class Linear(Struct, frozen=True):
@@ -96,6 +114,16 @@ class ModelFacts(Struct, frozen=True):
         if self.softcap:
             return "soft-caps attention logits"
         return "has attention sinks" if self.family == "gpt_oss" else None
+
+    @property
+    def mixes_documents(self) -> bool:
+        """Whether in transformers' class the documents of a packed row would see each other."""
+        return self.family.removesuffix("_text") in MIXING
+
+    @property
+    def packs_by_package(self) -> bool:
+        """Whether it takes a package beyond the usual ones to keep them apart."""
+        return self.family.removesuffix("_text") in BY_CONVOLUTION
 
     @property
     def matmul_params(self) -> int:

@@ -10,10 +10,10 @@ TERA = 1e12
 
 def token_flops(plan: Plan) -> int:
     """Operations of one training token in the model's weights: 6 for a trained one, 4 for a frozen one (its gradient
-    is not computed), 2 more where the model as it was is asked too. Recomputed activations are not counted."""
+    is not computed), 2 more for each time that it is only asked. Recomputed activations are not counted."""
     weights = plan.facts.matmul_params
     passes = 6 * weights if isinstance(plan.method, FullPlan) else 4 * weights + 6 * _added(plan)
-    return passes + (2 * weights if asks_twice(plan) else 0)
+    return passes + 2 * weights * asked(plan)
 
 
 def pair_flops(plan: Plan) -> int:
@@ -21,12 +21,13 @@ def pair_flops(plan: Plan) -> int:
     gradients twice that."""
     facts = plan.facts
     forward = 4 * facts.layers * facts.heads * facts.head_dim
-    return 3 * forward + (forward if asks_twice(plan) else 0)
+    return (3 + asked(plan)) * forward
 
 
-def asks_twice(plan: Plan) -> bool:
-    """Whether answers are compared with what the model said before it learnt."""
-    return plan.training.objective in ("dpo", "kto")
+def asked(plan: Plan) -> int:
+    """Passes without a gradient, of about as many tokens: the model as it was before it learnt, and for kto both once
+    more, with the answers of others."""
+    return {"dpo": 1, "kto": 3}.get(plan.training.objective, 0)
 
 
 def peak_flops(plan: Plan) -> float | None:

@@ -102,6 +102,9 @@ SERVED: dict[str, tuple[Any, str, bool]] = {
     "saved modules": (lora(modules_to_save=("lm_head",)), "it takes none with modules_to_save", True),
     "great rank": (lora(rank=1024), "it takes ranks up to 512", True),
     "qlora": (lora("qlora"), "It was trained on the base in 4 bit.", True),
+    "pissa": (lora(init="pissa"), "pissa began by taking from the base", True),
+    "olora": (lora(init="olora"), "olora began by taking from the base", True),
+    "loftq": (lora("qlora", init="loftq"), "belongs to the base as it was quantised in training. Merge it.", True),
     "full": (full(), "    vllm serve ./model\n", True),
     "bottlenecks": (AdapterPlan("adapter", 4, "relu", "houlsby"), "No server knows bottleneck adapters", False),
 }
@@ -113,6 +116,13 @@ def test_how_each_method_is_served(name: str) -> None:
     files = serving_files(plan_of(method=method), make_tokenizer())
     assert words in files["SERVING.md"]
     assert ("Modelfile" in files) is ollama
+
+
+def test_an_adapter_with_rows_of_new_tokens_is_merged_first() -> None:
+    plan = plan_of()
+    plan["model"]["tokens"]["add"] = ["<red>"]
+    page = serving_files(plan, make_tokenizer())["SERVING.md"]
+    assert "rows of new tokens. Merge it." in page and "--enable-lora" not in page
 
 
 def rendered(template: str, turns: list[dict[str, str]]) -> str:

@@ -7,8 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from native_base import lora, make_plan, source
+from test_train import train_here
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
+    AutoTokenizer,
     DeepseekV3Config,
     Gemma3TextConfig,
     LlamaConfig,
@@ -17,7 +21,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from backends.native.attention import DOCUMENTS, AttentionError, documents_attention, register
+from backends.native.attention import DOCUMENTS, AttentionError, documents_attention, register, require_apart
 
 SIZES = dict(  # noqa: C408 - they are keywords
     vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4, head_dim=8
@@ -125,6 +129,48 @@ def test_models_that_change_their_logits_are_refused():
         documents_attention(torch.nn.Module(), heads, heads, heads, None, softcap=30.0)
     with pytest.raises(AttentionError, match="eager"):
         documents_attention(torch.nn.Module(), heads, heads, heads, None, s_aux=torch.zeros(2))
+
+
+def test_a_model_that_keeps_documents_apart_is_left_as_it_was():
+    model = made("mistral, whose window is shorter", DOCUMENTS).train()
+    state = torch.get_rng_state()
+    require_apart(model, torch.device("cpu"))
+    assert model.training and torch.equal(torch.get_rng_state(), state)
+
+
+MIXING = {
+    "stablelm": (DOCUMENTS, "see each other"),
+    "nemotron": (DOCUMENTS, "see each other"),
+    "mamba": (DOCUMENTS, "see each other"),
+    "gpt_oss": ("eager", "see each other"),
+    "qwen3_next": (DOCUMENTS, "causal_conv1d"),
+}
+
+
+@pytest.mark.parametrize("family", MIXING)
+def test_models_whose_layers_are_not_told_where_documents_begin_are_refused(family):
+    """When one of these passes, transformers has mended it: take it out of schemas.facts."""
+    attention, words = MIXING[family]
+    register()
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(family, **{**SIZES, "num_hidden_layers": 4}, num_key_value_heads=2, num_experts=4)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+    with pytest.raises(AttentionError, match=words):
+        require_apart(model, torch.device("cpu"))
+
+
+def test_a_run_whose_documents_would_see_each_other_says_so_and_stops(tmp_path, ground, capsys):
+    """A family that nobody has read of yet, as it would be with other code on the hub."""
+    tokenizer = AutoTokenizer.from_pretrained(ground.base)
+    sizes = {**SIZES, "vocab_size": len(tokenizer), "max_position_embeddings": 256}
+    config = AutoConfig.for_model("stablelm", **sizes, num_key_value_heads=4)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    told = {"method": lora(target_modules=("q_proj", "v_proj")), "data": {"packing": True, "validation": None}}
+    made = make_plan(tmp_path / "base", source(ground.rows), tmp_path / "out", **told)
+    assert train_here(made, tmp_path / "artifact") == 1
+    said = capsys.readouterr().err
+    assert "documents in one row see each other" in said and "packing: false" in said
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -11,12 +11,16 @@ from typing import Any
 
 import pytest
 import torch
+from calls import RECIPE, compiled_with
 from msgspec.structs import replace
 from native_base import full, lora, make_plan, source, write_artifact, write_rows
 from test_methods import QUICKSTART, reloaded
 from test_train import metrics_of, summary_of, train_here
 
 from backends.native import losses
+from compiler.build import Options
+from compiler.memory.loss import computed_loss
+from compiler.memory.stacks import profile
 from schemas.method_plan import AdapterPlan, Ia3Plan, PrefixPlan
 from schemas.plan import Plan, PreferencePlan
 
@@ -62,7 +66,7 @@ def plan(tmp_path: Path) -> Callable[..., Plan]:
             "preference": PreferencePlan(0.1, "sigmoid"),
             "learning_rate": 1e-3,
             "max_steps": 20,
-            "loss": "full",
+            "loss": "full" if objective == "orpo" else "chunked",
         }
         plain = {
             "data": {"max_length": 128, "validation": 16},
@@ -185,3 +189,32 @@ def test_rows_of_a_weight_stay_pairs(plan: Callable[..., Plan], tmp_path: Path) 
         wanted = pairs(64)[number // 2]
         for answer in ("chosen", "rejected"):
             assert wanted[answer][0]["content"] in tokenizer.decode(row[f"{answer}_ids"])
+
+
+def test_strange_pairs_end_where_rows_do() -> None:
+    """A long question beside a long answer would be twice as long as any row."""
+    from backends.native.compared import Judged
+
+    rows = [
+        {"input_ids": [1, 2, 3, 4, 5, 6], "labels": [-100] * 5 + [6], "label": True},
+        {"input_ids": [1, 7, 8, 9, 10, 11], "labels": [-100, 7, 8, 9, 10, 11], "label": False},
+    ]
+    made = Judged(0, 6)(rows)
+    assert made["KL_input_ids"].tolist() == [[1, 2, 3, 4, 5, 7], [1, 6, 0, 0, 0, 0]]
+    assert made["KL_completion_mask"].tolist() == [[0, 0, 0, 0, 0, 1], [0, 1, 0, 0, 0, 0]]
+    assert made["input_ids"].tolist() == [row["input_ids"] for row in rows]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_logits_are_as_whole_as_trl_has_them(objective: str, plan: Callable[..., Plan]) -> None:
+    """Which memory is planned by: dpo and kto never have them whole, orpo always has."""
+    asked = {"objective": objective, "preference": {"beta": 0.1}}
+    rows = {"train": {"path": "data/pairs.jsonl", "format": "kto" if objective == "kto" else "preference"}}
+    made = compiled_with(Options("native"), training={**RECIPE["training"], **asked}, data={**rows, "packing": False})
+    assert made.plan is not None
+    own = made.plan.training.loss
+    assert own == ("full" if objective == "orpo" else "chunked")
+    assert computed_loss(made.plan, profile("native")) == own
+    other = "chunked" if own == "full" else "full"
+    assert [item.path for item in losses(plan(objective, training={"loss": other}))] == ["training.loss"]
+    assert not losses(plan(objective))

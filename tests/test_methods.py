@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from native_base import lora, make_plan, source
+from native_base import chats, full, lora, make_base, make_plan, source, write_rows
 from peft import PeftModel
+from peft.optimizers import create_loraplus_optimizer as create
 from test_train import metrics_of, summary_of, train_here, validation_loss
 
 from backends.native import emit
@@ -128,8 +129,11 @@ def test_ia3_is_merged(plan: Callable[..., Plan], tmp_path: Path) -> None:
         assert torch.allclose(merged(input_ids=ids).logits, reloaded(made)(input_ids=ids).logits, atol=1e-4)
 
 
-def test_loftq_starts_nearer_to_the_base_and_is_merged(plan: Callable[..., Plan], tmp_path: Path) -> None:
-    """Than the quantised base alone; the adapter belongs to that, and is merged into what is left of it."""
+def test_loftq_starts_nearer_to_the_base_and_is_merged(
+    plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Than the quantised base alone; the adapter belongs to that, is merged into what is left of it, and loaded onto it
+    by what its card says."""
     from transformers import AutoModelForCausalLM
 
     from backends.native.methods import choose_trained
@@ -150,6 +154,46 @@ def test_loftq_starts_nearer_to_the_base_and_is_merged(plan: Callable[..., Plan]
         trained = PeftModel.from_pretrained(load_base(config, "cpu"), Path(made.output.dir) / "adapter").eval()
         # Products of 4-bit weights are a little rough; merged into the whole base it would be off by all that was lost.
         assert (merged(input_ids=ids).logits - trained(input_ids=ids).logits).abs().mean() < 0.25 * lost
+        monkeypatch.chdir(made.output.dir)
+        carded: dict[str, Any] = {}
+        program = Path("adapter/README.md").read_text().split("```python\n")[1].split("\nmessages")[0]
+        exec(program, carded)  # noqa: S102 - what a reader would run
+        said = carded["model"].eval()(input_ids=ids).logits
+        assert (said - trained(input_ids=ids).logits).abs().mean() < 0.25 * lost
+
+
+def test_loftq_leaves_alone_what_is_not_quantised() -> None:
+    from transformers import AutoModelForCausalLM
+
+    from backends.native.methods import choose_trained
+    from backends.native.model import load_base
+
+    method = lora("qlora", init="loftq", target_modules=("q_proj", "lm_head"))
+    plan = json.loads(
+        emit(make_plan(QUICKSTART / "base", source(ROWS), Path("out"), method=method), None, ()).files["plan.json"]
+    )
+    model = choose_trained(
+        load_base(plan, "cpu"), plan, whole=lambda: AutoModelForCausalLM.from_pretrained(QUICKSTART / "base")
+    )
+    started = {name: item.abs().sum() > 0 for name, item in model.named_parameters() if "lora_B" in name}
+    assert [name for name, learnt in started.items() if not learnt] == [
+        "base_model.model.lm_head.lora_B.default.weight"
+    ]
+
+
+def test_lora_plus_trains_an_adapter_of_the_embedding_at_the_rate_of_the_plan(
+    plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """PEFT would take a millionth, whatever is said."""
+    from backends.native import trainer as native
+
+    method = lora(lora_plus_ratio=4.0, target_modules=("q_proj", "embed_tokens"))
+    made = plan("ia3", method=method, training={"max_steps": 1, "learning_rate": 1e-3}, evaluation={"every": None})
+    seen: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "create_loraplus_optimizer", lambda *a, **k: seen.append(create(*a, **k)) or seen[-1])
+        assert train_here(made, tmp_path / "artifact") == 0
+    assert {group["initial_lr"] for group in seen[0].param_groups if group["params"]} == {1e-3, 4e-3}
 
 
 def test_bottlenecks_start_as_the_base_and_refuse_another(tmp_path: Path) -> None:
@@ -172,6 +216,38 @@ def test_bottlenecks_start_as_the_base_and_refuse_another(tmp_path: Path) -> Non
     (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps({**about, "bottleneck": 8}))
     with pytest.raises(BottleneckError, match="another model"):
         load_bottlenecks(AutoModelForCausalLM.from_pretrained(base), tmp_path / "adapter")
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base that could look at pictures as well: Gemma 3's class, as AutoModelForCausalLM loads it."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = make_base(tmp_path_factory.mktemp("seeing") / "base")
+    text = json.loads((folder / "config.json").read_text())
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    vision = {"model_type": "siglip_vision_model", **sizes, "image_size": 28, "patch_size": 14}
+    kept = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    of_text = {name: text[name] for name in kept} | {"num_key_value_heads": 2, "head_dim": 16}
+    config = AutoConfig.for_model("gemma3", text_config=of_text, vision_config=vision, mm_tokens_per_image=4)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def test_of_a_model_that_sees_the_language_alone_is_trained(seeing: Path, tmp_path: Path) -> None:
+    """Its eyes have modules of the same names, which no text goes through."""
+    from backends.native.methods import choose_trained
+    from backends.native.model import load_base
+
+    rows = write_rows(tmp_path / "rows.jsonl", chats(0, 48))
+    for method in (lora(), METHODS["ia3"][0], full()):
+        made = make_plan(seeing, source(rows), tmp_path / "out", method=method)
+        plan = json.loads(emit(made, None, ()).files["plan.json"])
+        model = choose_trained(load_base(plan, "cpu"), plan)
+        trained = [name for name, item in model.named_parameters() if item.requires_grad]
+        assert trained and all("language_model" in name or "lm_head" in name for name in trained)
+    made = make_plan(seeing, source(rows), tmp_path / "out", training={"max_steps": 2}, output={"merge": True})
+    assert train_here(made, tmp_path / "artifact") == 0
 
 
 def test_dora_reads_a_quantised_base_as_it_is(tmp_path: Path) -> None:

@@ -10,15 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from calls import RECIPE, compiled_with
 from native_base import FOOTPRINT, lora, make_plan, source
 
 from backends.native import SCRIPTS, emit, losses
 from backends.native.losses import TEMPLATES
+from compiler.build import Options
+from schemas.artifact import Target
 from schemas.diagnostic import Finding
 from schemas.method_plan import QuantizationPlan
 from schemas.plan import Plan
 
 NATIVE = Path(__file__).parents[1] / "backends" / "native"
+
+
+ON_EMBEDDING: dict[str, Any] = {
+    "method": lora(target_modules=("q_proj", "model.embed_tokens")),
+    "facts": {"tied": True},
+}
+"""An adapter on an embedding that is the head too."""
 
 
 def a_plan(**sections: Any) -> Plan:
@@ -100,6 +110,9 @@ def test_own_templates_travel_too_and_must_be_there(tmp_path: Path) -> None:
     [
         ({"model": {"chat_template": "klingon"}}, "model.chat_template"),
         ({"checkpoint": {"best": True, "every": "epoch"}}, "checkpoint.best"),
+        ({"method": lora(target_modules=("q_proj", "lm_head"))}, "method.target_modules"),
+        ({"method": lora(target_modules="re:.*")}, "method.target_modules"),
+        ({**ON_EMBEDDING, "output": {"merge": True}}, "method.target_modules"),
         ({"method": lora("qlora", quantization=QuantizationPlan(8, None, None, "bfloat16"))}, None),
     ],
 )
@@ -107,6 +120,11 @@ def test_combinations_are_refused(sections: dict[str, Any], path: str | None) ->
     (found,) = losses(a_plan(**sections))
     assert found.path == (path or "method.quantization.compute_dtype")
     assert found.code == "FTC404"
+
+
+def test_an_adapter_on_the_embedding_is_trained_where_nothing_is_merged() -> None:
+    assert losses(a_plan(**ON_EMBEDDING)) == ()
+    assert losses(a_plan(**{**ON_EMBEDDING, "facts": {"tied": False}}, output={"merge": True})) == ()
 
 
 def test_requirements_are_those_of_the_plan() -> None:
@@ -139,3 +157,21 @@ def test_emission_imports_neither_torch_nor_jinja() -> None:
         [sys.executable, "-c", seen], capture_output=True, text=True, check=True, cwd=NATIVE.parents[1]
     )
     assert ended.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "apart"),
+    [
+        ("gpt-oss-20b", "native", False),
+        ("qwen3-next-80b-a3b-instruct", "native", False),
+        ("llama-3.2-1b-instruct", "native", True),
+        ("gpt-oss-20b", "axolotl", True),
+    ],
+)
+def test_documents_share_a_row_where_none_would_see_another(model: str, target: Target, *, apart: bool) -> None:
+    plain = {"train": RECIPE["data"]["train"]}
+    made = compiled_with(Options(target), model={"base": model}, data=plain)
+    assert made.plan and made.plan.data.packing is apart
+    asked = compiled_with(Options(target), model={"base": model}, data={**plain, "packing": True})
+    refused = [item.path for item in asked.diagnostics if item.code == "FTC404"]
+    assert ("data.packing" in refused) is (model == "gpt-oss-20b" and target == "native")

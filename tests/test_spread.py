@@ -62,6 +62,29 @@ def logits(model: Any) -> torch.Tensor:
         return model(input_ids=torch.arange(5, 40)[None]).logits[0].float()
 
 
+def learns_alike(one: Plan, two: Plan, folder: Path, together: Together, near: float) -> None:
+    """One process, then two that share its steps: of both the same comes."""
+    assert together.run(write_artifact(one, folder / "one") / "plan.json", world=1).codes == [0]
+    ended = together.run(write_artifact(two, folder / "two") / "plan.json")
+    assert ended.codes == [0, 0], ended.said
+    assert losses_of(two) == pytest.approx(losses_of(one), abs=near)
+    assert summary_of(two)["tokens"] == summary_of(one)["tokens"]
+    assert (logits(reloaded(one)) - logits(reloaded(two))).abs().max() <= 10 * near
+    if two.output.merge:
+        assert (logits(reloaded(two)) - of_merged(two)).abs().max() <= 10 * near
+
+
+def goes_on_alike(two: Plan, folder: Path, together: Together) -> None:
+    """Without its last checkpoint, from the one before it."""
+    whole, out = losses_of(two), Path(two.output.dir)
+    for gone in ("summary.json", "checkpoints/checkpoint-6/complete.json"):
+        (out / gone).unlink()
+    ended = together.run(folder / "two" / "plan.json")
+    assert ended.codes == [0, 0], ended.said
+    assert summary_of(two)["resumed_at"] == 3
+    assert losses_of(two) == whole
+
+
 PARTED: dict[str, dict[str, Any]] = {
     "lora": {"training": {"gradient_checkpointing": True}, "output": {"merge": True}},
     "full": {"method": full()},
@@ -74,26 +97,11 @@ PARTED: dict[str, dict[str, Any]] = {
 def test_weights_that_are_parted_learn_what_whole_ones_do(
     case: str, plan: Callable[..., Plan], tmp_path: Path, together: Together
 ) -> None:
-    one = shared(plan, "single", count=1, **PARTED[case])
     two = shared(plan, "fsdp", **PARTED[case])
-    assert together.run(write_artifact(one, tmp_path / "one") / "plan.json", world=1).codes == [0]
-    file = write_artifact(two, tmp_path / "two") / "plan.json"
-    ended = together.run(file)
-    assert ended.codes == [0, 0], ended.said
     near = 2e-3 if case == "muon" else 1e-5  # which makes updates orthogonal in 16 bit, a part at a time
-    assert losses_of(two) == pytest.approx(losses_of(one), abs=near)
-    assert summary_of(two)["tokens"] == summary_of(one)["tokens"]
-    assert (logits(reloaded(one)) - logits(reloaded(two))).abs().max() <= 10 * near
-    if two.output.merge:
-        assert (logits(reloaded(two)) - of_merged(two)).abs().max() <= 10 * near
-    whole, out = losses_of(two), Path(two.output.dir)
-    assert (out / "checkpoints/checkpoint-6/pytorch_model_fsdp.bin").is_file()  # or nothing was parted
-    for gone in ("summary.json", "checkpoints/checkpoint-6/complete.json"):
-        (out / gone).unlink()
-    ended = together.run(file)
-    assert ended.codes == [0, 0], ended.said
-    assert summary_of(two)["resumed_at"] == 3
-    assert losses_of(two) == whole
+    learns_alike(shared(plan, "single", count=1, **PARTED[case]), two, tmp_path, together, near)
+    assert (Path(two.output.dir) / "checkpoints/checkpoint-6/pytorch_model_fsdp.bin").is_file()  # or nothing was parted
+    goes_on_alike(two, tmp_path, together)
 
 
 def test_where_nothing_would_be_parted_it_is_said(

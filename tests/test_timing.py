@@ -9,6 +9,7 @@ from plans import A100_80, CPU, a_plan, card
 from compiler.memory import weigh
 from compiler.timing import estimate, flops_per_token, tokens_per_second
 from schemas.plan import Plan
+from schemas.work import pair_flops, token_flops
 
 LLAMA = "meta-llama/Llama-3.1-8B"
 
@@ -27,6 +28,14 @@ def test_operations_agree_with_the_ceiling_worked_out_by_hand(method: str, check
     """Tokens a second at 790 TFLOP/s, 2048 tokens, rank 16 on all linear layers."""
     plan = a_plan(LLAMA, method, checkpointing=checkpointing, attention="flash_attention_2")
     assert 790e12 / flops_per_token(plan, "native") == pytest.approx(ceiling, rel=0.01)
+
+
+def test_answers_that_are_compared_are_asked_of_the_base_too() -> None:
+    """Once for dpo; for kto the answers of others are asked of both as well, by which it sees how far it has moved."""
+    plans = [a_plan(LLAMA, "full", objective=name, packing=False) for name in ("sft", "orpo", "dpo", "kto")]
+    for count in (token_flops, pair_flops):
+        sft, orpo, dpo, kto = map(count, plans)
+        assert (orpo, dpo, kto) == (sft, sft * 4 // 3, sft * 2)
 
 
 def test_recomputing_longer_rows_and_larger_models_are_slower() -> None:

@@ -197,6 +197,18 @@ def test_the_formula_agrees_on_small_methods(llama: Path, method: MethodPlan) ->
     assert weigh(plan, "native").allocated == pytest.approx(weighed(plan, "native").allocated, rel=0.07)
 
 
+def test_qdora_is_evaluated_as_on_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine's CPU would do with 4-bit weights: some pack them anew as soon as a model only answers."""
+    import bitsandbytes
+
+    monkeypatch.setattr(bitsandbytes.nn.modules, "has_avx512bf16", lambda: True)
+    wide = a_folder(tmp_path, {**LLAMA, "hidden_size": 1024, "intermediate_size": 4096, "vocab_size": 32_000})
+    plan = a_small_plan(wide, "qdora", loss="chunked", checkpointing=True, validation=0.1)
+    found, formula = weighed(plan), weigh(plan, "native")
+    assert found.phases.eval > 0
+    assert formula.allocated == pytest.approx(found.allocated, rel=0.01)
+
+
 def test_fewer_bits_take_less_room(llama: Path) -> None:
     eight = {"quantization": QuantizationPlan(8, None, None, "bfloat16")}
     bits = [a_small_plan(llama, "qlora"), a_small_plan(llama, "qlora", kind=eight), a_small_plan(llama, "lora")]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from native_base import full, lora, write_artifact
-from test_spread import logits, losses_of, of_merged, shared, told
-from test_train import reloaded, summary_of
+from test_spread import goes_on_alike, learns_alike, shared, told
+from test_train import summary_of
 from together import Together
 
 from backends.native import spread
@@ -42,23 +42,11 @@ CASES: dict[str, dict[str, Any]] = {
 def test_weights_that_are_parted_learn_what_whole_ones_do(
     case: str, strategy: str, plan: Callable[..., Plan], tmp_path: Path, together: Together
 ) -> None:
-    one, two = shared(plan, "single", count=1, **CASES[case]), shared(plan, strategy, **CASES[case])
-    assert together.run(write_artifact(one, tmp_path / "one") / "plan.json", world=1).codes == [0]
-    file, out = write_artifact(two, tmp_path / "two") / "plan.json", Path(two.output.dir)
-    ended = together.run(file)
-    assert ended.codes == [0, 0], ended.said
-    assert losses_of(two) == pytest.approx(losses_of(one), abs=1e-5)
-    assert (logits(reloaded(one)) - logits(reloaded(two))).abs().max() <= 1e-4
-    if two.output.merge:
-        assert (logits(reloaded(two)) - of_merged(two)).abs().max() <= 1e-4
-    assert len(list((out / "checkpoints/checkpoint-6/global_step6").glob("*optim_states.pt"))) == 2  # each a part
-    whole = losses_of(two)
-    for gone in ("summary.json", "checkpoints/checkpoint-6/complete.json"):
-        (out / gone).unlink()
-    ended = together.run(file)
-    assert ended.codes == [0, 0], ended.said
-    assert summary_of(two)["resumed_at"] == 3
-    assert losses_of(two) == whole
+    two = shared(plan, strategy, **CASES[case])
+    learns_alike(shared(plan, "single", count=1, **CASES[case]), two, tmp_path, together, 1e-5)
+    saved = Path(two.output.dir) / "checkpoints/checkpoint-6/global_step6"
+    assert len(list(saved.glob("*optim_states.pt"))) == 2  # each a part
+    goes_on_alike(two, tmp_path, together)
 
 
 @pytest.mark.parametrize(("strategy", "offload"), [("zero2", "optimizer"), ("zero3", "optimizer"), ("zero3", "all")])

@@ -12,6 +12,8 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -32,6 +34,12 @@ FUSED_FROM = (8, 0)
 """Compute capability: torch's kernels of this kind are built for Ampere and newer (flash_attn/flash_api.cpp)."""
 
 
+SHORT = 8
+"""Tokens of the documents by which it is seen whether a model keeps them apart."""
+NOISE = 3e-2
+"""Of the logits of a document: what 16 bit may make of the same numbers, where experts take tokens in another order."""
+
+
 class AttentionError(Exception):
     """Why this model cannot be attended to document by document."""
 
@@ -41,6 +49,45 @@ def register(device: str = "cpu") -> None:
     fused = device != "cpu" and torch.cuda.get_device_capability(device) >= FUSED_FROM
     AttentionInterface.register(DOCUMENTS, partial(documents_attention, fused=fused))
     AttentionMaskInterface.register(DOCUMENTS, _mask)
+
+
+def require_apart(model: Any, device: torch.device) -> None:
+    """`AttentionError` where a document of a packed row is another one beside others: not every model of transformers
+    tells each of its layers where documents begin, and none says so. Two passes over two short ones, of which the first
+    changes. All processes that share a model must ask at once."""
+    bounds = torch.tensor([0, SHORT, 2 * SHORT], dtype=torch.int32, device=device)
+    told = {
+        "position_ids": torch.arange(SHORT, device=device).repeat(2)[None],
+        "seq_idx": torch.arange(2, dtype=torch.int32, device=device).repeat_interleave(SHORT)[None],
+        **dict.fromkeys(("cu_seq_lens_q", "cu_seq_lens_k"), bounds),
+        **dict.fromkeys(("max_length_q", "max_length_k"), SHORT),
+    }
+    first, other, second = torch.arange(3 * SHORT, device=device).split(SHORT)
+    try:
+        with _asking(model):
+            made = [
+                model(input_ids=torch.cat((before, second))[None], use_cache=False, **told).logits[0, SHORT:].float()
+                for before in (first, other)
+            ]
+    except ValueError as error:  # transformers' own words, where a package is missing
+        raise AttentionError(f"packed rows cannot be computed: {error}; or write data.packing: false") from error
+    if (made[0] - made[1]).norm() > NOISE * made[0].norm():
+        raise AttentionError(
+            "documents in one row see each other in this model: not all of its layers are told where they begin "
+            "(transformers does that). Write data.packing: false"
+        )
+
+
+@contextmanager
+def _asking(model: Any) -> Iterator[None]:
+    """While entered, the model only answers, and nothing is compiled for the shape in which it is asked."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        model.train(training)
 
 
 def _mask(batch_size: int, q_length: int, kv_length: int, **named: Any) -> Any:

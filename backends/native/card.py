@@ -23,6 +23,21 @@ from transformers import AutoTokenizer
 model = AutoPeftModelForCausalLM.from_pretrained("{folder}")
 tokenizer = AutoTokenizer.from_pretrained("{folder}")
 """
+ON_QUANTISED = """\
+import torch
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer, BitsAndBytesConfig
+
+# The adapter makes up for what the base lost by this, and belongs to no other.
+packed = BitsAndBytesConfig(
+    load_in_4bit=True,
+    bnb_4bit_quant_type="{type}",
+    bnb_4bit_use_double_quant={double_quant},
+    bnb_4bit_compute_dtype=torch.{compute_dtype},
+)
+model = AutoPeftModelForCausalLM.from_pretrained("{folder}", quantization_config=packed)
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+"""
 BOTTLENECKS = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -124,7 +139,10 @@ def _article(word: str) -> str:
 def _loading(plan: Plan, folder: str, base: str | None) -> str:
     kind = plan["method"]["kind"]
     text = WHOLE if folder != "adapter" else BOTTLENECKS if kind == "adapter" else ADAPTED
-    said = text.format(folder=folder, base=base)
+    packed: dict[str, Any] = {}
+    if folder == "adapter" and plan["method"].get("init") == "loftq":
+        text, packed = ON_QUANTISED, plan["method"]["quantization"]
+    said = text.format(folder=folder, base=base, **packed)
     if plan["model"]["chat_template"] is None:
         return said
     system = plan["data"]["system"]

@@ -109,7 +109,7 @@ def comparing_trainer(
         if plan["data"]["shuffle"]:
             told["train_dataset"] = train.shuffle(seed=training["seed"])
         config = KTOConfig(**{**common, "train_sampling_strategy": "sequential"})
-        made = Kto(args=config, data_collator=Judged(pad), **told)
+        made = Kto(args=config, data_collator=Judged(pad, plan["data"]["max_length"]), **told)
     if "ref" in getattr(model, "peft_config", {}) and _starts_as_base(plan):
         model.delete_adapter("ref")  # a copy that says what the base says
     return made
@@ -160,7 +160,11 @@ class Orpos(Pairs):
 
 class Judged(Pairs):
     """Rows of one answer that is good or bad, and each prompt once more with its neighbour's answer: by these KTO
-    estimates how far the model has moved."""
+    estimates how far the model has moved. `limit`: such a pair is cut where rows end too."""
+
+    def __init__(self, pad: int, limit: int) -> None:
+        super().__init__(pad)
+        self.limit = limit
 
     def __call__(self, rows: Rows) -> dict[str, torch.Tensor]:
         ids, labels = ([row[name] for row in rows] for name in ("input_ids", "labels"))
@@ -168,5 +172,6 @@ class Judged(Pairs):
         before = [len(rows) - 1, *range(len(rows) - 1)]
         strange = [ids[at][: starts[at]] + ids[other][starts[other] :] for at, other in enumerate(before)]
         masks = [[IGNORED] * starts[at] + labels[other][starts[other] :] for at, other in enumerate(before)]
+        strange, masks = ([each[: self.limit] for each in both] for both in (strange, masks))
         good = {"label": torch.tensor([bool(row["label"]) for row in rows])}
         return _batch(ids, labels, self.pad) | _batch(strange, masks, self.pad, "KL_") | good

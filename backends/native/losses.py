@@ -17,6 +17,9 @@ from schemas.plan import Plan
 TEMPLATES: Final = Path(__file__).parent.parent.parent / "schemas" / "catalog" / "chat_templates"
 OUTER: Final = {"embed_tokens": "model.", "lm_head": ""}
 """Embedding and head, each with what stands before its name."""
+HEADS: Final = ("lm_head", "embed_out")
+SPLIT: Final = ("pissa", "olora")
+"""Starts of adapters that take from a weight what the adapter begins with."""
 
 
 def chat_templates() -> tuple[str, ...]:
@@ -36,7 +39,9 @@ def losses(plan: Plan) -> tuple[Finding, ...]:
         *_best_losses(plan),
         *_eight_bit_losses(plan),
         *_start_losses(plan),
+        *_packing_losses(plan),
         *_compared_losses(plan),
+        *_head_losses(plan),
         *_token_losses(plan),
         *_muon_losses(plan),
         *sharding_losses(plan),
@@ -85,6 +90,14 @@ def _start_losses(plan: Plan) -> tuple[Finding, ...]:
     return (Finding("FTC404", "method.init_text", "a network makes its virtual tokens, and it starts at random"),)
 
 
+def _packing_losses(plan: Plan) -> tuple[Finding, ...]:
+    """transformers' classes are not all told where the documents of a row begin."""
+    if not plan.data.packing or not plan.facts.mixes_documents:
+        return ()
+    message = f"transformers' {plan.facts.family} would let the documents in one row see each other"
+    return (Finding("FTC404", "data.packing", message, "write false, or auto"),)
+
+
 def _compared_losses(plan: Plan) -> Iterator[Finding]:
     """DPO and KTO ask what the model said before it learnt: without its adapter, the base."""
     method, objective = plan.method, plan.training.objective
@@ -94,8 +107,33 @@ def _compared_losses(plan: Plan) -> Iterator[Finding]:
     if objective == "kto" and plan.training.micro_batch_size < 2:
         message = "kto weighs each answer against the others of its forward pass, so there must be two at least"
         yield Finding("FTC404", "training.micro_batch_size", message)
+    if plan.training.loss == ("chunked" if objective == "orpo" else "full") and plan.training.preference:
+        how = (
+            "has the logits whole"
+            if objective == "orpo"
+            else "takes the head in chunks, and never has the logits whole"
+        )
+        yield Finding("FTC404", "training.loss", f"TRL's {objective} {how}", "leave it to auto")
     if objective == "orpo" and plan.training.gradient_checkpointing == "offload":
         yield Finding("FTC404", "training.gradient_checkpointing", "TRL's ORPO does not move activations off the card")
+
+
+def _head_losses(plan: Plan) -> Iterator[Finding]:
+    """Adapters beside the layers: on the head, whose weights losses take by themselves, and on an embedding that is the
+    head too."""
+    method, facts = plan.lora, plan.facts
+    if method is None or plan.model.tokens.add:  # with new tokens there are other words for it
+        return
+    if plan.training.objective != "orpo" and any(_adapted(method.target_modules, name) for name in HEADS):
+        message = "TRL's losses take the head's own weights, and an adapter on it would never be trained"
+        yield Finding("FTC404", "method.target_modules", message, "write modules_to_save: [lm_head] to train it whole")
+    elif facts.tied and _adapted(method.target_modules, "embed_tokens") and (plan.output.merge or method.init in SPLIT):
+        message = (
+            f"the embedding of {facts.name} is its head too: what an adapter on the one adds would be in the other"
+        )
+        yield Finding(
+            "FTC404", "method.target_modules", message, "leave embed_tokens out, or write it in modules_to_save"
+        )
 
 
 def _token_losses(plan: Plan) -> Iterator[Finding]:
@@ -145,6 +183,7 @@ def _trains(method: FullPlan, name: str) -> bool:
 
 def _adapted(wanted: Names | str, name: str) -> bool:
     """Whether an adapter sits on embedding or head."""
+    whole = f"{OUTER.get(name, '')}{name}"
     if isinstance(wanted, str):
-        return re.fullmatch(wanted.removeprefix("re:"), f"{OUTER[name]}{name}") is not None
-    return name in wanted
+        return re.fullmatch(wanted.removeprefix("re:"), whole) is not None
+    return any(f".{whole}".endswith(f".{item}") for item in wanted)

@@ -7,6 +7,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
@@ -75,9 +76,8 @@ def _config(base: Any, plan: Plan, tokenizer: Any) -> PeftConfig:
         return _lora(base, method, trained_rows(base, plan, tokenizer))
     if kind == "ia3":
         modules, _ = _targets(base, method["target_modules"])
-        return IA3Config(
-            task_type=TASK, target_modules=modules, feedforward_modules=list(method["feedforward_modules"])
-        )
+        told = {"target_modules": modules, "exclude_modules": _beside_text(base)}
+        return IA3Config(task_type=TASK, feedforward_modules=list(method["feedforward_modules"]), **told)
     virtual = {"task_type": TASK, "num_virtual_tokens": method["virtual_tokens"]}
     if kind == "prefix_tuning":
         width = base.config.get_text_config().hidden_size
@@ -96,6 +96,7 @@ def _lora(base: Any, method: dict[str, Any], rows: dict[str, list[int]] | None) 
         lora_dropout=method["dropout"],
         target_modules=modules,
         target_parameters=parameters or None,
+        exclude_modules=_beside_text(base),
         modules_to_save=method["modules_to_save"] or None,
         trainable_token_indices=rows,
         use_rslora=method["rslora"],
@@ -111,8 +112,10 @@ def _start_from_error(model: PeftModel, whole: Any) -> None:
     base: Any = model.get_base_model()
     for name, layer in base.named_modules():
         if isinstance(layer, LoraLayer) and name in weights:
-            kept: Any = layer.get_base_layer()
-            there = dequantize_4bit(kept.weight.data, kept.weight.quant_state).float()
+            kept: Any = layer.get_base_layer().weight
+            if not hasattr(kept, "quant_state"):
+                continue  # as the head, of which nothing was lost
+            there = dequantize_4bit(kept.data, kept.quant_state).float()
             lost = weights[name].to(there.device, torch.float32) - there
             for adapter, rank in layer.r.items():
                 left, sizes, right = torch.svd_lowrank(lost, q=min(*lost.shape, rank + MORE), niter=ROUNDS)
@@ -175,6 +178,24 @@ def _targets(base: Any, wanted: str | list[str]) -> tuple[str | list[str], list[
     return of_modules, of_parameters
 
 
+def _other_parts(base: Any) -> list[str]:
+    """Modules that stand beside decoder and head, as the eyes of a multimodal model: no text goes through them."""
+    parts = (base.get_decoder(), base.get_output_embeddings())
+    text = {id(item) for part in parts if part is not None for item in part.parameters()}
+    found: list[str] = []
+    for name, module in base.named_modules():
+        own = {id(item) for item in module.parameters()}
+        if name and own and not own & text and not any(name.startswith(f"{other}.") for other in found):
+            found.append(name)
+    return found
+
+
+def _beside_text(base: Any) -> str | None:
+    """Where PEFT puts no adapters, though names of the language model's own modules occur there too."""
+    names = [re.escape(name) for name in _other_parts(base)]
+    return rf"({'|'.join(names)})(\..*)?" if names else None
+
+
 def _ends(names: set[str], name: str) -> bool:
     return any(full == name or full.endswith(f".{name}") for full in names)
 
@@ -184,5 +205,7 @@ def _freeze(model: Any, freeze: list[str], train_only: list[str]) -> None:
     for name, parameter in model.named_parameters():
         trained = any(fnmatchcase(name, item) for item in train_only) if train_only else True
         parameter.requires_grad_(trained and not any(fnmatchcase(name, item) for item in freeze))
+    for name in _other_parts(model):  # what has no gradient would be waited for by several processes
+        model.get_submodule(name).requires_grad_(False)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError("no parameter is left to train: look at method.freeze and method.train_only")

@@ -76,7 +76,7 @@ def _adapter(plan: Plan) -> str:
     method = plan["method"]
     if method["kind"] not in MERGED_KINDS:
         return ""
-    if why := _refused(method):
+    if why := _refused(method, plan["model"]["tokens"]["add"]):
         return f"vLLM does not serve this adapter beside its base: {why}. Merge it.\n\n"
     rank = next(rank for rank in RANKS if rank >= method["rank"])
     further = ["--enable-lora", "--max-lora-rank", str(rank), "--lora-modules", f"{plan['name']}=./adapter"]
@@ -93,9 +93,15 @@ def _adapter(plan: Plan) -> str:
     return f"## vLLM, the adapter beside its base\n\n    {command}\n\nAsk for the model `{plan['name']}`.\n\n{also}"
 
 
-def _refused(method: dict[str, Any]) -> str | None:
+def _refused(method: dict[str, Any], added: list[str]) -> str | None:
     if method["kind"] not in LORA_KINDS:
         return f"it takes no {method['kind']}"
+    if method["init"] in ("pissa", "olora"):
+        return f"{method['init']} began by taking from the base what the adapter began with, which only PEFT does again"
+    if method["init"] == "loftq":
+        return "with loftq it belongs to the base as it was quantised in training"
+    if added:
+        return "it takes none with rows of new tokens"
     if method["modules_to_save"]:
         return "it takes none with modules_to_save"
     return f"it takes ranks up to {RANKS[-1]}" if method["rank"] > RANKS[-1] else None

@@ -19,6 +19,7 @@ from peft.optimizers import create_loraplus_optimizer
 from transformers import PrinterCallback, Trainer
 from trl import SFTConfig, SFTTrainer
 
+from backends.native.attention import require_apart
 from backends.native.compared import comparing_trainer
 from backends.native.counting import Counting
 from backends.native.data import IGNORED
@@ -37,13 +38,18 @@ class CountingTrainer(Counting, SFTTrainer):
     """
 
     loss_kind = "chunked"
+    apart = False
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if "cu_seq_lens_q" in inputs and not self.apart:
+            require_apart(model, inputs["input_ids"].device)
+            self.apart = True
         self.count(model, inputs)
         if self.loss_kind == "full":
             return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
         bare = self.accelerator.unwrap_model(model)
-        if self.args.use_cpu and not self.aux_loss_enabled and _few(inputs["labels"], bare.config.vocab_size):
+        vocabulary = bare.config.get_text_config().vocab_size
+        if self.args.use_cpu and not self.aux_loss_enabled and _few(inputs["labels"], vocabulary):
             loss = trained_positions_loss(model, bare.get_output_embeddings(), inputs, num_items_in_batch)
             # `num_items_in_batch` counts the tokens of all processes, whose gradients are averaged.
             return loss if num_items_in_batch is None else loss * self.accelerator.num_processes
@@ -157,4 +163,6 @@ def _optimizer(plan: Plan, trainer: Any) -> torch.optim.Optimizer | None:
         return None
     kind, options = Trainer.get_optimizer_cls_and_kwargs(config, model)
     told = {"loraplus_lr_ratio": plan["method"]["lora_plus_ratio"], "loraplus_weight_decay": config.weight_decay}
+    # Adapters of an embedding would be trained at 1e-6, whatever the plan says.
+    told["loraplus_lr_embedding"] = config.learning_rate
     return create_loraplus_optimizer(model, kind, **told, **options)

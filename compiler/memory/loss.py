@@ -13,14 +13,18 @@ from schemas.recipe import Loss
 LIGER_LOSS: Final = ("llamafactory",)
 """Stacks where `kernels: liger` brings Liger's fused loss: TRL forbids it beside its own, and ftc's Axolotl config
 turns it off."""
+NEVER_WHOLE: Final = ("dpo", "kto")
+"""Objectives of which trl 1.16 never makes the logits whole (add_fused_lm_head in trainer/dpo_trainer.py and
+kto_trainer.py); older ones, which other tools bring, do."""
 LIGER_WIDTH = 8
 """Bytes of logits an element of the hidden states: Liger takes V / hidden chunks, so a chunk is as large as they."""
 
 
 def computed_loss(plan: Plan, stack: Profile) -> Loss:
-    """The loss that the stack computes for this plan. Losses over preferences are never chunked."""
+    """The loss that the stack computes for this plan. Losses over preferences are chunked by TRL's newer trainers
+    alone, and there always."""
     if plan.training.objective not in ("sft", "pretrain"):
-        return "full"
+        return "chunked" if stack.stack == "native" and plan.training.objective in NEVER_WHOLE else "full"
     if plan.training.kernels == "liger" and stack.stack in LIGER_LOSS:
         return "chunked"
     return stack.loss(plan.training.loss)

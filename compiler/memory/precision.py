@@ -41,8 +41,9 @@ class Precision(Struct, frozen=True):
 def precision(plan: Plan, stack: Profile) -> Precision:
     """The bytes of this plan's tensors when this stack runs it.
 
-    Under FSDP accelerate makes trained shards float32 (utils/fsdp_utils.py, 1.15) and gathers them in 16 bit. DeepSpeed
-    makes all weights 16-bit (runtime/engine.py, 0.19), and needs no autocast.
+    Under FSDP accelerate makes trained shards float32 (utils/fsdp_utils.py, 1.15) and gathers them in 16 bit, but only
+    where products are computed in another type than weights have: ftc's own script says so of none that are alike.
+    DeepSpeed makes all weights 16-bit (runtime/engine.py, 0.19), and needs no autocast.
     """
     base, strategy = WIDTH[plan.model.dtype], plan.hardware.strategy
     if strategy in ("zero2", "zero3") and base == 2:
@@ -51,7 +52,8 @@ def precision(plan: Plan, stack: Profile) -> Precision:
     if not isinstance(plan.method, FullPlan):
         parted = strategy == "fsdp" and stack.autocast and plan.quantization is None
         return replace(_adapted(plan, stack, base), trained=4) if parted else _adapted(plan, stack, base)
-    if strategy == "fsdp" and stack.autocast:
+    alike = stack.stack == "native" and plan.method.weights_dtype == plan.model.dtype
+    if strategy == "fsdp" and stack.autocast and not alike:
         return replace(_full(base, base), rest=4, trained=4)
     return _full(base, WIDTH[plan.method.weights_dtype])
 

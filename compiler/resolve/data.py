@@ -91,6 +91,12 @@ def _packing(ground: Ground) -> bool:
         return ground.decide("data.packing", False, f"{objective} compares whole rows")
     if kind in NO_PACKING:
         return ground.decide("data.packing", False, f"{kind} puts its virtual tokens before each row")
+    if ground.target == "native" and ground.facts.mixes_documents:
+        because = f"transformers' {ground.facts.family} would let documents in one row see each other"
+        return ground.decide("data.packing", False, because)
+    if ground.target == "native" and ground.facts.packs_by_package:
+        because = f"{ground.facts.family} keeps documents apart only where causal_conv1d is installed"
+        return ground.decide("data.packing", False, because)
     return ground.decide("data.packing", True, "short rows share a long one, so that nothing is computed on padding")
 
 

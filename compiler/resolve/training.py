@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from compiler.memory.loss import NEVER_WHOLE
 from compiler.memory.stacks import profile
 from compiler.resolve.ground import Ground
 from schemas.plan import PreferencePlan, TrainingPlan
@@ -112,7 +113,10 @@ def _loss(ground: Ground) -> Loss:
     asked, path = ground.recipe.training.loss, "training.loss"
     if asked != "auto":
         return asked
-    if ground.recipe.training.objective not in ("sft", "pretrain"):
+    objective = ground.recipe.training.objective
+    if ground.target == "native" and objective in NEVER_WHOLE:
+        return ground.decide(path, "chunked", f"TRL's {objective} takes the head in chunks")
+    if objective not in ("sft", "pretrain"):
         return ground.decide(path, "full", "losses over preferences need the logits of whole answers")
     return ground.decide(path, profile(ground.target).default_loss, f"what {ground.target} does by itself")
 

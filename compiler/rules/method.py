@@ -98,7 +98,7 @@ def served_rank(context: Context) -> Iterator[Finding]:
 
 
 def initialisation(context: Context) -> Iterator[Finding]:
-    """PiSSA decomposes 16-bit weights; LoftQ makes up for the error of a quantised base."""
+    """PiSSA and OLoRA take from 16-bit weights; LoftQ makes up for the error of a quantised base."""
     method = context.recipe.method
     if not isinstance(method, LoraMethod):
         return
@@ -106,6 +106,10 @@ def initialisation(context: Context) -> Iterator[Finding]:
     if method.init == "pissa" and quantised:
         hint = f"write `kind: {method.kind[1:]}`, or init: default"
         yield Finding("FTC213", "method.init", "pissa decomposes the base's weights, which cannot be quantised", hint)
+    if method.init == "olora" and quantised:
+        hint = f"write `kind: {method.kind[1:]}`, or init: default"
+        message = "olora takes its start from the base's weights, which would be quantised once more and lose more"
+        yield Finding("FTC213", "method.init", message, hint)
     if method.init == "loftq" and not quantised:
         message = f"loftq makes up for the error of quantised weights, and {method.kind} has none"
         yield Finding("FTC213", "method.init", message, f"write `kind: q{method.kind}`, or init: default")

@@ -49,6 +49,7 @@ def _four_bit(linear: torch.nn.Linear, asked: QuantizationPlan) -> torch.nn.Modu
     layer._parameters["weight"] = weight
     layer._parameters["bias"] = linear.bias
     layer.quant_state = weight.quant_state
+    layer.support_avx512bf16_for_cpu = False  # weights are packed anew on a CPU that has it, and on no card
     return layer
 
 
