@@ -141,16 +141,29 @@ def _measured(summary: dict[str, Any]) -> str:
         "training loss, first and last": _pair(loss["first"], loss["last"]),
         "validation loss, first and last": _pair(loss["first_validation"], loss["last_validation"]),
         "best validation loss": _pair(loss["best_validation"]),
-        "steps": f"{summary['steps']:,} ({summary['epochs']:.2f} epochs)",
+        "steps": f"{summary['steps']:,} ({summary['epochs']:.2f} epochs{_continued(summary)})",
         "tokens": f"{summary['tokens']:,}",
         "trained parameters": f"{summary['trained_parameters']:,}",
-        "on": f"{summary['device']}, {summary['seconds']:,.0f} s, {summary['tokens_per_second']:,.0f} tokens/s",
+        "on": f"{summary['device']}{_spent(summary)}",
     }
     return "| | |\n| --- | --- |\n" + "".join(f"| {name} | {said} |\n" for name, said in lines.items() if said)
 
 
+def _continued(summary: dict[str, Any]) -> str:
+    since = summary["resumed_at"]
+    return "" if since is None else f"; continued after step {since:,}"
+
+
+def _spent(summary: dict[str, Any]) -> str:
+    """Time and speed, which are known of the last start alone."""
+    if summary["resumed_at"] is not None:
+        return ""
+    return f", {summary['seconds']:,.0f} s, {summary['tokens_per_second']:,.0f} tokens/s"
+
+
 def _pair(*values: float | None) -> str:
-    return " → ".join(f"{value:.4f}" for value in values if value is not None)
+    """One value where it is the first and the last."""
+    return " → ".join(dict.fromkeys(f"{value:.4f}" for value in values if value is not None))
 
 
 def _data(plan: Plan, summary: dict[str, Any]) -> str:

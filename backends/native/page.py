@@ -15,7 +15,7 @@ from typing import Any, cast
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from backends.native.amounts import duration, size
+from backends.native.amounts import duration, many, size
 from backends.native.page_words import (
     COUNTS,
     banner,
@@ -83,7 +83,7 @@ def page(told: Told) -> str:
         keep_trailing_newline=True,
     )
     filters: Any = environment.filters  # typed more narrowly than what jinja takes
-    filters.update(chips=_chips, text=text, day=_day, size=size, duration=duration, same=same)
+    filters.update(chips=_chips, text=text, day=_day, size=size, duration=duration, many=many, same=same)
     out = Path(told.plan["output"]["dir"])
     return environment.get_template("report.html.jinja").render(
         told=told,
