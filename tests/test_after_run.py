@@ -59,6 +59,18 @@ def test_what_the_card_says_works(
     assert capsys.readouterr().out
 
 
+def test_what_the_card_of_loftq_says_loads_the_base_as_it_was_trained_on(run: Path) -> None:
+    from backends.native.card import model_card
+
+    plan, summary = plan_of(method=lora("qlora", init="loftq")), json.loads((run / "summary.json").read_text())
+    program = model_card(plan, summary, "adapter").split("```python\n")[1].split("```")[0]
+    compile(program, "card", "exec")
+    assert 'load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)' in program
+    assert "quantization_config=packed)" in program
+    plan["model"]["trust_remote_code"] = True
+    assert model_card(plan, summary, "merged").count("trust_remote_code=True)") == 2
+
+
 def test_the_card_of_a_model_of_the_hub(run: Path) -> None:
     from backends.native.card import model_card
 

@@ -20,22 +20,31 @@ ADAPTED = """\
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
 
-model = AutoPeftModelForCausalLM.from_pretrained("{folder}")
-tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoPeftModelForCausalLM.from_pretrained("{folder}"{trusted})
+tokenizer = AutoTokenizer.from_pretrained("{folder}"{trusted})
+"""
+QUANTISED = """\
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer, BitsAndBytesConfig
+
+# It makes up for what the base loses by this very quantisation, and belongs on no other.
+packed = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="{type}", bnb_4bit_use_double_quant={double_quant})
+model = AutoPeftModelForCausalLM.from_pretrained("{folder}", quantization_config=packed{trusted})
+tokenizer = AutoTokenizer.from_pretrained("{folder}"{trusted})
 """
 BOTTLENECKS = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bottlenecks import load_bottlenecks  # the file beside train.py; no library has these adapters
 
-model = load_bottlenecks(AutoModelForCausalLM.from_pretrained("{base}"), "{folder}")
-tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = load_bottlenecks(AutoModelForCausalLM.from_pretrained("{base}"{trusted}), "{folder}")
+tokenizer = AutoTokenizer.from_pretrained("{folder}"{trusted})
 """
 WHOLE = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-model = AutoModelForCausalLM.from_pretrained("{folder}")
-tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoModelForCausalLM.from_pretrained("{folder}"{trusted})
+tokenizer = AutoTokenizer.from_pretrained("{folder}"{trusted})
 """
 ASKING = """
 messages = [{messages}]
@@ -122,9 +131,15 @@ def _article(word: str) -> str:
 
 
 def _loading(plan: Plan, folder: str, base: str | None) -> str:
-    kind = plan["method"]["kind"]
-    text = WHOLE if folder != "adapter" else BOTTLENECKS if kind == "adapter" else ADAPTED
-    said = text.format(folder=folder, base=base)
+    method = plan["method"]
+    of_error = method.get("init") == "loftq"
+    text = BOTTLENECKS if method["kind"] == "adapter" else QUANTISED if of_error else ADAPTED
+    said = (text if folder == "adapter" else WHOLE).format(
+        folder=folder,
+        base=base,
+        trusted=", trust_remote_code=True" * plan["model"]["trust_remote_code"],
+        **(method["quantization"] if of_error else {}),
+    )
     if plan["model"]["chat_template"] is None:
         return said
     system = plan["data"]["system"]
