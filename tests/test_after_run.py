@@ -21,7 +21,9 @@ TEMPLATES = Path(__file__).parents[1] / "schemas" / "catalog" / "chat_templates"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    return finished(folder, dates(folder, training={"max_steps": 3}, data={"system": "Write the date."}, logging={"every": 1}))
+    return finished(
+        folder, dates(folder, training={"max_steps": 3}, data={"system": "Write the date."}, logging={"every": 1})
+    )
 
 
 def test_the_card_has_everything_and_no_path(run: Path) -> None:

@@ -182,8 +182,7 @@ def chart(
         f"{title}. " + "; ".join(_said(line, shown) for line in loud) + ".",
         tuple(_drawn(line, up, right) for line in found),
         tuple(
-            Tick(_percent(1 - up(value)), words)
-            for value, words in zip(up.ticks, _words(up.ticks, shown), strict=True)
+            Tick(_percent(1 - up(value)), words) for value, words in zip(up.ticks, _words(up.ticks, shown), strict=True)
         ),
         tuple(Tick(_percent(step / right), f"{step:,.0f}") for step in _steps(right)),
         tuple((_percent(mark.step / right), mark) for mark in marks),
