@@ -263,6 +263,26 @@ def test_a_full_disk_leaves_nothing(run: Path) -> None:
     assert [path.name for path in run.iterdir() if "merged" in path.name] == []
 
 
+def test_a_run_of_which_something_is_missing(run: Path, tmp_path: Path) -> None:
+    """It is not looked for on the hub, and is no bug of ours."""
+
+    def refused(folder: Path) -> str:
+        error = call(merge.command, folder).exception
+        assert isinstance(error, FtcError)
+        assert error.exit_code == 2
+        return error.message
+
+    (run / "adapter" / "adapter_model.safetensors").unlink()
+    assert refused(run).endswith('adapter" is damaged: there is no adapter_model.safetensors (FTC620)')
+    (run / "plan.json").write_text("{}")
+    assert refused(run).endswith('plan.json" is not the plan of a run')
+    (run / "train.py").touch()
+    assert refused(run).endswith('plan.json" is not the plan of a run')
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built" / "train.py").touch()
+    assert 'plan.json" cannot be read' in refused(tmp_path / "built")
+
+
 def test_no_run(run: Path, tmp_path: Path) -> None:
     for name, words in {
         str(tmp_path / "nothing"): "there is no folder",
