@@ -244,6 +244,30 @@ def test_a_run_that_fails_says_so_on_its_page(plan: Callable[..., Plan], tmp_pat
     assert "failed" in read.tables["History"][1][4]
 
 
+def test_damaged_files_beside_the_plan_end_no_run(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    from backends.native import train
+
+    artifact = write_artifact(plan(training={"max_steps": 2}), tmp_path / "artifact")
+    (artifact / "recipe.ftc.yaml").write_bytes(b"\xff")
+    (artifact / "ftc.lock.json").write_text("[]")
+    assert train.main(["--plan", str(artifact / "plan.json")]) == 0
+
+
+def test_a_run_shorter_than_a_line_of_its_log_has_a_loss(
+    plan: Callable[..., Plan], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = plan(training={"max_steps": 1}, logging={"every": 10}, evaluation={"every": None})
+    assert train_here(made, tmp_path / "artifact") == 0
+    loss = kept(made, "summary.json")["loss"]
+    assert loss["first"] == loss["last"] > 0
+    said = capsys.readouterr().out
+    assert "1 step, " in said
+    assert f"loss         {loss['last']:.4f}\n" in said
+    read = Read(page_of(made))
+    assert f"{loss['last']:.4g}" in read.tables["Loss"][1]
+    assert "in 1 step\n" in read.sections["finished"]
+
+
 def test_rows_of_training_are_marked_as_such(plan: Callable[..., Plan], tmp_path: Path) -> None:
     made = plan(
         data={"validation": None, "packing": True},

@@ -91,7 +91,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A picture, its text alternative, and its figures as a table. `mean`: of how many readings its lines' points are."""
+    """A picture, its text alternative, and its figures as a table. `mean`: readings of which a point is."""
 
     key: str
     title: str

@@ -6,7 +6,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -71,21 +71,26 @@ class Told:
     device: str
 
 
-def page(told: Told) -> str:
-    """The run as a page."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+def environment(folders: Sequence[Path], shown: Callable[[object], object]) -> Environment:
+    """Templates that escape all they are given. `shown`: what is made of that first."""
+    return Environment(
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_shown,
+        finalize=shown,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters: Any = environment.filters  # typed more narrowly than what jinja takes
+
+
+def page(told: Told) -> str:
+    """The run as a page."""
+    templates = environment((Path(__file__).parent,), _shown)
+    filters: Any = templates.filters  # typed more narrowly than what jinja takes
     filters.update(chips=_chips, text=text, day=_day, size=size, duration=duration, many=many, same=same)
     out = Path(told.plan["output"]["dir"])
-    return environment.get_template("report.html.jinja").render(
+    return templates.get_template("report.html.jinja").render(
         told=told,
         plan=told.plan,
         summary=summary(told.plan, told.about["trained_parameters"]),
