@@ -224,6 +224,11 @@ def test_a_conversation_that_is_broken_off_and_ended(trained: Path) -> None:
         assert "Traceback" not in screen.seen
 
 
+def test_an_answer_does_not_steer_the_terminal() -> None:
+    said = "a\n\tb \x1b[2J \x9b31m \x07 \u200d \u202e caf\u00e9".translate(chat.STEERING)
+    assert said == "a\n\tb ·[2J ·31m · \u200d \u202e caf\u00e9"
+
+
 def test_ctrl_c_where_a_question_is_awaited_ends_it(trained: Path) -> None:
     with terminal(trained) as (screen, pid):
         screen.until("> ")

@@ -33,6 +33,8 @@ FILES = {
     "adapter": "what was trained; PEFT's format, where that has the method",
     "model": "the trained model",
     "merged": "base and adapter as one model",
+    "SERVING.md": "how it is served by vLLM and Ollama",
+    "Modelfile": "what Ollama makes it of",
     "summary.json": "the figures of this page",
     "metrics.jsonl": "the curves of this page, line by line",
     "samples.json": "the answers of this page",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # loads torch
 WAYS = "Ctrl-C breaks an answer off, Ctrl-D ends, /new begins anew"
 
 
+STEERING = dict.fromkeys((*range(32), *range(127, 160)), "·") | {ord(kept): kept for kept in "\n\t"}
+"""Characters that steer a terminal, as they are shown there."""
 COLDEST, HOTTEST = 0.01, 100.0
 """Temperatures by which answers can be drawn: with a lower one logits are divided into what is no number."""
 LAST_SEED = (1 << 63) - 1
@@ -137,5 +139,6 @@ def _turn(talk: Talk, said: str) -> None:
 
 
 def _tell(piece: str) -> None:
-    click.echo(piece, nl=False)
+    """As it comes; a terminal is not steered by a model."""
+    click.echo(piece.translate(STEERING) if sys.stdout.isatty() else piece, nl=False)
     sys.stdout.flush()

@@ -51,10 +51,13 @@ def written(folder: Path, name: str, **sections: Any) -> Path:
 
 
 def hostile(folder: Path) -> dict[str, Any]:
-    """Rows that would break the page, or run in it, if they were not text."""
+    """Rows that would break the page, or run in it, if they were not text; and a path that has no end."""
     path = folder / "hostile.jsonl"
     path.write_text("".join(json.dumps(chat(evil, evil)) + "\n" for evil in HOSTILE), "utf-8")
-    return {"validation": [{"path": str(path), "format": "messages"}], "max_length": 512, "system": HOSTILE[0]}
+    data = {"validation": [{"path": str(path), "format": "messages"}], "max_length": 512, "system": HOSTILE[0]}
+    long = folder / ("w" * 150)
+    long.symlink_to(QUICKSTART / "base")
+    return {"model": {"base": str(long)}, "data": data, "training": {"max_steps": 1}}
 
 
 def preferences(folder: Path) -> dict[str, Any]:
@@ -84,7 +87,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             folder, "compared", training={"objective": "dpo", "max_steps": 30}, data=preferences(folder)
         ),
         "continued": written(folder, "continued"),
-        "hostile": written(folder, "hostile", training={"max_steps": 1}, data=hostile(folder)),
+        "hostile": written(folder, "hostile", **hostile(folder)),
     }
     ftc("run", recipes["finished"].name, folder=folder)
     ftc("run", recipes["compared"].name, folder=folder)
