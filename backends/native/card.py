@@ -133,12 +133,13 @@ def _article(word: str) -> str:
 def _loading(plan: Plan, folder: str, base: str | None) -> str:
     method = plan["method"]
     of_error = method.get("init") == "loftq"
+    packed: dict[str, Any] = method["quantization"] if of_error else {}
     text = BOTTLENECKS if method["kind"] == "adapter" else QUANTISED if of_error else ADAPTED
     said = (text if folder == "adapter" else WHOLE).format(
         folder=folder,
         base=base,
         trusted=", trust_remote_code=True" * plan["model"]["trust_remote_code"],
-        **(method["quantization"] if of_error else {}),
+        **packed,
     )
     if plan["model"]["chat_template"] is None:
         return said

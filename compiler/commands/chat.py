@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -111,8 +111,8 @@ def _each(talk: Talk, questions: Iterable[str]) -> int:
 def _conversation(talk: Talk) -> int:
     with suppress(ImportError):  # lines can be edited where it is there
         import_module("readline")
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")
+    if isinstance(typed := cast("object", sys.stdin), io.TextIOWrapper):
+        typed.reconfigure(errors="replace")
     while True:
         try:
             said = input("> ").strip()
