@@ -55,7 +55,9 @@ def read(run: Finished, tokenizer: Any, file: Path, limit: int | None) -> Rows:
     if found.met.bad and not job.drop_bad:
         raise FtcError(str(found.met.refusal()))
     if not found.pieces:
-        raise FtcError(f'no token of "{file}" would be trained: it has {many(found.counts.read, "row")}', _why(found.counts))
+        raise FtcError(
+            f'no token of "{file}" would be trained: it has {many(found.counts.read, "row")}', _why(found.counts)
+        )
     return found
 
 
