@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import click
 import pytest
 from calls import ROOT, ftc
 from finished_run import call, dates, finished
@@ -101,6 +103,57 @@ def test_what_there_is_no_room_for_is_said(trained: Path) -> None:
     assert re.search(r"makes \d,\d{3} tokens, and the model reads \d+ at most", done.exception.message)
 
 
+def test_an_answer_ends_where_the_model_reads_no_further(trained: Path) -> None:
+    """So hot a model never comes to an end by itself."""
+    done = call(chat.command, trained, "--prompt", DATE, "--temperature", 99, "--max-new-tokens", 5000)
+    from transformers import AutoTokenizer
+
+    made = len(AutoTokenizer.from_pretrained(trained / "adapter")(done.output)["input_ids"])
+    assert 200 < made < 1200
+    assert done.return_value == 0
+
+
+@pytest.mark.parametrize("temperature", ["1e-45", "nan", "inf", "-1", "0.001"])
+def test_a_temperature_that_draws_nothing_is_refused(temperature: str, trained: Path) -> None:
+    error = call(chat.command, trained, "--prompt", DATE, "--temperature", temperature).exception
+    assert isinstance(error, click.BadParameter)
+
+
+def test_a_seed_that_is_too_large_is_refused(trained: Path) -> None:
+    done = call(chat.command, trained, "--prompt", DATE, "--temperature", 1, "--seed", 1 << 70)
+    assert isinstance(done.exception, click.BadParameter)
+
+
+def test_bytes_that_are_no_text_are_asked_as_question_marks(trained: Path) -> None:
+    done, same = (call(chat.command, trained, "--prompt", f"{DATE}{end}", "--system", end) for end in ("\udcff", "?"))
+    assert done.exception is None
+    assert done.output == same.output
+
+
+def test_without_standard_input_there_is_nothing_to_answer(trained: Path) -> None:
+    script = 'exec "$@" <&-'
+    done = subprocess.run(
+        ["bash", "-c", script, "-", *command(trained)],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "ask by --prompt TEXT" in done.stderr
+
+
+def test_a_system_message_needs_a_template(trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained, tmp_path / "plain", ignore=shutil.ignore_patterns("checkpoints"))
+    plan = json.loads((run / "plan.json").read_text())
+    plan["model"]["chat_template"] = None
+    (run / "plan.json").write_text(json.dumps(plan))
+    error = call(chat.command, run, "--system", "Be brief.", "--prompt", DATE).exception
+    assert isinstance(error, FtcError)
+    assert "no chat template, so no place for --system" in error.message
+
+
 def test_no_run(tmp_path: Path) -> None:
     done = ftc("chat", tmp_path / "nothing")
     assert (done.returncode, done.stdout) == (2, "")
@@ -169,6 +222,11 @@ def test_a_conversation_that_is_broken_off_and_ended(trained: Path) -> None:
         screen.until("nothing more")
         assert ended(pid) == 0
         assert "Traceback" not in screen.seen
+
+
+def test_an_answer_does_not_steer_the_terminal() -> None:
+    said = "a\n\tb \x1b[2J \x9b31m \x07 \u200d \u202e caf\u00e9".translate(chat.STEERING)
+    assert said == "a\n\tb ·[2J ·31m · \u200d \u202e caf\u00e9"
 
 
 def test_ctrl_c_where_a_question_is_awaited_ends_it(trained: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,48 @@ def test_rows_that_cannot_be_used(name: str, trained: Path, tmp_path: Path) -> N
     assert isinstance(done.exception, FtcError)
     assert words in done.exception.message
     assert done.exception.exit_code == 1
+
+
+def test_a_model_that_says_nothing_any_more_is_evaluated_all_the_same(trained: Path, tmp_path: Path) -> None:
+    """Trained to pieces: what is no number is null in the file, as JSON has no word for it."""
+    from safetensors.torch import load_file, save_file
+
+    broken = shutil.copytree(trained, tmp_path / "broken", ignore=shutil.ignore_patterns("checkpoints", "eval-*"))
+    file = broken / "adapter" / "adapter_model.safetensors"
+    weights = {name: value * float("nan") for name, value in load_file(file).items()}
+    save_file(weights, file, metadata={"format": "pt"})
+    found = evaluated(broken, "--data", HELD_OUT, "--limit", 2, "--forgetting", CORPUS)
+    assert found["loss"]["tuned"]["value"] is None
+    assert found["forgetting"]["perplexity"]["tuned"] is None
+    assert found["loss"]["base"]["value"] > 1
+    assert "nan" in call(command.command, broken, "--data", HELD_OUT, "--limit", 2).output
+
+
+def test_the_perplexity_of_a_great_loss_is_no_error() -> None:
+    from compiler.after.evaluation import _perplexity
+
+    assert _perplexity(0.0) == 1.0
+    assert _perplexity(1e6) == math.inf
+
+
+def test_a_file_whose_name_is_no_text(trained: Path, tmp_path: Path) -> None:
+    file = tmp_path / "\udcff.jsonl"
+    file.write_text("".join(HELD_OUT.read_text().splitlines(keepends=True)[:2]))
+    assert evaluated(trained, "--data", file)["data"]["path"].endswith("/?.jsonl")
+
+
+def test_what_cannot_be_written_is_said_all_the_same(trained: Path) -> None:
+    """Where a file may have a KiB."""
+    before, limits = set(trained.iterdir()), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        done = call(command.command, trained, "--data", HELD_OUT, "--limit", 24)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert isinstance(done.exception, OSError)
+    assert "exact match" in done.output
+    assert "written to" not in done.output
+    assert set(trained.iterdir()) == before
 
 
 def test_a_run_that_moved_is_evaluated(trained: Path, tmp_path: Path) -> None:

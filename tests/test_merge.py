@@ -64,7 +64,18 @@ def test_merged_says_what_base_and_adapter_say(run: Path) -> None:
     assert again.returncode == 2
     assert "is there already, merged from this very adapter\n" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in (run / "merged").iterdir()} == before
-    assert call(merge.command, run, "--out", run / "other").return_value == 0
+
+
+def test_what_lies_beside_it_stays(run: Path) -> None:
+    """An earlier one that was put aside, whatever it was called then; and a link is no free place."""
+    for name in ("merged.old", "merged.part"):
+        (run / name).mkdir()
+        (run / name / "model.safetensors").write_text("mine")
+    assert call(merge.command, run, "--out", run / "merged").return_value == 0
+    assert (run / "merged.old" / "model.safetensors").read_text() == "mine"
+    assert (run / "merged.part" / "model.safetensors").read_text() == "mine"
+    (run / "link").symlink_to(run / "nowhere")
+    assert "is there already" in str(call(merge.command, run, "--out", run / "link").exception)
 
 
 def test_what_was_merged_from_another_adapter_is_told(run: Path) -> None:
@@ -111,7 +122,7 @@ def test_another_base_than_the_one_it_was_trained_on_shows(run: Path, monkeypatc
     assert "does not say what base and adapter say" in str(refused.exception)
     assert "FTC621" in str(refused.exception)
     assert refused.exception.exit_code == 1
-    assert [path.name for path in run.iterdir() if path.name.startswith("merged")] == []
+    assert [path.name for path in run.iterdir() if "merged" in path.name] == []
 
 
 @pytest.mark.parametrize(("lost", "said"), [(0.1, None), (0.9, "merging lost what was learnt"), (1e9, "does not say")])
@@ -125,6 +136,20 @@ def test_an_adapter_that_changes_little_must_be_there_all_the_same(lost: float, 
     largest = float((lost * change).abs().max() / tuned.abs().max())
     problem = disagreement({**found, "difference": largest, "tolerance": TOLERANCE["bfloat16"]})
     assert problem is None if said is None else said in str(problem)
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_prompt_whose_logits_are_no_numbers_is_seen(at: int) -> None:
+    from backends.native.merging import TOLERANCE, disagreement, largest
+
+    adapter = [torch.ones(4, 8), torch.ones(4, 8)]
+    merged = [logits.clone() for logits in adapter]
+    merged[at][0, 0] = float("nan")
+    found = {"adapter": adapter, "base": [2 * each for each in adapter], "merged": merged, "dtype": "float32"}
+    assert "does not say" in str(
+        disagreement({**found, "difference": largest(merged, adapter), "tolerance": TOLERANCE["float32"]})
+    )
+    assert "lost what was learnt" in str(disagreement({**found, "difference": 0.0, "tolerance": 1e-4}))
 
 
 def shrink(run: Path, scale: float) -> None:
@@ -235,7 +260,27 @@ def test_a_full_disk_leaves_nothing(run: Path) -> None:
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert [path.name for path in run.iterdir() if path.name.startswith("merged")] == []
+    assert [path.name for path in run.iterdir() if "merged" in path.name] == []
+
+
+def test_a_run_of_which_something_is_missing(run: Path, tmp_path: Path) -> None:
+    """It is not looked for on the hub, and is no bug of ours."""
+
+    def refused(folder: Path) -> str:
+        error = call(merge.command, folder).exception
+        assert isinstance(error, FtcError)
+        assert error.exit_code == 2
+        return error.message
+
+    (run / "adapter" / "adapter_model.safetensors").unlink()
+    assert refused(run).endswith('adapter" is damaged: there is no adapter_model.safetensors (FTC620)')
+    (run / "plan.json").write_text("{}")
+    assert refused(run).endswith('plan.json" is not the plan of a run')
+    (run / "train.py").touch()
+    assert refused(run).endswith('plan.json" is not the plan of a run')
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built" / "train.py").touch()
+    assert 'plan.json" cannot be read' in refused(tmp_path / "built")
 
 
 def test_no_run(run: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from native_base import COLORS, Ground, lora, make_plan, source, write_artifact, write_rows
 
+from backends.native.amounts import short
 from backends.native.curves import LISTED, MOST, Axis, Limit, Mark, Series, chart, smoothed, thinned
 from backends.native.pace import Pace, clock
 from backends.native.page import Told, page, text
@@ -26,6 +27,7 @@ version: 1  # </pre><script>alert("recipe")</script> & more
 name: cars
 """
 LOCK = {"ftc": "9.9.9", "recipe": {"file": "cars.ftc.yaml", "set": ["training.max_steps=12"]}, "lost": ["<b>lost</b>"]}
+NAN, INFINITE = float("nan"), float("inf")
 DECIDED = Decision("training.betas", (0.9, 0.999), "the <usual> ones")
 
 
@@ -257,6 +259,30 @@ def test_a_run_that_fails_says_so_on_its_page(plan: Callable[..., Plan], tmp_pat
     assert "failed" in read.tables["History"][1][4]
 
 
+def test_damaged_files_beside_the_plan_end_no_run(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    from backends.native import train
+
+    artifact = write_artifact(plan(training={"max_steps": 2}), tmp_path / "artifact")
+    (artifact / "recipe.ftc.yaml").write_bytes(b"\xff")
+    (artifact / "ftc.lock.json").write_text("[]")
+    assert train.main(["--plan", str(artifact / "plan.json")]) == 0
+
+
+def test_a_run_shorter_than_a_line_of_its_log_has_a_loss(
+    plan: Callable[..., Plan], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = plan(training={"max_steps": 1}, logging={"every": 10}, evaluation={"every": None})
+    assert train_here(made, tmp_path / "artifact") == 0
+    loss = kept(made, "summary.json")["loss"]
+    assert loss["first"] == loss["last"] > 0
+    said = capsys.readouterr().out
+    assert "1 step, " in said
+    assert f"loss         {loss['last']:.4f}\n" in said
+    read = Read(page_of(made))
+    assert f"{loss['last']:.4g}" in read.tables["Loss"][1]
+    assert "in 1 step\n" in read.sections["finished"]
+
+
 def test_rows_of_training_are_marked_as_such(plan: Callable[..., Plan], tmp_path: Path) -> None:
     made = plan(
         data={"validation": None, "packing": True},
@@ -301,7 +327,7 @@ def told(**changes: Any) -> Told:
         "data": {"packing": False, "max_length": 8},
         "training": {"objective": "sft", "epochs": 1.0, "max_steps": None, "global_batch_size": 4},
         "checkpoint": {"best": False},
-        "hardware": {"count": 2, "strategy": "ddp"},
+        "hardware": {"count": 2, "nodes": 1, "strategy": "ddp"},
         "output": {"dir": "/nowhere"},
         "derived": {"memory": {}, "card": {"title": "Card", "usd_per_hour": 3.0}, "cpu": False, "decisions": []},
     }
@@ -349,6 +375,12 @@ def watched(*losses: float) -> list[dict[str, Any]]:
         ((2.0, 1.99), "finished, and learnt nothing"),
         ((1.0, 2.0), "finished, and learnt nothing"),
         ((), "finished"),
+        ((0.0, 0.0), "finished, and learnt nothing"),
+        ((-1.0, -2.0), "finished, and learnt"),
+        ((2.0, NAN), "finished, and its validation loss is no number"),
+        ((NAN, NAN), "finished, and its validation loss is no number"),
+        ((2.0, INFINITE), "finished, and its validation loss is no number"),
+        ((INFINITE, 2.0, 1.0), "finished, and learnt"),
     ],
 )
 def test_the_verdict(losses: tuple[float, ...], heading: str) -> None:
@@ -363,6 +395,14 @@ def test_cards_cost_money_and_have_a_peak() -> None:
         assert words in tiles
     said = Read(page(told(summary={"tflops": None, "of_peak": None}, speed=1.0)))
     assert "TFLOP" not in said.sections["finished"]
+
+
+def test_what_was_planned_for_a_card_says_nothing_of_a_processor() -> None:
+    run = told()
+    run.plan["derived"]["memory"] = {"device_gib": 11.0, "low_gib": 10.0, "high_gib": 13.0, "phases": {"step": 9.0}}
+    said = page(told(plan=run.plan, device="cpu", measured={"resident_gib": 2.0}, memory={"step": 1.0}))
+    for words in ("USD", "interval", "9.00 GiB", "11.00 GiB"):
+        assert words not in said
 
 
 @pytest.mark.parametrize(
@@ -421,6 +461,20 @@ def test_an_axis_has_a_few_round_ticks_around_all_values(values: tuple[float, fl
     assert apart == pytest.approx([apart[0]] * len(apart))
 
 
+@pytest.mark.parametrize("values", [(0.69314718, 0.69314724), (0.6931, 0.69304), (2.3, 2.3 + 4e-16), (0.2, 0.3)])
+def test_each_figure_of_an_axis_differs_from_the_next(values: tuple[float, ...]) -> None:
+    points = [(float(at), value) for at, value in enumerate(values)]
+    words = [tick.words for tick in made(Series("a", "first", points), shown=short).up]
+    assert len(set(words)) == len(words)
+    assert sorted(words, key=float) == words
+    assert max(map(len, words)) <= 8
+
+
+@pytest.mark.parametrize(("end", "words"), [(1.0, "0 1"), (2.0, "0 1 2"), (7.0, "0 2 4 6")])
+def test_there_are_no_halves_of_steps(end: float, words: str) -> None:
+    assert " ".join(tick.words for tick in made(Series("a", "first", [(1.0, 1.0)]), end=end).across) == words
+
+
 def test_an_axis_is_logarithmic_where_values_lie_far_apart_and_it_may_be() -> None:
     far = [10.0, 5.0, 1.0, 0.1, 0.01, 0.004]
     axis = Axis(far, steep=True)
@@ -429,6 +483,7 @@ def test_an_axis_is_logarithmic_where_values_lie_far_apart_and_it_may_be() -> No
     assert not Axis(far).logarithmic
     assert not Axis([*far, 0.0], steep=True).logarithmic
     assert not Axis([1.0] * 40 + [1000.0], steep=True).logarithmic  # one outlier
+    assert len(Axis([1e-20, 1e20], steep=True).ticks) <= 8
 
 
 def test_many_points_become_a_few_means() -> None:
@@ -466,10 +521,13 @@ def test_points_that_are_no_numbers_are_left_out_and_one_alone_is_a_dot() -> Non
 def test_a_long_run_has_a_short_table_with_all_that_is_rare() -> None:
     often = Series("often", "first", [(float(at), 1.0) for at in range(1, 201)])
     rare = Series("rare", "second", [(67.0, 2.0), (133.0, 3.0), (200.0, 4.0)], dots=True)
-    rows = made(often, rare, end=200.0).rows
+    drawn = made(often, rare, end=200.0)
+    rows = drawn.rows
+    assert drawn.mean == 1
     assert len(rows) <= LISTED + 4
     assert [row[2] for row in rows if row[2]] == ["2.0", "3.0", "4.0"]
     assert (rows[0][0], rows[-1][0]) == ("1", "200")
+    assert made(Series("long", "first", [(float(at), 1.0) for at in range(MOST * 3)]), end=720.0).mean == 3
 
 
 def test_what_is_left_is_reckoned_from_the_first_step_on() -> None:

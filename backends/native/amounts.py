@@ -5,9 +5,13 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 
 from __future__ import annotations
 
+from math import isfinite
+
 
 def short(value: float) -> str:
     """Four digits, as a curve is read."""
+    if not isfinite(value):
+        return f"{value}"
     size = abs(value)
     if size and (size < 0.0001 or size >= 10**6):
         return _scientific(value)
@@ -28,6 +32,11 @@ def _scientific(value: float) -> str:
 def whole(value: float) -> str:
     """Without what stands behind the point."""
     return f"{value:,.0f}"
+
+
+def many(count: int, word: str) -> str:
+    """1 step, or 1,234 steps."""
+    return f"{count:,} {word}{'s' * (count != 1)}"
 
 
 def counted(value: int) -> str:

@@ -20,37 +20,37 @@ ADAPTED = """\
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
 
-model = AutoPeftModelForCausalLM.from_pretrained("{folder}")
-tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoPeftModelForCausalLM.from_pretrained("{folder}"{trusted})
+tokenizer = AutoTokenizer.from_pretrained("{folder}"{trusted})
 """
-ON_QUANTISED = """\
+QUANTISED = """\
 import torch
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer, BitsAndBytesConfig
 
-# The adapter makes up for what the base lost by this, and belongs to no other.
+# It makes up for what the base loses by this very quantisation, and belongs on no other.
 packed = BitsAndBytesConfig(
     load_in_4bit=True,
     bnb_4bit_quant_type="{type}",
     bnb_4bit_use_double_quant={double_quant},
     bnb_4bit_compute_dtype=torch.{compute_dtype},
 )
-model = AutoPeftModelForCausalLM.from_pretrained("{folder}", quantization_config=packed)
-tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoPeftModelForCausalLM.from_pretrained("{folder}", quantization_config=packed{trusted})
+tokenizer = AutoTokenizer.from_pretrained("{folder}"{trusted})
 """
 BOTTLENECKS = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bottlenecks import load_bottlenecks  # the file beside train.py; no library has these adapters
 
-model = load_bottlenecks(AutoModelForCausalLM.from_pretrained("{base}"), "{folder}")
-tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = load_bottlenecks(AutoModelForCausalLM.from_pretrained("{base}"{trusted}), "{folder}")
+tokenizer = AutoTokenizer.from_pretrained("{folder}"{trusted})
 """
 WHOLE = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-model = AutoModelForCausalLM.from_pretrained("{folder}")
-tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoModelForCausalLM.from_pretrained("{folder}"{trusted})
+tokenizer = AutoTokenizer.from_pretrained("{folder}"{trusted})
 """
 ASKING = """
 messages = [{messages}]
@@ -137,12 +137,16 @@ def _article(word: str) -> str:
 
 
 def _loading(plan: Plan, folder: str, base: str | None) -> str:
-    kind = plan["method"]["kind"]
-    text = WHOLE if folder != "adapter" else BOTTLENECKS if kind == "adapter" else ADAPTED
-    packed: dict[str, Any] = {}
-    if folder == "adapter" and plan["method"].get("init") == "loftq":
-        text, packed = ON_QUANTISED, plan["method"]["quantization"]
-    said = text.format(folder=folder, base=base, **packed)
+    method = plan["method"]
+    of_error = method.get("init") == "loftq"
+    packed: dict[str, Any] = method["quantization"] if of_error else {}
+    text = BOTTLENECKS if method["kind"] == "adapter" else QUANTISED if of_error else ADAPTED
+    said = (text if folder == "adapter" else WHOLE).format(
+        folder=folder,
+        base=base,
+        trusted=", trust_remote_code=True" * plan["model"]["trust_remote_code"],
+        **packed,
+    )
     if plan["model"]["chat_template"] is None:
         return said
     system = plan["data"]["system"]
@@ -159,16 +163,29 @@ def _measured(summary: dict[str, Any]) -> str:
         "training loss, first and last": _pair(loss["first"], loss["last"]),
         "validation loss, first and last": _pair(loss["first_validation"], loss["last_validation"]),
         "best validation loss": _pair(loss["best_validation"]),
-        "steps": f"{summary['steps']:,} ({summary['epochs']:.2f} epochs)",
+        "steps": f"{summary['steps']:,} ({summary['epochs']:.2f} epochs{_continued(summary)})",
         "tokens": f"{summary['tokens']:,}",
         "trained parameters": f"{summary['trained_parameters']:,}",
-        "on": f"{summary['device']}, {summary['seconds']:,.0f} s, {summary['tokens_per_second']:,.0f} tokens/s",
+        "on": f"{summary['device']}{_spent(summary)}",
     }
     return "| | |\n| --- | --- |\n" + "".join(f"| {name} | {said} |\n" for name, said in lines.items() if said)
 
 
+def _continued(summary: dict[str, Any]) -> str:
+    since = summary["resumed_at"]
+    return "" if since is None else f"; continued after step {since:,}"
+
+
+def _spent(summary: dict[str, Any]) -> str:
+    """Time and speed, which are known of the last start alone."""
+    if summary["resumed_at"] is not None:
+        return ""
+    return f", {summary['seconds']:,.0f} s, {summary['tokens_per_second']:,.0f} tokens/s"
+
+
 def _pair(*values: float | None) -> str:
-    return " → ".join(f"{value:.4f}" for value in values if value is not None)
+    """One value where it is the first and the last."""
+    return " → ".join(dict.fromkeys(f"{value:.4f}" for value in values if value is not None))
 
 
 def _data(plan: Plan, summary: dict[str, Any]) -> str:

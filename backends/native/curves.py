@@ -8,7 +8,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil, floor, isfinite, log10
 
@@ -25,6 +25,10 @@ SLICES = 60
 """Stretches that say their figures when they are pointed at."""
 LISTED = 24
 """Rows of the table."""
+FINE = 1e-5
+"""The share of a value that can be read from an axis at least: what differs by less is drawn as a level line."""
+TICKS = 6
+"""Decades that are named, at most."""
 STEEP = 25
 """Times that values differ from which their axis may be logarithmic."""
 
@@ -87,7 +91,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A picture, its text alternative, and its figures as a table."""
+    """A picture, its text alternative, and its figures as a table. `mean`: readings of which a point is."""
 
     key: str
     title: str
@@ -102,6 +106,7 @@ class Chart:
     names: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     logarithmic: bool
+    mean: int
 
 
 class Axis:
@@ -125,7 +130,8 @@ class Axis:
 
 def _round(low: float, high: float) -> list[float]:
     """Four to six values around these: multiples of 1, 2 or 5 times a power of ten."""
-    spread = (high - low) or abs(high) * 0.1 or 1.0
+    size = max(abs(low), abs(high))
+    spread = max(high - low, size * FINE) if high > low else size * 0.1 or 1.0
     power = 10.0 ** floor(log10(spread / 5))
     step = next(factor * power for factor in (1, 2, 5, 10) if spread / (factor * power) <= 5)
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
@@ -134,7 +140,17 @@ def _round(low: float, high: float) -> list[float]:
 
 def _decades(low: float, high: float) -> list[float]:
     first, last = floor(log10(low)), ceil(log10(high))
-    return [10.0**power for power in range(first, max(last, first + 1) + 1)]
+    apart = max(ceil((last - first) / TICKS), 1)
+    return [10.0**power for power in range(first, max(last, first + 1) + apart, apart)]
+
+
+def _words(ticks: Sequence[float], shown: Callable[[float], str]) -> list[str]:
+    """Of an axis: with as many digits as it takes to tell each figure from the next."""
+    words = [shown(tick) for tick in ticks]
+    if len(set(words)) == len(words):
+        return words
+    digits = max(-floor(log10(ticks[1] - ticks[0]) + 1e-9), 0)
+    return [f"{tick:,.{digits}f}" for tick in ticks]
 
 
 def chart(
@@ -152,9 +168,10 @@ def chart(
 ) -> Chart | None:
     """None where nothing was read. `end`: the last step; `shown`: a value in words; `steep`: whether the axis may be
     logarithmic."""
-    found = [line for line in map(_finite, series) if line.points]
-    if not found:
+    whole = [line for line in map(_finite, series) if line.points]
+    if not whole:
         return None
+    found = [replace(line, points=line.points if line.dots else thinned(line.points)) for line in whole]
     values = [value for line in found for _, value in line.points] + [limit.value for limit in limits]
     up, right = Axis(values, zero=zero, steep=steep), max(end, 1)
     loud = [line for line in found if line.loud]
@@ -164,7 +181,9 @@ def chart(
         unit,
         f"{title}. " + "; ".join(_said(line, shown) for line in loud) + ".",
         tuple(_drawn(line, up, right) for line in found),
-        tuple(Tick(_percent(1 - up(value)), shown(value)) for value in up.ticks),
+        tuple(
+            Tick(_percent(1 - up(value)), words) for value, words in zip(up.ticks, _words(up.ticks, shown), strict=True)
+        ),
         tuple(Tick(_percent(step / right), f"{step:,.0f}") for step in _steps(right)),
         tuple((_percent(mark.step / right), mark) for mark in marks),
         tuple((_percent(1 - up(limit.value)), limit) for limit in limits),
@@ -172,6 +191,7 @@ def chart(
         tuple(line.name for line in loud),
         tuple(_rows(loud, shown)),
         up.logarithmic,
+        max((_together(line.points) for line in whole if not line.dots), default=1),
     )
 
 
@@ -191,15 +211,18 @@ def smoothed(points: Points) -> Points:
 
 def thinned(points: Points) -> Points:
     """At most `MOST` points; several that follow each other become their mean."""
-    size = ceil(len(points) / MOST)
+    size = _together(points)
     groups = [points[at : at + size] for at in range(0, len(points), size)] if size > 1 else []
     means = [tuple(sum(values) / len(group) for values in zip(*group, strict=True)) for group in groups]
     return [(mean[0], mean[1]) for mean in means] or points
 
 
+def _together(points: Points) -> int:
+    return max(ceil(len(points) / MOST), 1)
+
+
 def _finite(line: Series) -> Series:
-    points = [(step, value) for step, value in line.points if isfinite(value)]
-    return Series(line.name, line.style, points if line.dots else thinned(points), line.dots, line.loud)
+    return replace(line, points=[(step, value) for step, value in line.points if isfinite(value)])
 
 
 def _drawn(line: Series, up: Axis, right: float) -> Drawn:
@@ -219,8 +242,8 @@ def _said(line: Series, shown: Callable[[float], str]) -> str:
 
 
 def _steps(right: float) -> list[float]:
-    """Round steps that lie in the picture."""
-    return [step for step in _round(0, right) if step <= right]
+    """Round steps that lie in the picture. There are no halves of them."""
+    return [step for step in _round(0, right) if step <= right and step == round(step)]
 
 
 def _slices(lines: Sequence[Series], right: float, shown: Callable[[float], str]) -> Iterator[Slice]:

@@ -37,8 +37,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_folder(path: Path, save: Callable[[Path], object]) -> None:
-    """Have `save` fill a folder beside `path`, then put it in the place of `path`."""
-    part, old = path.with_name(path.name + ".part"), path.with_name(path.name + ".old")
+    """Have `save` fill a folder beside `path`, then put it in the place of `path`. What lies there meanwhile has names
+    that nobody gives: what is found under them was left by a process that died."""
+    part, old = (path.with_name(f".{path.name}.{what}") for what in ("part", "old"))
     for folder in (part, old):
         shutil.rmtree(folder, ignore_errors=True)
     with told(part, f'"{path}"'):

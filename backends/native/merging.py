@@ -12,7 +12,6 @@ from __future__ import annotations
 import gc
 import json
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,10 +74,7 @@ def merge(plan: Plan, adapter: Path, target: Path, card: str = "") -> dict[str, 
         (folder / PROOF).write_text(json.dumps(proof, indent=2) + "\n", "utf-8")
         (folder / "README.md").write_text(card, "utf-8")
 
-    try:
-        write_folder(target, write)
-    finally:
-        shutil.rmtree(target.with_name(target.name + ".part"), ignore_errors=True)
+    write_folder(target, write)
     return _numbers(found)
 
 
@@ -139,8 +135,8 @@ def _look(plan: Plan, adapter: Path, folder: Path, prompts: list[list[int]], fou
         raise ModelError(f"the merged model cannot be read back: {error}") from error
     found["merged"] = logits(merged, prompts)
     found |= {"dtype": dtype, "tolerance": TOLERANCE[dtype], "prompts": len(prompts), "tokens": sum(map(len, prompts))}
-    found["difference"] = _largest(found["merged"], found["adapter"])
-    found["effect"] = _largest(found["base"], found["adapter"])
+    found["difference"] = largest(found["merged"], found["adapter"])
+    found["effect"] = largest(found["base"], found["adapter"])
     rows = merged.get_input_embeddings().weight.shape[0]
     if rows != found["rows"] or merged.config.get_text_config().vocab_size != rows:
         raise MergeError(f"the vocabulary changed: {found['rows']} tokens in the base, {rows} in the merged model")
@@ -157,7 +153,7 @@ def disagreement(found: dict[str, Any]) -> str | None:
             f"the largest, and {found['tolerance']:.0e} is what {found['dtype']} may lose (FTC621)"
         )
     lost, changed = (_apart(found["adapter"], found[name]) for name in ("merged", "base"))
-    if lost > max(NOISE[found["dtype"]], KEPT * changed):
+    if not lost <= max(NOISE[found["dtype"]], KEPT * changed):
         return (
             f"merging lost what was learnt: the adapter changes logits by {changed:.1e} (root mean square), and the "
             f"merged model is {lost:.1e} away from it (FTC621)"
@@ -197,9 +193,10 @@ def in_float32(model: Any) -> Iterator[None]:
             hook.remove()
 
 
-def _largest(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
+def largest(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
     """The largest difference, over the largest logit."""
-    return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(one, other, strict=True))
+    shares = [(a - b).abs().max() / b.abs().max() for a, b in zip(one, other, strict=True)]
+    return float(torch.stack(shares).max())  # one that is no number stays what it is, as in no comparison
 
 
 def _apart(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:

@@ -89,8 +89,10 @@ class Meter(TrainerCallback):
         if self.device == "cpu":
             return found
         free, total = torch.cuda.mem_get_info(torch.device(self.device))
-        named = {name: gib(self.peak(name)) for name in ("allocated", "reserved")}
-        return {**{f"{name}_gib": size for name, size in named.items()}, "device_gib": gib(total - free), **found}
+        # By now the allocator may have given memory back: what is beside it, and the most that it had.
+        now, most = torch.cuda.memory_reserved(torch.device(self.device)), self.peak("reserved")
+        named = {"allocated": self.peak("allocated"), "reserved": most, "device": total - free - now + max(now, most)}
+        return {**{f"{name}_gib": gib(size) for name, size in named.items()}, **found}
 
     def by_phase(self) -> dict[str, float]:
         """Live tensors of each phase at most, GiB."""

@@ -6,7 +6,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, cast
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from backends.native.amounts import duration, size
+from backends.native.amounts import duration, many, size
 from backends.native.page_words import (
     COUNTS,
     banner,
@@ -33,6 +33,8 @@ FILES = {
     "adapter": "what was trained; PEFT's format, where that has the method",
     "model": "the trained model",
     "merged": "base and adapter as one model",
+    "SERVING.md": "how it is served by vLLM and Ollama",
+    "Modelfile": "what Ollama makes it of",
     "summary.json": "the figures of this page",
     "metrics.jsonl": "the curves of this page, line by line",
     "samples.json": "the answers of this page",
@@ -71,21 +73,26 @@ class Told:
     device: str
 
 
-def page(told: Told) -> str:
-    """The run as a page."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+def environment(folders: Sequence[Path], shown: Callable[[object], object]) -> Environment:
+    """Templates that escape all they are given. `shown`: what is made of that first."""
+    return Environment(
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_shown,
+        finalize=shown,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters: Any = environment.filters  # typed more narrowly than what jinja takes
-    filters.update(chips=_chips, text=text, day=_day, size=size, duration=duration, same=same)
+
+
+def page(told: Told) -> str:
+    """The run as a page."""
+    templates = environment((Path(__file__).parent,), _shown)
+    filters: Any = templates.filters  # typed more narrowly than what jinja takes
+    filters.update(chips=_chips, text=text, day=_day, size=size, duration=duration, many=many, same=same)
     out = Path(told.plan["output"]["dir"])
-    return environment.get_template("report.html.jinja").render(
+    return templates.get_template("report.html.jinja").render(
         told=told,
         plan=told.plan,
         summary=summary(told.plan, told.about["trained_parameters"]),

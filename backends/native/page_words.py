@@ -6,9 +6,10 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
-from backends.native.amounts import counted, duration, short, size, whole
+from backends.native.amounts import counted, duration, many, short, size, whole
 
 PHASES = {
     "load": ("load", "fifth"),
@@ -23,8 +24,8 @@ LARGEST = "step"
 """The phase that takes most. A process keeps what it has freed, so main memory tells only of this one what it takes."""
 NOTHING = 0.01
 """A loss that falls by less than this share of it has not fallen."""
-PAST = 1.02
-"""Times its lowest from which the last validation loss is past its best."""
+PAST = 0.02
+"""The share of its lowest by which the last validation loss is above it from which on it is past its best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +84,14 @@ ALWAYS = ("read", "kept", "tokens", "trained_tokens", "longest")
 def summary(plan: dict[str, Any], trained: int) -> str:
     """Method, base, length of the run, and size of a step. `trained`: parameters."""
     training, hardware = plan["training"], plan["hardware"]
-    many = training["epochs"] or 0
-    length = f"{training['max_steps']:,} steps" if training["max_steps"] else f"{many:g} epoch{'s' * (many != 1)}"
+    epochs = training["epochs"] or 0
+    length = many(training["max_steps"], "step") if training["max_steps"] else f"{epochs:g} epoch{'s' * (epochs != 1)}"
     devices = f", on {hardware['count']} devices ({hardware['strategy']})" if hardware["count"] > 1 else ""
     packed = "packed" if plan["data"]["packing"] else "not packed"
     return (
         f"{plan['method']['kind']} of {plan['model']['base']}, {trained:,} parameters trained, "
         f"{training['objective']}, {length}, "
-        f"{training['global_batch_size']:,} rows a step of at most {plan['data']['max_length']:,} tokens, "
+        f"{many(training['global_batch_size'], 'row')} a step of at most {plan['data']['max_length']:,} tokens, "
         f"{packed}{devices}"
     )
 
@@ -141,13 +142,17 @@ def banner(told: Any) -> Banner:
 
 def _learnt(told: Any) -> Banner:
     what, found = course(told.history)
+    if found and not isfinite(found[-1]):
+        more = f"It was {short(found[-1])} at the end: what was saved is not to be trusted. Look at the learning rate."
+        return Banner("does_not_fit", "✕", f"finished, and its {what} loss is no number", more)
+    found = [loss for loss in found if isfinite(loss)]
     if len(found) < 2:
         return Banner("fits", "✓", "finished", "Of too few losses to say how much it learnt.")
     first, last, best = found[0], found[-1], min(found)
     fell = f"{what} loss {short(first)} → {short(last)}"
-    if last > first * (1 - NOTHING):
+    if first - last <= NOTHING * abs(first):
         return Banner("does_not_fit", "✕", "finished, and learnt nothing", f"{fell}. Look at the learning rate first.")
-    if what == "validation" and last > best * PAST and not told.plan["checkpoint"]["best"]:
+    if what == "validation" and last - best > PAST * abs(best) and not told.plan["checkpoint"]["best"]:
         step = next(line["step"] for line in told.history if line.get("eval_loss") == best)
         more = f"{fell}, but it was {short(best)} after step {step:,}: since then it has learnt its rows by heart. "
         return Banner(
@@ -184,7 +189,7 @@ def _losses(told: Any) -> list[Figure]:
     for key, name in (("eval_loss", "validation loss"), ("loss", "training loss")):
         values = [line[key] for line in told.history if key in line]
         if values:
-            lowest = f"first {short(values[0])}, lowest {short(min(values))}"
+            lowest = f"first {short(values[0])}, lowest {short(min(filter(isfinite, values), default=values[0]))}"
             found.append(Figure(name, short(values[-1]), lowest if len(values) > 1 else "the only one"))
     for key in ("eval_rewards/margins", "rewards/margins"):
         values = [line[key] for line in told.history if key in line]
@@ -194,26 +199,25 @@ def _losses(told: Any) -> list[Figure]:
 
 
 def _work(told: Any) -> list[Figure]:
-    cards: int = told.plan["hardware"]["count"]
-    card: dict[str, Any] = told.plan["derived"]["card"]
     tokens = max((line.get("tokens", 0) for line in told.history), default=0)
     name = "time since continued" if told.about["resumed_at"] else "time"
-    found = [Figure(name, duration(told.seconds), _cost(told.seconds, cards, card))]
+    found = [Figure(name, duration(told.seconds), _cost(told))]
     if told.speed:
         busy, share = told.summary.get("tflops"), told.summary.get("of_peak")
         note = f", {busy:,.0f} TFLOP/s a card, {share:.0%} of its peak" if busy and share else ""
         found.append(Figure("speed", whole(told.speed), f"tokens a second{note}"))
     if tokens:
         read = told.about["rows"]["train"]["kept"]
-        found.append(Figure("tokens seen", counted(tokens), f"of {read:,} rows, in {told.step:,} steps"))
+        found.append(Figure("tokens seen", counted(tokens), f"of {many(read, 'row')}, in {many(told.step, 'step')}"))
     return found
 
 
-def _cost(seconds: float, cards: int, card: dict[str, Any]) -> str:
-    price = card.get("usd_per_hour")
-    if not price:
+def _cost(told: Any) -> str:
+    price, hardware = told.plan["derived"]["card"].get("usd_per_hour"), told.plan["hardware"]
+    if not price or told.device == "cpu":
         return "training, validating, saving"
-    return f"about {price * cards * seconds / 3600:.2f} USD at {price:g} an hour and card"
+    hours = hardware["count"] * hardware["nodes"] * told.seconds / 3600
+    return f"about {price * hours:.2f} USD at {price:g} an hour and card"
 
 
 def _memory_figure(told: Any) -> list[Figure]:
@@ -223,9 +227,15 @@ def _memory_figure(told: Any) -> list[Figure]:
     return [Figure(name, size(taken), f"planned {size(planned)}" if planned else "not planned")]
 
 
+def planned_memory(told: Any) -> dict[str, Any]:
+    """Of the plan; nothing where it was for a card, and main memory was taken in its place."""
+    derived: dict[str, Any] = told.plan["derived"]
+    return derived["memory"] if derived["cpu"] == (told.device == "cpu") else {}
+
+
 def card_memory(told: Any) -> tuple[float | None, float | None, str]:
     """What was taken at most, what was planned, and of what."""
-    planned = told.plan["derived"]["memory"].get("device_gib")
+    planned = planned_memory(told).get("device_gib")
     if "device_gib" in told.measured:
         return told.measured["device_gib"], planned, "memory of the card"
     return told.measured.get("resident_gib"), planned, "main memory"
@@ -236,7 +246,7 @@ def card_memory(told: Any) -> tuple[float | None, float | None, str]:
 
 def memory(told: Any) -> dict[str, Any]:
     """Planned against measured: phases, wholes, and a sentence."""
-    planned = told.plan["derived"]["memory"]
+    planned = planned_memory(told)
     phases = planned.get("phases", {})
     rows = [(name, phases.get(phase) or None, told.memory.get(phase), False) for phase, (name, _) in PHASES.items()]
     wholes = [(name, planned.get(key), told.measured.get(key), True) for key, name in _wholes(told.measured).items()]
@@ -265,7 +275,7 @@ def _wholes(measured: dict[str, float]) -> dict[str, str]:
 
 def _verdict(told: Any) -> Banner | None:
     """Whether what was taken lies in the plan's interval."""
-    planned = told.plan["derived"]["memory"]
+    planned = planned_memory(told)
     taken, about, _ = card_memory(told)
     low, high = planned.get("low_gib"), planned.get("high_gib")
     if taken is None or about is None or low is None or high is None:

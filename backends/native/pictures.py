@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 from backends.native.amounts import rate, short, whole
 from backends.native.curves import Chart, Limit, Mark, Points, Series, chart, smoothed
-from backends.native.page_words import LARGEST, PHASES
+from backends.native.page_words import LARGEST, PHASES, planned_memory
 
 Lines = list[dict[str, Any]]
 RARE = ("save", "samples")
@@ -39,8 +40,9 @@ def pictures(told: Any) -> dict[str, Chart]:
 
 
 def points(history: Lines, key: str) -> Points:
-    """The values of a key, in order."""
-    return [(float(line["step"]), line[key]) for line in history if line.get(key) is not None]
+    """The values of a key that are numbers, in order."""
+    read = ((float(line["step"]), line.get(key)) for line in history)
+    return [(step, value) for step, value in read if value is not None and isfinite(value)]
 
 
 def end(told: Any) -> float:
@@ -114,7 +116,7 @@ def _single(
 
 
 def _memory(told: Any) -> Chart | None:
-    planned = told.plan["derived"]["memory"].get("phases", {})
+    planned = planned_memory(told).get("phases", {})
     series, limits = list[Series](), list[Limit]()
     for phase, (name, style) in PHASES.items():
         lines = [(line["step"], line["memory_phases_gib"]) for line in told.history if "memory_phases_gib" in line]

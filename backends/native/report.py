@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from transformers import TrainerCallback
 
+from backends.native.amounts import many
 from backends.native.disk import write_text
 from backends.native.meter import Meter
 from backends.native.pace import Pace
@@ -216,10 +217,8 @@ def _told(line: dict[str, Any], watched: str) -> str:
 def closing_words(summary: dict[str, Any]) -> str:
     """The end of a run, for a person."""
     loss, memory, rows = summary["loss"], summary["memory"], summary["rows"]["train"]
-    steps = f"{summary['steps']} step{'' if summary['steps'] == 1 else 's'}"
     lines = [
-        f"{summary['name']}: {steps}, {summary['tokens']:,} tokens in {summary['seconds']:.0f} s "
-        f"({summary['tokens_per_second']:,.0f} tokens/s{_rate(summary)})",
+        f"{summary['name']}: {many(summary['steps'], 'step')}, {summary['tokens']:,} tokens{_spent(summary)}",
         f"  loss         {_course(loss['first'], loss['last'])}",
         f"  validation   {_course(loss['first_validation'], loss['last_validation'])}",
         f"  rows         {rows['kept']:,} trained{_fate(rows)}",
@@ -231,10 +230,12 @@ def closing_words(summary: dict[str, Any]) -> str:
     return "\n".join(line for line in lines if line.split()[-1] != "-")
 
 
-def _rate(summary: dict[str, Any]) -> str:
-    """How busy a card was."""
-    of_peak = summary.get("of_peak")
-    return f", {summary['tflops']:,.0f} TFLOP/s a card, {of_peak:.0%} of its peak" if of_peak else ""
+def _spent(summary: dict[str, Any]) -> str:
+    """How long it took, how fast and how busy a card was; of a run that was continued, since then."""
+    since, of_peak, speed = summary["resumed_at"], summary.get("of_peak"), summary["tokens_per_second"]
+    before = " in" if since is None else f"; since it was continued after step {since:,},"
+    busy = f", {summary['tflops']:,.0f} TFLOP/s a card, {of_peak:.0%} of its peak" if of_peak else ""
+    return f"{before} {summary['seconds']:.0f} s" + (f" ({speed:,.0f} tokens/s{busy})" if speed else "")
 
 
 def _fate(rows: dict[str, int]) -> str:

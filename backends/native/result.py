@@ -8,6 +8,7 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 from __future__ import annotations
 
 import json
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def summarise(plan: Plan, trainer: Any, reporter: Reporter, device: str) -> dict
             "last": losses[-1] if losses else None,
             "first_validation": watched[0] if watched else None,
             "last_validation": watched[-1] if watched else None,
-            "best_validation": min(watched, default=None),
+            "best_validation": min(filter(isfinite, watched), default=None),
         },
         "memory": {
             "planned": plan["derived"]["memory"],

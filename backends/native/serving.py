@@ -6,7 +6,7 @@ relative to the run's folder, so that it can be copied elsewhere.
 
 from __future__ import annotations
 
-import json
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,13 @@ Plan = dict[str, Any]
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes for --max-lora-rank (vllm/config/lora.py of 0.27.1)."""
 LORA_KINDS = ("lora", "qlora")
+CHANGING = {
+    **dict.fromkeys(("pissa", "olora"), "takes the adapter's beginning out of the base's weights"),
+    "loftq": "makes up for what the base lost by quantisation",
+}
+"""What an adapter that does not begin at nothing is beside."""
 MERGED_KINDS = (*LORA_KINDS, "dora", "qdora", "ia3")
+UNTOLD = "# The chat template cannot be told in Ollama's words: it looks for one by itself, or write TEMPLATE."
 SAID = {name: f"ftc{name}said" for name in ("system", "user", "assistant", "again")}
 """Words that no chat template writes by itself."""
 
@@ -40,21 +46,33 @@ def unmergeable(plan: Plan) -> str | None:
 
 def serving_files(plan: Plan, tokenizer: Any) -> dict[str, str]:
     """File name → text, for the run's folder."""
-    model = "model" if plan["method"]["kind"] == "full" else "merged"
-    files = {"SERVING.md": _page(plan, model)}
-    if plan["method"]["kind"] in ("full", *MERGED_KINDS):
-        files["Modelfile"] = _modelfile(plan, tokenizer, model)
-    return files
+    full = plan["method"]["kind"] == "full"
+    if not full and (why := unmergeable(plan)):
+        return {"SERVING.md": _unmerged(plan, why)}
+    model = "model" if full else "merged"
+    return {"SERVING.md": _page(plan, model), "Modelfile": _modelfile(plan, tokenizer, model)}
+
+
+def _unmerged(plan: Plan, why: str) -> str:
+    """Of a result that cannot be merged."""
+    kind = plan["method"]["kind"]
+    if kind in MERGED_KINDS:
+        return f"{_head(plan)}{_adapter(plan)}It cannot be merged: {why}.\n"
+    return _PLAIN.format(name=plan["name"], why=_WHY.get(kind, _VIRTUAL.format(kind=kind)))
+
+
+def _head(plan: Plan) -> str:
+    system = plan["data"]["system"] and plan["model"]["chat_template"]
+    asked = "It was trained with a system message, which vLLM's clients have to send (`data.system` in plan.json).\n\n"
+    return f"# Serving {plan['name']}\n\nCommands are for this folder.\n\n{asked if system else ''}"
 
 
 def _page(plan: Plan, model: str) -> str:
     kind = plan["method"]["kind"]
-    if kind not in ("full", *MERGED_KINDS):
-        return _PLAIN.format(name=plan["name"], why=_WHY.get(kind, _VIRTUAL.format(kind=kind)))
     merging = "" if kind == "full" else "First `ftc merge .` in this folder: it writes `merged`.\n\n"
     tag = shlex.quote(plan["name"].lower())
     return (
-        f"# Serving {plan['name']}\n\nCommands are for this folder.\n\n{_adapter(plan)}"
+        f"{_head(plan)}{_adapter(plan)}"
         f"## vLLM, {'the model' if kind == 'full' else 'merged'}\n\n{merging}    {_command(plan, f'./{model}')}\n\n"
         f"## Ollama\n\n{merging}    ollama create {tag} -f Modelfile\n    ollama run {tag}\n\n"
         "Ollama reads safetensors of the families that it knows (Llama, Mistral, Gemma, Phi, Qwen); of others\n"
@@ -76,8 +94,9 @@ def _adapter(plan: Plan) -> str:
     method = plan["method"]
     if method["kind"] not in MERGED_KINDS:
         return ""
-    if why := _refused(method, plan["model"]["tokens"]["add"]):
-        return f"vLLM does not serve this adapter beside its base: {why}. Merge it.\n\n"
+    if why := _refused(plan):
+        merging = "" if unmergeable(plan) else " Merge it."
+        return f"vLLM does not serve this adapter beside its base: {why}.{merging}\n\n"
     rank = next(rank for rank in RANKS if rank >= method["rank"])
     further = ["--enable-lora", "--max-lora-rank", str(rank), "--lora-modules", f"{plan['name']}=./adapter"]
     if plan["model"]["chat_template"] not in (None, "tokenizer"):
@@ -87,23 +106,24 @@ def _adapter(plan: Plan) -> str:
         bits = method["quantization"]["bits"]
         also = (
             f"It was trained on the base in {bits} bit. The command loads that in 16 bit, as merging does; "
-            "`--quantization bitsandbytes` has vLLM quantise it too, for less memory.\n\n"
+            "`--quantization bitsandbytes` has vLLM quantise it to 4 bit, for less memory.\n\n"
         )
     command = _command(plan, plan["model"]["base"], *further)
     return f"## vLLM, the adapter beside its base\n\n    {command}\n\nAsk for the model `{plan['name']}`.\n\n{also}"
 
 
-def _refused(method: dict[str, Any], added: list[str]) -> str | None:
+def _refused(plan: Plan) -> str | None:
+    """Why vLLM does not take the adapter, or would take it for another: it knows two matrices for each layer, and the
+    base as it is."""
+    method = plan["method"]
     if method["kind"] not in LORA_KINDS:
         return f"it takes no {method['kind']}"
-    if method["init"] in ("pissa", "olora"):
-        return f"{method['init']} began by taking from the base what the adapter began with, which only PEFT does again"
-    if method["init"] == "loftq":
-        return "with loftq it belongs to the base as it was quantised in training"
-    if added:
-        return "it takes none with rows of new tokens"
     if method["modules_to_save"]:
         return "it takes none with modules_to_save"
+    if plan["model"]["tokens"]["add"]:
+        return "it takes none with new tokens"
+    if method["init"] in CHANGING:
+        return f"method.init = {method['init']} {CHANGING[method['init']]}, which it does not know"
     return f"it takes ranks up to {RANKS[-1]}" if method["rank"] > RANKS[-1] else None
 
 
@@ -139,22 +159,23 @@ def _modelfile(plan: Plan, tokenizer: Any, model: str) -> str:
     if plan["model"]["chat_template"] is None:
         lines.append('TEMPLATE """{{ .Prompt }}"""')
     elif parts is None:
-        lines.append(
-            "# The chat template cannot be told in Ollama's words: it looks for one by itself, or write TEMPLATE."
-        )
+        lines.append(UNTOLD)
     else:
-        lines.append(f'TEMPLATE """{_go(parts)}"""')
+        lines.append(_told("TEMPLATE", _go(parts)) or UNTOLD)
     system = plan["data"]["system"] or (parts.standing if parts else "")
     if system:
-        lines.append(f"SYSTEM {_quoted(system)}")
+        lines.append(_told("SYSTEM", system) or "# The system message cannot be told: a line of it ends with quotes.")
     stops = dict.fromkeys(filter(None, (end_of_turn(tokenizer), tokenizer.eos_token)))
-    return "\n".join(
-        [*lines, *(f"PARAMETER stop {json.dumps(token)}" for token in stops), "PARAMETER temperature 0", ""]
-    )
+    told = filter(None, (_told("PARAMETER stop", token) for token in stops))
+    return "\n".join([*lines, *told, "PARAMETER temperature 0", ""])
 
 
-def _quoted(text: str) -> str:
-    return f'"""{text}"""' if '"' in text or "\n" in text else json.dumps(text, ensure_ascii=False)
+def _told(name: str, text: str) -> str | None:
+    """A line of a Modelfile. Ollama takes what stands between quotes as it is, up to quotes at the end of a line
+    (its parser/parser.go): nothing can be escaped."""
+    if '"' not in text and "\n" not in text:
+        return f'{name} "{text}"'
+    return None if re.search(r'"""[ \t]*\n', text) else f'{name} """{text}"""'
 
 
 def _go(parts: Parts) -> str:

@@ -153,7 +153,7 @@ class Story(TrainerCallback):
 def _starts(out: Path, about: dict[str, Any]) -> list[dict[str, Any]]:
     """Earlier starts of this very run, if it goes on with them, and this one."""
     told = _told_in(out / FILE) if about["resumed_at"] else {}
-    earlier = told["starts"] if told.get("plan") == about["plan"] else []
+    earlier = told.get("starts", []) if told.get("plan") == about["plan"] else []
     return [*earlier, {"began": _now(), "step": about["resumed_at"] or 0}]
 
 
@@ -161,24 +161,25 @@ def origin(plan: Plan, folder: Path) -> Origin:
     """What trackers are told: the recipe with what was set on the command line, plan and versions."""
     recipe, lock = text_of(folder / RECIPE), _told_in(folder / LOCK)
     said = "".join(f"# --set {each}\n" for each in lock.get("recipe", {}).get("set", ()))
-    written = {"ftc": lock["ftc"]} if lock else {}
+    written = {"ftc": lock["ftc"]} if "ftc" in lock else {}
     return Origin(None if recipe is None else recipe + said, plan, {**versions(), **written})
 
 
 def text_of(path: Path) -> str | None:
-    """The text of a file; None where there is none."""
+    """The text of a file; None where there is none that can be read."""
     try:
         return path.read_text("utf-8")
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
 def _told_in(path: Path) -> dict[str, Any]:
     """What a file of JSON tells; nothing where there is none, or a damaged one."""
     try:
-        return json.loads(text_of(path) or "{}")
+        found = json.loads(text_of(path) or "{}")
     except ValueError:
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _now() -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from math import exp
+from math import exp, inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ from compiler.after.text import windows
 
 VIRTUAL: Final = ("prefix_tuning", "prompt_tuning", "p_tuning")
 BOTH: Final = ("base", "tuned")
+HIGHEST: Final = 700.0
+"""Of losses whose exponential is a number."""
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
 """A bar of so many steps, with a name."""
 
@@ -77,7 +79,9 @@ def evaluate(run: Finished, asked: Asked, device: str, progress: Progress) -> di
         found["data"]["trained_on"] = _trained_on(run, found["data"]["sha256"])
     if text and asked.text:
         found["forgetting"] = {"text": _file(asked.text), "stretches": len(text), **_losses(before.text, after.text)}
-        found["forgetting"]["perplexity"] = {name: exp(found["forgetting"]["loss"][name]["value"]) for name in BOTH}
+        found["forgetting"]["perplexity"] = {
+            name: _perplexity(found["forgetting"]["loss"][name]["value"]) for name in BOTH
+        }
     if asked.tasks:
         found["tasks"] = {"base": before.tasks, "tuned": after.tasks}
     return found
@@ -130,6 +134,11 @@ def _of_rows(rows: Rows, file: Path, before: Seen, after: Seen, tokenizer: Any) 
     if rows.questions:
         found["exact_match"], found["answers"] = _matches(rows, before, after, tokenizer)
     return found
+
+
+def _perplexity(loss: float) -> float:
+    """Of a model that was trained to pieces it is beyond all numbers."""
+    return exp(loss) if loss < HIGHEST else inf
 
 
 def _trained_on(run: Finished, content: str) -> bool:

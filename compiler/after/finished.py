@@ -16,6 +16,11 @@ from compiler.errors import FtcError
 from compiler.exit import MISSING, USAGE
 
 NEEDS: Final = ("torch", "transformers", "peft", "safetensors")
+SECTIONS: Final = ("model", "method", "data", "output", "derived")
+"""Of a plan, which are read here."""
+TOKENIZER: Final = "tokenizer_config.json"
+ADAPTER: Final = ("adapter_config.json", "adapter_model.safetensors", TOKENIZER)
+"""What an adapter cannot be without."""
 HINT: Final = "name the folder that the run wrote, outputs/NAME beside the recipe"
 
 
@@ -48,7 +53,7 @@ def find_run(name: str) -> Finished:
     if not folder.is_dir():
         raise FtcError(f'there is no folder "{name}"', HINT, USAGE)
     if (folder / "train.py").is_file():
-        out = _read(folder / "plan.json")["output"]["dir"]
+        out = _plan(folder)["output"]["dir"]
         raise FtcError(f'"{name}" is what `ftc build` wrote; its run is in {out}', f"ftc … {out}", USAGE)
     if not (folder / "plan.json").is_file() and (folder.parent / "plan.json").is_file():
         raise FtcError(f'"{name}" is a part of a run', f"name the run: {folder.parent}", USAGE)
@@ -56,9 +61,13 @@ def find_run(name: str) -> Finished:
         begun = (folder / "metrics.jsonl").is_file() or (folder / "checkpoints").is_dir()
         why = "a run that has not come to its end" if begun else "no run of the native target"
         raise FtcError(f'"{name}" is {why} (FTC620)', "ftc run RECIPE goes on with it" if begun else HINT, USAGE)
-    found = Finished(folder, _read(folder / "plan.json"), _read(folder / "summary.json"))
+    found = Finished(folder, _plan(folder), _read(folder / "summary.json"))
     if not found.result.is_dir():
         raise FtcError(f'"{found.result}" is gone: there is nothing of this run left (FTC620)', None, USAGE)
+    # What is not there would be looked for on the hub, under the folder's name.
+    needed = ("config.json", TOKENIZER) if found.kind == "full" else ADAPTER
+    if gone := [name for name in needed if not (found.result / name).is_file()]:
+        raise FtcError(f'"{found.result}" is damaged: there is no {", ".join(gone)} (FTC620)', None, USAGE)
     return found
 
 
@@ -77,10 +86,17 @@ def require_packages() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
+def _plan(folder: Path) -> dict[str, Any]:
+    found = _read(folder / "plan.json")
+    if not all(isinstance(found.get(name), dict) for name in SECTIONS) or "name" not in found:
+        raise FtcError(f'"{folder / "plan.json"}" is not the plan of a run', None, USAGE)
+    return found
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise FtcError(f'"{path}" cannot be read: {error}', None, USAGE) from error
     if not isinstance(found, dict):
         raise FtcError(f'"{path}" is not what a run writes', None, USAGE)

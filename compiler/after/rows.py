@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from backends.native.amounts import many
 from backends.native.data import Counts, Rules, Tokens
 from backends.native.examine import Examined, Examiner, Job, judged
 from backends.native.findings import DataError, FileError, Tally
@@ -54,7 +55,9 @@ def read(run: Finished, tokenizer: Any, file: Path, limit: int | None) -> Rows:
     if found.met.bad and not job.drop_bad:
         raise FtcError(str(found.met.refusal()))
     if not found.pieces:
-        raise FtcError(f'no token of "{file}" would be trained: {found.counts.read} rows were read', _why(found.counts))
+        raise FtcError(
+            f'no token of "{file}" would be trained: it has {many(found.counts.read, "row")}', _why(found.counts)
+        )
     return found
 
 

@@ -33,9 +33,10 @@ class Talk:
         self._tokenizer = tokenizer_of(run)
         self._model: Any = base_model(run, device) if untouched else trained_model(run, device)
         self._most = manner.most
+        self._virtual = 0 if untouched else run.plan["method"].get("virtual_tokens", 0)
         self._templated = run.plan["model"]["chat_template"] is not None
         system = run.plan["data"]["system"] if manner.system is None else manner.system
-        self._start: list[Turn] = [{"role": "system", "content": system}] if system else []
+        self._start: list[Turn] = [{"role": "system", "content": _whole(system)}] if system else []
         self._turns = list(self._start)
         ends = stops(self._model, self._tokenizer)
         settle(self._model, ends, self._tokenizer.pad_token_id, manner.temperature)
@@ -53,12 +54,15 @@ class Talk:
 
         `FtcError` where there is no room for it.
         """
-        turns = [*self._turns, {"role": "user", "content": said}]
-        prompt = self._prompt(turns if self._templated else said)
-        room = getattr(bare(self._model).config.get_text_config(), "max_position_embeddings", None)
-        if room and len(prompt) >= room:
+        turns = [*self._turns, {"role": "user", "content": _whole(said)}]
+        prompt = self._prompt(turns if self._templated else _whole(said))
+        most, room = self._most, getattr(bare(self._model).config.get_text_config(), "max_position_embeddings", None)
+        if room:
+            most = min(most, room - len(prompt) - self._virtual)
+        if most < 1:
             raise FtcError(
-                f"that makes {len(prompt):,} tokens, and the model reads {room:,} at most", "begin anew: /new"
+                f"that makes {len(prompt) + self._virtual:,} tokens, and the model reads {room:,} at most",
+                "ask for less; in a conversation, /new begins anew",
             )
         told: list[str] = []
 
@@ -67,7 +71,7 @@ class Talk:
             tell(piece)
 
         try:
-            stream(self._model, self._tokenizer, prompt, self._most, telling)
+            stream(self._model, self._tokenizer, prompt, most, telling)
         finally:
             self._turns = [*turns, {"role": "assistant", "content": "".join(told)}]
 
@@ -79,3 +83,8 @@ class Talk:
         except Exception as error:  # a template may raise whatever it likes
             raise FtcError(f"the chat template refuses this conversation: {error}") from error
         return self._tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _whole(said: str) -> str:
+    """Text without what was no UTF-8 where it came from, which no tokenizer takes."""
+    return said.encode("utf-8", "replace").decode("utf-8")

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from compiler.after.finished import find_run, require_packages
 from compiler.commands import options
 from compiler.errors import FtcError
-from compiler.exit import INTERRUPTED, OK
+from compiler.exit import INTERRUPTED, OK, USAGE
 
 if TYPE_CHECKING:  # loads torch
     from compiler.after.talk import Talk
 
 WAYS = "Ctrl-C breaks an answer off, Ctrl-D ends, /new begins anew"
+
+
+STEERING = dict.fromkeys((*range(32), *range(127, 160)), "·") | {ord(kept): kept for kept in "\n\t"}
+"""Characters that steer a terminal, as they are shown there."""
+COLDEST, HOTTEST = 0.01, 100.0
+"""Temperatures by which answers can be drawn: with a lower one logits are divided into what is no number."""
+LAST_SEED = (1 << 63) - 1
+
+
+def _no_fraction_of_nothing(_: click.Context, __: click.Parameter, value: float) -> float:
+    if value and not COLDEST <= value <= HOTTEST:
+        raise click.BadParameter(f"0, or from {COLDEST} to {HOTTEST:g}")
+    return value
 
 
 @click.command(short_help="Ask what was trained.")
@@ -27,9 +41,20 @@ WAYS = "Ctrl-C breaks an answer off, Ctrl-D ends, /new begins anew"
 @click.option("--base", is_flag=True, help="Let the untouched base answer, to compare.")
 @click.option("--system", metavar="TEXT", help='Instead of the recipe\'s data.system; "" for none.')
 @click.option(
-    "--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="0: the likeliest answer."
+    "--temperature",
+    type=click.FloatRange(0, HOTTEST),
+    callback=_no_fraction_of_nothing,
+    default=0.0,
+    show_default=True,
+    help="0: the likeliest answer.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="With --temperature: the same answers again.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, LAST_SEED),
+    default=0,
+    show_default=True,
+    help="With --temperature: the same answers again.",
+)
 @click.option("--max-new-tokens", type=click.IntRange(1), default=512, show_default=True, help="Longest answer.")
 @options.device
 def command(
@@ -48,6 +73,10 @@ def command(
     On a terminal it is a conversation. Elsewhere each line of standard input is a question of its own.
     """
     found = find_run(run)
+    if prompt is None and sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] (it is, where it is closed)
+        raise FtcError("there is no standard input to read questions from", "ask by --prompt TEXT", USAGE)
+    if system is not None and found.plan["model"]["chat_template"] is None:
+        raise FtcError(f"{found.name} has no chat template, so no place for --system", "leave it out", USAGE)
     require_packages()
     from compiler.after.loading import device_of, explained
     from compiler.after.talk import Manner, Talk
@@ -82,6 +111,8 @@ def _each(talk: Talk, questions: Iterable[str]) -> int:
 def _conversation(talk: Talk) -> int:
     with suppress(ImportError):  # lines can be edited where it is there
         import_module("readline")
+    if isinstance(typed := cast("object", sys.stdin), io.TextIOWrapper):
+        typed.reconfigure(errors="replace")
     while True:
         try:
             said = input("> ").strip()
@@ -108,5 +139,6 @@ def _turn(talk: Talk, said: str) -> None:
 
 
 def _tell(piece: str) -> None:
-    click.echo(piece, nl=False)
+    """As it comes; a terminal is not steered by a model."""
+    click.echo(piece.translate(STEERING) if sys.stdout.isatty() else piece, nl=False)
     sys.stdout.flush()

@@ -6,8 +6,9 @@ import json
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 import click
 
@@ -60,31 +61,52 @@ def command(
     names = tuple(name.strip() for name in (tasks or "").split(",") if name.strip())
     with explained():
         told = evaluate(found, Asked(data, forgetting, names, task_path, limit), device_of(device), _progress)
-    written = _write(found, told, data or forgetting)
+    # The name of a file need not be UTF-8.
+    text = json.dumps(_valid(told), indent=1, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
+    # First it is said: it took long, and there may be no room for the file.
     if form == "json":
-        click.echo(json.dumps(told, indent=1, ensure_ascii=False))
-        return 0
-    from compiler.report.eval_text import eval_text
-    from compiler.report.paint import painter
+        click.echo(text)
+    else:
+        from compiler.report.eval_text import eval_text
+        from compiler.report.paint import painter
 
-    paint = painter()
-    click.echo(eval_text(told, shown(told), paint), nl=False, color=paint.on)
-    click.echo(f"\nwritten to {written}")
+        paint = painter()
+        click.echo(eval_text(told, shown(told), paint), nl=False, color=paint.on)
+    written = _write(found, text + "\n", data or forgetting)
+    if form == "text":
+        click.echo(f"\nwritten to {written}")
     return 0
 
 
-def _write(run: Finished, told: dict[str, Any], about: Path | None) -> Path:
-    """Into the first free name: what was found earlier stays."""
+def _valid(told: Any) -> Any:
+    """What JSON can say: null for a figure that is no number."""
+    if isinstance(told, dict):
+        return {name: _valid(value) for name, value in cast("dict[str, Any]", told).items()}
+    if isinstance(told, list):
+        return [_valid(value) for value in cast("list[Any]", told)]
+    return None if isinstance(told, float) and not isfinite(told) else told
+
+
+def _write(run: Finished, text: str, about: Path | None) -> Path:
+    """Into the first free name: what was found earlier stays. Whole, or not at all."""
     stem, number = f"eval-{about.name.split('.')[0] if about else 'tasks'}", 1
-    text = json.dumps(told, indent=1, ensure_ascii=False) + "\n"
     while True:
         path = run.folder / (f"{stem}.json" if number == 1 else f"{stem}-{number}.json")
         try:
             with path.open("x", encoding="utf-8") as file:
-                file.write(text)
+                _fill(file, path, text)
             return path
         except FileExistsError:
             number += 1
+
+
+def _fill(file: TextIO, path: Path, text: str) -> None:
+    try:
+        file.write(text)
+        file.flush()
+    except OSError:
+        path.unlink()
+        raise
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def command(*, run: str, out: Path | None) -> int:
     from backends.native.merging import merge, told
     from compiler.after.loading import explained, size_of
 
-    if target.exists():
+    if target.exists() or target.is_symlink():
         hint = "name another folder with --out, or remove it"
         raise FtcError(f'"{target}" is there already{_of_whom(target, found.result)}', hint, USAGE)
     with explained():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from backends.native.amounts import many
 from compiler.report.paint import Paint, printable
 
 Figures = Mapping[str, Any]
@@ -33,7 +34,7 @@ def _headline(found: Figures) -> str:
     left = data["read"] - data["rows"]
     out = f", {left:,} left out" if left else ""
     return (
-        f"{found['run']}: {data['rows']:,} rows of {data['path']} ({data['format']}{out}), "
+        f"{found['run']}: {many(data['rows'], 'row')} of {data['path']} ({data['format']}{out}), "
         f"{data['trained_tokens']:,} trained tokens ({where})"
     )
 

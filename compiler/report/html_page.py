@@ -17,17 +17,9 @@ SHARED: Final = Path(__file__).parents[2] / "backends" / "native"
 
 def environment() -> Environment:
     """Templates that escape all they are given."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from backends.native import page
 
-    return Environment(
-        loader=FileSystemLoader((PAGE, SHARED)),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    return page.environment((PAGE, SHARED), _shown)
 
 
 def _shown(value: object) -> object:

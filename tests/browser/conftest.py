@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from chromium import NAMES, Tab, browser, find
 
+pytest.register_assert_rewrite("looking")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def program() -> str:

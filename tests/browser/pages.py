@@ -7,12 +7,24 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from chromium import Tab
-from looking import PICTURES, SCHEMES, VIEWS, WIDTHS, ftc, look, texts
+from looking import (
+    SCHEMES,
+    VIEWS,
+    WIDTHS,
+    all_text_can_be_read,
+    can_be_used_by_keys,
+    ftc,
+    loads_in_silence,
+    look,
+    nothing_is_hidden_on_paper,
+    nothing_sticks_out,
+    texts,
+    told_pictures,
+)
 from page_cases import CASES, FOUND, HOSTILE, QUICKSTART
 
 NAMED = (*CASES, "plan")
@@ -42,35 +54,20 @@ def pages(recipes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_page_loads_in_silence_and_asks_for_nothing(name: str, pages: dict[str, Path], tab: Tab) -> None:
-    tab.show(1280, "light")
-    tab.open(pages[name])
-    assert tab.said() == []
-    assert tab.requests() == [pages[name].as_uri()]
-    assert tab.ask("document.querySelector('h1').textContent") == name.replace("plan", "quickstart")
-    assert tab.ask("document.compatMode") == "CSS1Compat"
+    loads_in_silence(tab, pages[name], name.replace("plan", "quickstart"))
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
 @pytest.mark.parametrize("name", NAMED)
 def test_nothing_sticks_out(name: str, width: int, scheme: str, pages: dict[str, Path], tab: Tab) -> None:
-    tab.show(width, scheme)
-    tab.open(pages[name])
-    tab.picture(PICTURES / f"{name}-{width}-{scheme}.png")
-    assert tab.ask("document.documentElement.scrollWidth") <= width
-    assert look(tab, "outside()") == []
+    nothing_sticks_out(tab, pages[name], width, scheme, name)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("name", NAMED)
 def test_all_text_can_be_read(name: str, scheme: str, pages: dict[str, Path], tab: Tab) -> None:
-    """WCAG AA: 4.5 to 1 for texts, 3 to 1 for signs."""
-    tab.show(1280, scheme)
-    tab.open(pages[name])
-    tab.ask("document.querySelectorAll('details').forEach(found => found.open = true)")
-    assert tab.ask("getComputedStyle(document.body).backgroundColor") == (
-        "rgb(246, 247, 249)" if scheme == "light" else "rgb(14, 18, 23)"
-    )
-    assert look(tab, "faint(4.5)") == []
+    """And signs: 3 to 1."""
+    all_text_can_be_read(tab, pages[name], scheme)
     assert look(tab, "faint(3, true)") == []
 
 
@@ -209,47 +206,15 @@ def test_rows_are_text_and_run_nothing(guarded: bool, pages: dict[str, Path], tm
 
 
 def test_the_page_can_be_used_by_its_keys(pages: dict[str, Path], tab: Tab) -> None:
-    """The tabulator reaches what scrolls and what opens, one after the other, and shows where it is."""
-    tab.show(768, "light")
-    tab.open(pages["troubled"])
-    reached = []
-    for _ in range(12):
-        for kind in ("keyDown", "keyUp"):
-            tab.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
-        found = tab.ask("[document.activeElement.tagName, getComputedStyle(document.activeElement).outlineStyle]")
-        if found[0] == "BODY":
-            break
-        reached.append(found)
-    expected = tab.ask("document.querySelectorAll('[tabindex], summary').length")
-    assert len(reached) == expected >= 3
-    assert {style for _, style in reached} == {"solid"}
+    can_be_used_by_keys(tab, pages["troubled"], 3)
 
 
 def test_pictures_have_words(pages: dict[str, Path], tab: Tab) -> None:
-    """What a screen reader is told: names and descriptions of pictures, headings without gaps."""
-    tab.open(pages["troubled"])
-    nodes = tab.call("Accessibility.getFullAXTree")["nodes"]
-    named = [
-        (node["role"]["value"], node["name"]["value"], node.get("description", {}).get("value", ""))
-        for node in nodes
-        if "name" in node
-    ]
-    pictures = [(name, said) for role, name, said in named if role in ("image", "img", "SvgRoot")]
+    pictures = told_pictures(tab, pages["troubled"])
     assert len(pictures) == 2
     assert all(" by length" in name and "median" in f"{name} {said}" for name, said in pictures)
-    levels = tab.ask("[...document.querySelectorAll('h1, h2, h3')].map(found => Number(found.tagName[1]))")
-    assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 @pytest.mark.parametrize("name", ["troubled", "hostile", "plan"])
 def test_on_paper_nothing_is_hidden(name: str, pages: dict[str, Path], tab: Tab) -> None:
-    tab.show(794, "light", media="print")
-    tab.open(pages[name])
-    tab.picture(PICTURES / f"{name}-print.png")
-    tab.printed(PICTURES / f"{name}.pdf")
-    clipped = "[...document.querySelectorAll('.text')].filter(e => e.scrollHeight > e.clientHeight + 1).length"
-    assert tab.ask(clipped) == 0
-    assert tab.ask("[...document.querySelectorAll('details table')].every(found => found.checkVisibility())")
-    assert (PICTURES / f"{name}.pdf").read_bytes().startswith(b"%PDF")
-    tab.show(1280, "light")
+    nothing_is_hidden_on_paper(tab, pages[name], name)

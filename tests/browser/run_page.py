@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from chromium import Tab
-from looking import PICTURES, SCHEMES, VIEWS, ftc, look, texts
-from page_cases import QUICKSTART
+from looking import (
+    SCHEMES,
+    VIEWS,
+    all_text_can_be_read,
+    can_be_used_by_keys,
+    ftc,
+    loads_in_silence,
+    look,
+    nothing_is_hidden_on_paper,
+    nothing_sticks_out,
+    texts,
+    told_pictures,
+)
+from page_cases import HOSTILE, QUICKSTART, chat
 
-NAMED = ("finished", "compared", "continued")
+NAMED = ("finished", "compared", "continued", "hostile")
 RECIPE: dict[str, Any] = {
     "version": 1,
     "model": {"base": str(QUICKSTART / "base")},
@@ -39,6 +50,16 @@ def written(folder: Path, name: str, **sections: Any) -> Path:
     return path
 
 
+def hostile(folder: Path) -> dict[str, Any]:
+    """Rows that would break the page, or run in it, if they were not text; and a path that has no end."""
+    path = folder / "hostile.jsonl"
+    path.write_text("".join(json.dumps(chat(evil, evil)) + "\n" for evil in HOSTILE), "utf-8")
+    data = {"validation": [{"path": str(path), "format": "messages"}], "max_length": 512, "system": HOSTILE[0]}
+    long = folder / ("w" * 150)
+    long.symlink_to(QUICKSTART / "base")
+    return {"model": {"base": str(long)}, "data": data, "training": {"max_steps": 1}}
+
+
 def preferences(folder: Path) -> dict[str, Any]:
     """Dates as they are wanted, and as they are not."""
     rows = [json.loads(line) for line in (QUICKSTART / "data" / "train.jsonl").read_text("utf-8").splitlines()[:320]]
@@ -57,7 +78,8 @@ def preferences(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Name → the page as a file: of a run, of one that compares answers, of one that was continued."""
+    """Name → the page as a file: of a run, of one that compares answers, of one that was continued, of one step on
+    rows that are no friends."""
     folder = tmp_path_factory.mktemp("runs")
     recipes = {
         "finished": written(folder, "finished"),
@@ -65,9 +87,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             folder, "compared", training={"objective": "dpo", "max_steps": 30}, data=preferences(folder)
         ),
         "continued": written(folder, "continued"),
+        "hostile": written(folder, "hostile", **hostile(folder)),
     }
     ftc("run", recipes["finished"].name, folder=folder)
     ftc("run", recipes["compared"].name, folder=folder)
+    ftc("run", recipes["hostile"].name, folder=folder)
     # As if it had been stopped after step 40: what came later is not there.
     ftc("run", recipes["continued"].name, folder=folder)
     out = folder / "outputs" / "continued"
@@ -80,33 +104,20 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_page_loads_in_silence_and_asks_for_nothing(name: str, pages: dict[str, Path], tab: Tab) -> None:
-    tab.show(1280, "light")
-    tab.open(pages[name])
-    assert tab.said() == []
-    assert tab.requests() == [pages[name].as_uri()]
-    assert tab.ask("document.querySelector('h1').textContent") == name
-    assert tab.ask("document.compatMode") == "CSS1Compat"
-    assert tab.ask("document.querySelectorAll('script').length") == 0
+    loads_in_silence(tab, pages[name], name)
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
 @pytest.mark.parametrize("name", NAMED)
 def test_nothing_sticks_out(name: str, width: int, scheme: str, pages: dict[str, Path], tab: Tab) -> None:
-    tab.show(width, scheme)
-    tab.open(pages[name])
-    tab.picture(PICTURES / f"run-{name}-{width}-{scheme}.png")
-    assert tab.ask("document.documentElement.scrollWidth") <= width
-    assert look(tab, "outside()") == []
+    nothing_sticks_out(tab, pages[name], width, scheme, f"run-{name}")
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("name", NAMED)
 def test_all_text_can_be_read(name: str, scheme: str, pages: dict[str, Path], tab: Tab) -> None:
-    """WCAG AA: 4.5 to 1 for texts; 3 to 1 for lines and points of curves."""
-    tab.show(1280, scheme)
-    tab.open(pages[name])
-    tab.ask("document.querySelectorAll('details').forEach(found => found.open = true)")
-    assert look(tab, "faint(4.5)") == []
+    """And lines and points of curves: 3 to 1."""
+    all_text_can_be_read(tab, pages[name], scheme)
     assert look(tab, "faintLines(3)") == []
 
 
@@ -163,47 +174,26 @@ def test_a_continued_run_shows_where(pages: dict[str, Path], tab: Tab) -> None:
     assert texts(tab, ".sample .who").count("before") == 4
 
 
+def test_rows_are_text_and_run_nothing(pages: dict[str, Path], tab: Tab) -> None:
+    tab.show(1280, "light")
+    tab.open(pages["hostile"])
+    look(tab, "provoke()")
+    assert tab.said() == []
+    assert tab.ask("window.pwned") is None
+    assert tab.ask("document.querySelectorAll('img, iframe, base, form, link, object, body style').length") == 0
+    assert any(evil in words for words in texts(tab, ".sample .prompt") for evil in HOSTILE[1:7])
+
+
 def test_the_page_can_be_used_by_its_keys(pages: dict[str, Path], tab: Tab) -> None:
-    """The tabulator reaches what scrolls and what opens, one after the other, and shows where it is."""
-    tab.show(768, "light")
-    tab.open(pages["finished"])
-    reached = []
-    for _ in range(40):
-        for kind in ("keyDown", "keyUp"):
-            tab.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
-        found = tab.ask("[document.activeElement.tagName, getComputedStyle(document.activeElement).outlineStyle]")
-        if found[0] == "BODY":
-            break
-        reached.append(found)
-    expected = "[...document.querySelectorAll('[tabindex], summary')].filter(found => found.checkVisibility()).length"
-    assert len(reached) == tab.ask(expected) >= 8
-    assert {style for _, style in reached} == {"solid"}
+    can_be_used_by_keys(tab, pages["finished"], 8)
 
 
 def test_pictures_have_words(pages: dict[str, Path], tab: Tab) -> None:
-    """What a screen reader is told: names and descriptions of pictures, headings without gaps."""
-    tab.open(pages["finished"])
-    nodes = tab.call("Accessibility.getFullAXTree")["nodes"]
-    named = [
-        (node["role"]["value"], node["name"]["value"], node.get("description", {}).get("value", ""))
-        for node in nodes
-        if "name" in node and not node.get("ignored")
-    ]
-    pictures = [(name, said) for role, name, said in named if role in ("image", "img", "SvgRoot")]
+    pictures = told_pictures(tab, pages["finished"])
     assert len(pictures) == 5
     assert all(" over steps" in name and " to " in f"{name} {said}" for name, said in pictures)
-    levels = tab.ask("[...document.querySelectorAll('h1, h2, h3')].map(found => Number(found.tagName[1]))")
-    assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_on_paper_nothing_is_hidden(name: str, pages: dict[str, Path], tab: Tab) -> None:
-    tab.show(794, "light", media="print")
-    tab.open(pages[name])
-    tab.picture(PICTURES / f"run-{name}-print.png")
-    tab.printed(PICTURES / f"run-{name}.pdf")
-    clipped = "[...document.querySelectorAll('.text')].filter(e => e.scrollHeight > e.clientHeight + 1).length"
-    assert tab.ask(clipped) == 0
-    assert tab.ask("[...document.querySelectorAll('details table')].every(found => found.checkVisibility())")
-    tab.show(1280, "light")
+    nothing_is_hidden_on_paper(tab, pages[name], f"run-{name}")

@@ -85,7 +85,7 @@ class Run:
             due = {
                 "any": time.monotonic() - begun > moment,
                 "checkpoint": len(drafts) >= wanted,
-                "result": any((self.out / f"{name}.part").exists() for name in RESULTS),
+                "result": any((self.out / f".{name}.part").exists() for name in RESULTS),
             }
             if due[when]:
                 break
@@ -108,7 +108,7 @@ class Run:
             return "removing a checkpoint"
         if drafts:
             return "writing a checkpoint"
-        if any((self.out / name).exists() for result in RESULTS for name in (result, f"{result}.part")):
+        if any((self.out / name).exists() for result in RESULTS for name in (result, f".{result}.part")):
             return "writing the result"
         return "training" if len(self.metrics()) > lines else "starting"
 
