@@ -79,7 +79,7 @@ def test_what_the_card_of_loftq_says_loads_the_base_as_it_was_trained_on(run: Pa
     plan, summary = plan_of(method=lora("qlora", init="loftq")), json.loads((run / "summary.json").read_text())
     program = model_card(plan, summary, "adapter").split("```python\n")[1].split("```")[0]
     compile(program, "card", "exec")
-    packed = ("load_in_4bit=True", 'quant_type="nf4"', "double_quant=True", "compute_dtype=torch.bfloat16")
+    packed = ("load_in_4bit=True", 'quant_type="nf4"', "double_quant=True", "compute_dtype=torch.float")
     assert all(said in program for said in packed)
     assert "quantization_config=packed)" in program
     plan["model"]["trust_remote_code"] = True
