@@ -60,6 +60,7 @@ SCRIPTS: Final = (
     "vocabulary.py",
     "muon.py",
     "spread.py",
+    "launch.py",
     "prepared.py",
     "shards.py",
     "packing.py",
@@ -121,7 +122,7 @@ folder there{read}.
 | `files.py`, `readers.py`, `tables.py`, `findings.py` | data files, row by row; what is wrong with them |
 | `model.py`, `attention.py` | loading the model; how packed rows are attended to, document by document |
 | `methods.py`, `bottlenecks.py` | what of it is trained, or put on it to be trained |
-| `spread.py` | how the run is spread over devices and machines |
+| `spread.py`, `launch.py` | how the run is spread over devices and machines; `torchrun` of few words |
 | `muon.py` | the optimizer of that name, which transformers has not |
 | `resume.py`, `checkpoints.py`, `disk.py` | where a run that was stopped goes on; what is there whole or not at all |
 | `room.py` | in words, that memory ran out |

@@ -244,10 +244,15 @@ def step_of(checkpoint: str) -> int:
     return json.loads((Path(checkpoint) / "trainer_state.json").read_text("utf-8"))["global_step"]
 
 
-def going_on(out: Path) -> str:
-    """What to expect of another start."""
-    found = _whole_ones(out)
-    return f"start it again to go on from {found[-1][0].name}" if found else "start it again"
+def going_on(plan: Plan, *, fresh: bool) -> str:
+    """What to expect of another start. `fresh`: this one began anew, as it was told."""
+    checkpoint = plan["checkpoint"]
+    if checkpoint["resume"] == "never" or (checkpoint["resume"] == "auto" and checkpoint["weights_only"]):
+        why = "checkpoint.resume is never" if checkpoint["resume"] == "never" else "checkpoints hold weights only"
+        return f"start it again to begin anew, as {why}"
+    found = _whole_ones(Path(plan["output"]["dir"]))
+    again = "start it again without --fresh" if fresh else "start it again"
+    return f"{again} to go on from {found[-1][0].name}" if found else "start it again"
 
 
 def keep_on(trainer: Any, plan: Plan, out: Path, resume: str | None) -> None:
