@@ -108,7 +108,7 @@ def test_several_processes_end_after_the_same_step(plan: Callable[..., Plan], tm
     ],
 )
 def test_what_another_start_does_is_told_as_it_is(
-    changes: dict[str, Any], then: str, plan: Callable[..., Plan], tmp_path: Path
+    changes: dict[str, Any], then: str, plan: Callable[..., Plan]
 ) -> None:
     """Nothing is gone on from where no checkpoint is, or none that can be."""
     made = json.loads(emit(plan(checkpoint=changes), None, ()).files["plan.json"])

@@ -62,8 +62,8 @@ class Later:
 
 
 class Stopper(TrainerCallback):
-    """Lets the step that is being taken come to its end and be saved. At a second Ctrl-C it stops at once; other signals
-    often come twice, to the process and through the one that started it.
+    """Lets the step that is being taken come to its end and be saved. At a second Ctrl-C it stops at once; other
+    signals often come twice, to the process and through the one that started it.
 
     Several processes agree by telling each other at the end of a step what they have heard, and look at that at the end
     of the next: all end after the same one, and none waits for its card.

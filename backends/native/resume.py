@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from transformers import TrainerCallback
 
 from backends.native.checkpoints import AfterEvaluation, Keeper, checkpoints, count_on, whole
-from backends.native.files import digest, local_files
+from backends.native.origins import files_of
 from backends.native.report import is_main
 
 Plan = dict[str, Any]
@@ -58,8 +58,7 @@ def recipe_of(plan: Plan) -> dict[str, Any]:
     resume = plan["checkpoint"]["resume"]
     begun = {} if resume in ("auto", "never") else {"resume": resume}
     settings["checkpoint"] = {"best": plan["checkpoint"]["best"], **begun}
-    files = [(file.name, digest(file)) for source in _sources(plan["data"]) for file in local_files(source["path"])]
-    told = {"settings": settings, "files": files}
+    told = {"settings": settings, "files": files_of(plan)}
     how = {section: {name: plan[section][name] for name in names} for section, names in _how(plan).items()}
     return {
         "plan": hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest(),
@@ -91,20 +90,15 @@ def _unplaced(value: Any) -> Any:
     return [{name: item for name, item in source.items() if name != "path" or not source["local"]} for source in value]
 
 
-def _sources(data: dict[str, Any]) -> list[dict[str, Any]]:
-    own = data["validation"] if isinstance(data["validation"], list) else []
-    return [source for source in (*data["train"], *own) if source["local"]]
-
-
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What one recipe says otherwise than an earlier one, a line each: leaves by their paths, and data files."""
+    """What one recipe says otherwise than an earlier one, a line each: leaves by their paths, and files."""
     lines = _differing(before["settings"], now["settings"])
     earlier, later = (dict(map(tuple, told["files"])) for told in (before, now))
     for name in dict.fromkeys((*earlier, *later)):
         if earlier.get(name) != later.get(name):
             what = "new" if name not in earlier else "no longer read" if name not in later else "its content changed"
-            lines.append(f"data file {name}: {what}")
-    return lines or ["the data files"]
+            lines.append(f"{name}: {what}")
+    return lines or ["its files"]
 
 
 def _differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
