@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from backends.native.checkpoints import Keeper
-from backends.native.guards import LossWatch
+from backends.native.guards import LossWatch, require_numbers
 
 MASKS = ("attention_mask", "chosen_attention_mask", "rejected_attention_mask")
 ENCODER = "prompt_encoder.safetensors"
@@ -52,8 +52,13 @@ class Counting:
 
     @cached_property
     def losses(self) -> LossWatch:
-        """Ask it to wait before anything is saved."""
+        """Looks at each."""
         return LossWatch(self._whole.processing_class)
+
+    def require_sound(self) -> None:
+        """`LossError` where what was learnt is not to be saved."""
+        self.losses.look(wait=True)
+        require_numbers(self._whole.model, self._whole.state.global_step)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *further: Any) -> torch.Tensor:
         loss = cast("Any", super()).training_step(model, inputs, *further)
@@ -68,7 +73,7 @@ class Counting:
             control.should_training_stop = True
 
     def _save_checkpoint(self, *told: Any) -> None:
-        self.losses.look(wait=True)
+        self.require_sound()
         save = cast("Any", super())._save_checkpoint
         if self.keeper:
             self.keeper.write(self._whole, lambda: save(*told))

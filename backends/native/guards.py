@@ -25,6 +25,11 @@ from transformers import TrainerCallback
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHOWN = 120
 """Characters of a batch that are quoted."""
+REMEDY = (
+    "Checkpoints are from before, and the newest would lead here again. Lower training.learning_rate or "
+    "training.max_grad_norm, or look at the rows with ftc data; then train anew with --fresh, or from a "
+    "checkpoint by naming it in checkpoint.resume"
+)
 
 
 class StoppedError(Exception):
@@ -167,7 +172,18 @@ class LossWatch:
                 said = self._tokenizer.decode(ids, skip_special_tokens=True)[:SHOWN]
                 raise LossError(
                     f"the loss of step {step} is {value.item()}, and nothing is learnt of it; its batch begins with "
-                    f"{said!r}. Checkpoints are from before, and the newest would lead here again. Lower "
-                    "training.learning_rate or training.max_grad_norm, or look at these rows with ftc data; "
-                    "then train anew with --fresh, or from a checkpoint by naming it in checkpoint.resume"
+                    f"{said!r}. {REMEDY}"
                 )
+
+
+def require_numbers(model: Any, step: int) -> None:
+    """`LossError` where a step has made what is trained no number, though its loss was one: gradients overflow first,
+    and the next loss would tell it too late for what is saved now."""
+    for name, weight in model.named_parameters():
+        own = weight.detach()
+        own = own.to_local() if hasattr(own, "to_local") else own  # of weights that are parted each looks at its part
+        if weight.requires_grad and own.numel() and not torch.linalg.vector_norm(own, float("inf")).isfinite():
+            raise LossError(
+                f"step {step} left {name} with values that are no numbers, though its loss was one: its gradients were "
+                f"too large for their type. {REMEDY}"
+            )

@@ -158,7 +158,7 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
             casting = inputs_as_they_are(model, active=trainer.args.bf16 or trainer.args.fp16)
             with casting, reading_from(rows.folder):
                 trainer.train(resume_from_checkpoint=resume)
-            trainer.losses.look(wait=True)
+            trainer.require_sound()
         finally:
             reporter.close()
             stopper.close()
