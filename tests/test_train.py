@@ -328,6 +328,34 @@ def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path, monkeypat
     assert sorted(".".join(found) for found in wanted - seen) == []
 
 
+@pytest.mark.parametrize(("packing", "loss"), [(False, "chunked"), (True, "chunked"), (False, "full")])
+def test_validation_loss_is_that_of_a_token(packing: bool, loss: Any, ground: Ground, tmp_path: Path) -> None:
+    """However many rows are looked at together, and however long they are."""
+    long = [
+        {
+            "messages": [
+                {"role": "user", "content": f"car {number}?"},
+                {"role": "assistant", "content": "red " * (1 + 7 * (number % 4))},
+            ]
+        }
+        for number in range(27)
+    ]
+    rows, found = write_rows(tmp_path / "long.jsonl", long), list[float]()
+    for size in (1, 27):
+        made = make_plan(
+            ground.base,
+            source(rows),
+            tmp_path / str(size),
+            training={"max_steps": 1, "loss": loss},
+            data={"validation": (source(rows),), "packing": packing, "max_length": 128},
+            evaluation={"every": 1, "batch_size": size},
+            checkpoint={"every": None},
+        )
+        assert train_here(made, tmp_path / f"artifact-{size}") == 0
+        found.append(next(line["eval_loss"] for line in metrics_of(made) if "eval_loss" in line))
+    assert found == pytest.approx([found[0]] * 2, abs=1e-5)
+
+
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(ground: Ground, tmp_path: Path) -> None:
     """Two processes see the same rows a step as one does, so the losses are the same."""
