@@ -328,6 +328,19 @@ def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path, monkeypat
     assert sorted(".".join(found) for found in wanted - seen) == []
 
 
+def test_a_run_shorter_than_its_log_lines_has_a_loss(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    """The last step is logged, however far the last line is; and a speed comes of it."""
+    made = plan(training={"max_steps": 7}, logging={"every": 5}, evaluation={"every": None}, checkpoint={"every": None})
+    assert train_here(made, tmp_path / "artifact") == 0
+    assert [line["step"] for line in metrics_of(made)] == [5, 7]
+    summary = summary_of(made)
+    assert summary["loss"]["last"] == metrics_of(made)[-1]["loss"] < summary["loss"]["first"]
+    short = plan(training={"max_steps": 3}, logging={"every": 10}, output={"dir": str(tmp_path / "short")})
+    assert train_here(short, tmp_path / "short-artifact") == 0
+    assert summary_of(short)["loss"]["last"] is not None
+    assert summary_of(short)["tokens_per_second"] > 0
+
+
 @pytest.mark.parametrize(("packing", "loss"), [(False, "chunked"), (True, "chunked"), (False, "full")])
 def test_validation_loss_is_that_of_a_token(packing: bool, loss: Any, ground: Ground, tmp_path: Path) -> None:
     """However many rows are looked at together, and however long they are."""

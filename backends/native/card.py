@@ -154,7 +154,7 @@ def _loading(plan: Plan, folder: str, base: str | None) -> str:
 
 
 def _measured(summary: dict[str, Any]) -> str:
-    loss = summary["loss"]
+    loss, on = summary["loss"], summary.get("resumed_at")
     lines = {
         "training loss, first and last": _pair(loss["first"], loss["last"]),
         "validation loss, first and last": _pair(loss["first_validation"], loss["last_validation"]),
@@ -162,7 +162,8 @@ def _measured(summary: dict[str, Any]) -> str:
         "steps": f"{summary['steps']:,} ({summary['epochs']:.2f} epochs)",
         "tokens": f"{summary['tokens']:,}",
         "trained parameters": f"{summary['trained_parameters']:,}",
-        "on": f"{summary['device']}, {summary['seconds']:,.0f} s, {summary['tokens_per_second']:,.0f} tokens/s",
+        "on": f"{summary['device']}, {summary['seconds']:,.0f} s{f' since step {on}' if on else ''}, "
+        f"{summary['tokens_per_second']:,.0f} tokens/s",
     }
     return "| | |\n| --- | --- |\n" + "".join(f"| {name} | {said} |\n" for name, said in lines.items() if said)
 

@@ -74,6 +74,7 @@ class Reporter(TrainerCallback):
         return kept
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_log = control.should_log or state.global_step >= state.max_steps  # however far the last line is
         self.paused = time.perf_counter()
         self.pace.step(self.paused, state.global_step)
         self._show(completed=state.global_step, left=self.pace.left(state.max_steps))
@@ -217,8 +218,9 @@ def closing_words(summary: dict[str, Any]) -> str:
     """The end of a run, for a person."""
     loss, memory, rows = summary["loss"], summary["memory"], summary["rows"]["train"]
     steps = f"{summary['steps']} step{'' if summary['steps'] == 1 else 's'}"
+    since = f" since step {summary['resumed_at']}" if summary.get("resumed_at") else ""
     lines = [
-        f"{summary['name']}: {steps}, {summary['tokens']:,} tokens in {summary['seconds']:.0f} s "
+        f"{summary['name']}: {steps}, {summary['tokens']:,} tokens, {summary['seconds']:.0f} s{since} "
         f"({summary['tokens_per_second']:,.0f} tokens/s{_rate(summary)})",
         f"  loss         {_course(loss['first'], loss['last'])}",
         f"  validation   {_course(loss['first_validation'], loss['last_validation'])}",
