@@ -217,6 +217,27 @@ def test_a_checkpoint_that_is_named_is_gone_on_from_whatever_changed(
     assert summary_of(changed)["resumed_at"] == 10
 
 
+def test_a_checkpoint_that_does_not_fit_is_told(plan: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of another method, of another size, and one that was cut short."""
+    made = plan(**SHORT)
+    assert train_here(made, tmp_path / "artifact") == 0
+    start = newest(made)
+    cut = tmp_path / "cut"
+    shutil.copytree(start, cut)
+    os.truncate(cut / "optimizer.pt", 1000)
+    for at, method, why in (
+        (start, full(), f"{start} cannot be gone on from: it is damaged, or of another model, method or optimizer ("),
+        (start, lora(rank=4), f"{start} cannot be gone on from: it is damaged, or of another model, method or op"),
+        (cut, lora(), f'checkpoint.resume = "{cut}" is not whole: files are missing, or were cut short'),
+    ):
+        other_one = plan(**other(checkpoint={"resume": str(at)}), method=method, output={"dir": str(tmp_path / "new")})
+        capsys.readouterr()
+        assert train_here(other_one, tmp_path / "artifact") == 1
+        assert capsys.readouterr().err.startswith(f"error: {why}")
+    assert not list((tmp_path / "new").glob("earlier-*"))  # of a start that trained nothing there is nothing to keep
+    assert not (tmp_path / "artifact" / "error.log").exists()
+
+
 def named(path: str) -> str:
     return Path(path).name
 

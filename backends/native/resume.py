@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from transformers import TrainerCallback
 
-from backends.native.checkpoints import AfterEvaluation, Keeper, checkpoints, count_on, whole
+from backends.native.checkpoints import MARK, AfterEvaluation, Keeper, checkpoints, count_on, whole
 from backends.native.origins import files_of
 from backends.native.report import is_main
 
@@ -26,9 +26,11 @@ Plan = dict[str, Any]
 CHECKPOINTS = "checkpoints"
 LOG = "metrics.jsonl"
 SECTIONS = ("model", "method", "training", "hardware")
+ABOUT = ("report.html", "samples.json", "starts.json")
+"""What a run tells of itself, also one that failed before its first step."""
 RESULTS = (
-    *("adapter", "model", "merged", "plan.json", "summary.json", "report.html", "SERVING.md", "Modelfile"),
-    *("eval-*.json", "samples.json", "starts.json"),
+    *("adapter", "model", "merged", "plan.json", "summary.json", "SERVING.md", "Modelfile", "eval-*.json"),
+    *ABOUT,
 )
 """What a run makes in its folder, beside its checkpoints and its log."""
 PATIENCE = 30
@@ -138,6 +140,8 @@ def place_to_resume(plan: Plan, out: Path, fresh: bool) -> str | None:
         own = [path for path, mark in found if mark["plan"] == here["plan"]]
         if not own and not (Path(resume) / "trainer_state.json").is_file():
             raise ResumeError(f'checkpoint.resume = "{resume}" is no checkpoint')
+        if not own and (Path(resume) / MARK).is_file() and whole(Path(resume)) is None:
+            raise ResumeError(f'checkpoint.resume = "{resume}" is not whole: files are missing, or were cut short')
         return str(own[-1]) if own else resume
     if found:
         path, mark = found[-1]
@@ -201,12 +205,12 @@ def move_aside(out: Path, resume: str | None) -> None:
     begin = Path(resume).resolve() if resume else None
     earlier_ones = [path for _, path in checkpoints(out / CHECKPOINTS) if path.resolve() != begin]
     made = [path for name in RESULTS for path in sorted(out.glob(name))] + earlier_ones
-    if not made:
+    log = out / LOG
+    if all(path.name in ABOUT for path in made) and not (log.exists() and log.stat().st_size):
         return
     number = next(number for number in range(1, 1 << 30) if not (out / f"earlier-{number}").exists())
     earlier = out / f"earlier-{number}"
     (earlier / CHECKPOINTS).mkdir(parents=True)
-    log = out / LOG
     if not begin and log.exists():
         log.rename(earlier / LOG)
     for path in made:
