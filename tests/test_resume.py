@@ -366,6 +366,13 @@ def test_the_best_stays_and_is_what_is_saved(plan: Make, tmp_path: Path) -> None
         assert path.read_bytes() == (out / "checkpoints" / f"checkpoint-{best}" / path.name).read_bytes()
     state = json.loads((out / "checkpoints" / "checkpoint-10" / "trainer_state.json").read_text())
     assert state["best_model_checkpoint"] == str(out / "checkpoints" / f"checkpoint-{best}")
+    # Its folder may lie elsewhere by the time it is gone on with.
+    unfinish_only(made)
+    moved = out.rename(tmp_path / "moved")
+    saved = {path.name: path.read_bytes() for path in (moved / "adapter").glob("*.safetensors")}
+    shutil.rmtree(moved / "adapter")
+    assert train_here(plan(**sections, output={"dir": str(moved)}), tmp_path / "artifact") == 0
+    assert {path.name: path.read_bytes() for path in (moved / "adapter").glob("*.safetensors")} == saved
 
 
 # --- two at a time

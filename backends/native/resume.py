@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from transformers import TrainerCallback
 
-from backends.native.checkpoints import MARK, AfterEvaluation, Keeper, checkpoints, count_on, whole
+from backends.native.checkpoints import MARK, AfterEvaluation, Keeper, checkpoints, count_on, find_best, whole
 from backends.native.origins import files_of
 from backends.native.report import is_main
 
@@ -284,4 +284,5 @@ class Resumed(TrainerCallback):
         # A checkpoint tells how often it was logged, evaluated and saved before; how often it is may have been changed.
         state.compute_steps(args, state.max_steps)
         if self.checkpoint:
+            find_best(state, Path(self.checkpoint))
             count_on(self.trainer, Path(self.checkpoint))
