@@ -168,7 +168,7 @@ def test_stopped_run_goes_on_where_it_was(stop: signal.Signals, plan: Callable[.
     assert "Traceback" not in said
     if stop == signal.SIGINT:
         assert process.returncode == 130
-        assert "which is saved; start it again to go on\n" in said
+        assert "which is saved; start it again to go on from checkpoint-" in said
     assert not (out / "summary.json").exists()
     newest = max(json.loads(mark.read_text())["step"] for mark in out.glob("checkpoints/*/complete.json"))
     (out / "checkpoints" / "checkpoint-56").mkdir(exist_ok=True)  # one that was being written

@@ -50,8 +50,9 @@ class CountingTrainer(Counting, SFTTrainer):
         """The loss of a token, as in training: transformers takes the mean over batches, which says something else for
         another size of batch."""
         self.watched = torch.zeros(2, dtype=torch.float64, device=self.args.device)
-        found = super().evaluation_loop(*told, metric_key_prefix=metric_key_prefix, **named)
-        loss, items = self.accelerator.reduce(self.watched, "sum").tolist()
+        found: Any = super().evaluation_loop(*told, metric_key_prefix=metric_key_prefix, **named)
+        whole: Any = self.accelerator.reduce(self.watched, "sum")
+        loss, items = whole.tolist()
         found.metrics[f"{metric_key_prefix}_loss"] = loss / items
         return found
 
