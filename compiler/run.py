@@ -58,11 +58,13 @@ def command(artifact: Artifact) -> list[str]:
         raise FtcError("the recipe is for several machines, and this is one of them", hint, MISSING)
     if artifact.target == "native":
         _require_extras(artifact)
-    if program in ("python", "python3"):
+    # Of this environment, not of whichever comes first on the path.
+    started = {"python": (), "python3": (), "torchrun": ("launch.py",)}.get(program)
+    if started is not None:
         absent = [name for name in NEEDS if find_spec(name) is None]
         if absent:
             raise _not_installed(f"{sys.executable} has no {', '.join(absent)}")
-        return [sys.executable, _apart(), *arguments]
+        return [sys.executable, _apart(), *started, *arguments]
     found = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
     if found is None:
         raise _not_installed(f'there is no command "{program}"')
@@ -140,7 +142,9 @@ class _Relay:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _Relay:
-        self._before = {number: signal.signal(number, self._pass_on) for number in PASSED_ON}
+        # Who ignores SIGHUP, as under nohup, is to outlive the terminal, and so is the child.
+        heard = [each for each in PASSED_ON if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._pass_on) for number in heard}
         return self
 
     def __exit__(self, *_: object) -> None:

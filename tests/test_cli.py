@@ -405,6 +405,7 @@ def test_a_fresh_run_has_a_name_of_its_own(recipe: Path) -> None:
     (recipe.parent / "outputs" / "tiny-2").mkdir()
     done = ftc("run", recipe, "--fresh", "--dry-run", cwd=recipe.parent)
     assert done.returncode == 0
+    assert "to go on with it later, write --set name=tiny-3 in the place of --fresh\n" in done.stderr
     lock = json.loads((recipe.parent / "build" / "tiny-3" / "native" / "ftc.lock.json").read_text())
     assert lock["plan"]["output"]["dir"] == str(recipe.parent / "outputs" / "tiny-3")
 

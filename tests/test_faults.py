@@ -172,6 +172,36 @@ runpy.run_path(path, run_name="__main__")
 """
 
 
+# --- gradients
+
+
+class Overflowing(TrainerCallback):
+    """As in a 16-bit type: the sixth step's loss is a number, and its gradients are none."""
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 5:
+            next(item for item in kwargs["model"].parameters() if item.requires_grad).grad.fill_(float("inf"))
+
+
+@pytest.mark.parametrize("every", [2, None])
+def test_weights_that_are_no_numbers_are_not_saved(
+    every: int | None,
+    plan: Callable[..., Plan],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither in a checkpoint nor as the result of a run whose last step it was."""
+    monkeypatch.setattr(trainer, "DEFAULT_CALLBACKS", [*trainer.DEFAULT_CALLBACKS, Overflowing])
+    made = plan(**{**SAVING, "training": {"max_steps": 6}, "checkpoint": {"every": every, "keep": 3}})
+    assert train_here(made, tmp_path / "artifact") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: step 6 left base_model.model.model.layers.0.")
+    assert "with values that are no numbers, though its loss was one" in said
+    assert whole_ones(made) == ([2, 4] if every else [])
+    assert not (Path(made.output.dir) / "adapter").exists()
+
+
 # --- memory
 
 

@@ -16,8 +16,9 @@ from filelock import FileLock
 from native_base import Ground, chats, full, lora, make_plan, source, write_artifact, write_rows
 from test_train import metrics_of, summary_of, train_here
 
-from backends.native import resume
+from backends.native import emit, resume
 from backends.native.checkpoints import UNFINISHED, checkpoints, whole
+from backends.native.origins import _spots
 from schemas.plan import Plan
 
 ROOT = Path(__file__).parents[1]
@@ -89,6 +90,43 @@ def test_changed_data_is_named(ground: Ground, tmp_path: Path, capsys: pytest.Ca
         "\n  data file rows.jsonl: its content changed\n  data file more.jsonl: no longer read\n"
         "  data file others.jsonl: new\n"
     ) in capsys.readouterr().err
+
+
+def test_another_template_or_base_is_another_run(ground: Ground, tmp_path: Path) -> None:
+    """Though they lie where they lay: a run that was finished with others is not finished."""
+    base, template = tmp_path / "base", tmp_path / "mine.jinja"
+    shutil.copytree(ground.base, base)
+    template.write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+
+    def told() -> dict[str, Any]:
+        made = make_plan(base, source(ground.rows), tmp_path / "out", model={"chat_template": str(template)})
+        return resume.recipe_of(json.loads(emit(made, None, ()).files["plan.json"]))
+
+    before = told()
+    (base / "README.md").write_text("of no weight")
+    assert told() == before
+    template.write_text("{% for m in messages %}{{ m.content }}.{% endfor %}")
+    weights = base / "model.safetensors"
+    weights.write_bytes(bytes(byte ^ 1 for byte in weights.read_bytes()))
+    now = told()
+    assert now["plan"] != before["plan"]
+    assert resume.changes(before["recipe"], now["recipe"]) == [
+        "chat template: its content changed",
+        "base file model.safetensors: its content changed",
+    ]
+
+
+def test_of_large_weights_spots_are_read(tmp_path: Path) -> None:
+    """Of which none is missed at either end."""
+    weights = tmp_path / "model.safetensors"
+    found = set[str]()
+    for number, changed in enumerate((None, 0, 5 << 20, (8 << 20) - 1)):
+        data = bytearray(8 << 20)
+        if changed is not None:
+            data[changed : changed + (1 << 18)] = b"x" * min(1 << 18, (8 << 20) - changed)
+        weights.write_bytes(data)
+        found.add(_spots(weights, (len(data), number, 0)))
+    assert len(found) == 4
 
 
 HARMLESS: dict[str, dict[str, Any]] = {
@@ -177,6 +215,27 @@ def test_a_checkpoint_that_is_named_is_gone_on_from_whatever_changed(
     unfinish_only(changed)
     assert train_here(changed, tmp_path / "artifact") == 0
     assert summary_of(changed)["resumed_at"] == 10
+
+
+def test_a_checkpoint_that_does_not_fit_is_told(plan: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of another method, of another size, and one that was cut short."""
+    made = plan(**SHORT)
+    assert train_here(made, tmp_path / "artifact") == 0
+    start = newest(made)
+    cut = tmp_path / "cut"
+    shutil.copytree(start, cut)
+    os.truncate(cut / "optimizer.pt", 1000)
+    for at, method, why in (
+        (start, full(), f"{start} cannot be gone on from: it is damaged, or of another model, method or optimizer ("),
+        (start, lora(rank=4), f"{start} cannot be gone on from: it is damaged, or of another model, method or op"),
+        (cut, lora(), f'checkpoint.resume = "{cut}" is not whole: files are missing, or were cut short'),
+    ):
+        other_one = plan(**other(checkpoint={"resume": str(at)}), method=method, output={"dir": str(tmp_path / "new")})
+        capsys.readouterr()
+        assert train_here(other_one, tmp_path / "artifact") == 1
+        assert capsys.readouterr().err.startswith(f"error: {why}")
+    assert not list((tmp_path / "new").glob("earlier-*"))  # of a start that trained nothing there is nothing to keep
+    assert not (tmp_path / "artifact" / "error.log").exists()
 
 
 def named(path: str) -> str:
@@ -307,6 +366,13 @@ def test_the_best_stays_and_is_what_is_saved(plan: Make, tmp_path: Path) -> None
         assert path.read_bytes() == (out / "checkpoints" / f"checkpoint-{best}" / path.name).read_bytes()
     state = json.loads((out / "checkpoints" / "checkpoint-10" / "trainer_state.json").read_text())
     assert state["best_model_checkpoint"] == str(out / "checkpoints" / f"checkpoint-{best}")
+    # Its folder may lie elsewhere by the time it is gone on with.
+    unfinish_only(made)
+    moved = out.rename(tmp_path / "moved")
+    saved = {path.name: path.read_bytes() for path in (moved / "adapter").glob("*.safetensors")}
+    shutil.rmtree(moved / "adapter")
+    assert train_here(plan(**sections, output={"dir": str(moved)}), tmp_path / "artifact") == 0
+    assert {path.name: path.read_bytes() for path in (moved / "adapter").glob("*.safetensors")} == saved
 
 
 # --- two at a time

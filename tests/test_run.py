@@ -73,6 +73,21 @@ def test_a_signal_reaches_the_child_once(number: signal.Signals) -> None:
     assert out == f"got {number.value}\n3 {number.value} ('ready', 'got {number.value}')\n"
 
 
+def test_under_nohup_the_child_outlives_the_terminal() -> None:
+    """SIGHUP is ignored there, and stays so; other signals are passed on as ever."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        runner = start(WAITER)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert runner.stdout
+    assert runner.stdout.readline() == "ready\n"
+    runner.send_signal(signal.SIGHUP)
+    runner.send_signal(signal.SIGTERM)
+    out, _ = runner.communicate()
+    assert out == "got 15\n3 15 ('ready', 'got 15')\n"
+
+
 def test_a_tool_that_says_its_errors_on_standard_output_is_heard() -> None:
     """Axolotl's log goes there."""
     out, _ = start("import sys; print('CUDA out of memory'); sys.exit(3)").communicate()

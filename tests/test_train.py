@@ -168,7 +168,7 @@ def test_stopped_run_goes_on_where_it_was(stop: signal.Signals, plan: Callable[.
     assert "Traceback" not in said
     if stop == signal.SIGINT:
         assert process.returncode == 130
-        assert "which is saved; start it again to go on\n" in said
+        assert "which is saved; start it again to go on from checkpoint-" in said
     assert not (out / "summary.json").exists()
     newest = max(json.loads(mark.read_text())["step"] for mark in out.glob("checkpoints/*/complete.json"))
     (out / "checkpoints" / "checkpoint-56").mkdir(exist_ok=True)  # one that was being written
@@ -326,6 +326,47 @@ def test_every_key_of_the_plan_is_read(ground: Ground, tmp_path: Path, monkeypat
     measure(watch(config, "", seen), folder, "cpu", random=True)
     sharding(watch({**config, "hardware": {**config["hardware"], "strategy": "fsdp"}}, "", seen))
     assert sorted(".".join(found) for found in wanted - seen) == []
+
+
+def test_a_run_shorter_than_its_log_lines_has_a_loss(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    """The last step is logged, however far the last line is; and a speed comes of it."""
+    made = plan(training={"max_steps": 7}, logging={"every": 5}, evaluation={"every": None}, checkpoint={"every": None})
+    assert train_here(made, tmp_path / "artifact") == 0
+    assert [line["step"] for line in metrics_of(made)] == [5, 7]
+    summary = summary_of(made)
+    assert summary["loss"]["last"] == metrics_of(made)[-1]["loss"] < summary["loss"]["first"]
+    short = plan(training={"max_steps": 3}, logging={"every": 10}, output={"dir": str(tmp_path / "short")})
+    assert train_here(short, tmp_path / "short-artifact") == 0
+    assert summary_of(short)["loss"]["last"] is not None
+    assert summary_of(short)["tokens_per_second"] > 0
+
+
+@pytest.mark.parametrize(("packing", "loss"), [(False, "chunked"), (True, "chunked"), (False, "full")])
+def test_validation_loss_is_that_of_a_token(packing: bool, loss: Any, ground: Ground, tmp_path: Path) -> None:
+    """However many rows are looked at together, and however long they are."""
+    long = [
+        {
+            "messages": [
+                {"role": "user", "content": f"car {number}?"},
+                {"role": "assistant", "content": "red " * (1 + 7 * (number % 4))},
+            ]
+        }
+        for number in range(27)
+    ]
+    rows, found = write_rows(tmp_path / "long.jsonl", long), list[float]()
+    for size in (1, 27):
+        made = make_plan(
+            ground.base,
+            source(rows),
+            tmp_path / str(size),
+            training={"max_steps": 1, "loss": loss},
+            data={"validation": (source(rows),), "packing": packing, "max_length": 128},
+            evaluation={"every": 1, "batch_size": size},
+            checkpoint={"every": None},
+        )
+        assert train_here(made, tmp_path / f"artifact-{size}") == 0
+        found.append(next(line["eval_loss"] for line in metrics_of(made) if "eval_loss" in line))
+    assert found == pytest.approx([found[0]] * 2, abs=1e-5)
 
 
 @pytest.mark.slow

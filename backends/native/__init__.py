@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,11 +61,12 @@ SCRIPTS: Final = (
     "vocabulary.py",
     "muon.py",
     "spread.py",
+    "launch.py",
     "prepared.py",
     "shards.py",
     "packing.py",
     *ROWS,
-    *("resume.py", "checkpoints.py", "disk.py", "room.py"),
+    *("resume.py", "origins.py", "checkpoints.py", "disk.py", "room.py"),
     *("report.py", "pace.py", "meter.py", "samples.py", "story.py", "trackers.py"),
     *("page.py", "page_words.py", "amounts.py", "pictures.py", "curves.py"),
     *("result.py", "merging.py", "card.py", "serving.py"),
@@ -121,9 +123,10 @@ folder there{read}.
 | `files.py`, `readers.py`, `tables.py`, `findings.py` | data files, row by row; what is wrong with them |
 | `model.py`, `attention.py` | loading the model; how packed rows are attended to, document by document |
 | `methods.py`, `bottlenecks.py` | what of it is trained, or put on it to be trained |
-| `spread.py` | how the run is spread over devices and machines |
+| `spread.py`, `launch.py` | how the run is spread over devices and machines; `torchrun` of few words |
 | `muon.py` | the optimizer of that name, which transformers has not |
-| `resume.py`, `checkpoints.py`, `disk.py` | where a run that was stopped goes on; what is there whole or not at all |
+| `resume.py`, `checkpoints.py` | where a run that was stopped goes on |
+| `origins.py`, `disk.py` | the files that a run is made of; what is there whole or not at all |
 | `room.py` | in words, that memory ran out |
 | `report.py`, `pace.py`, `meter.py` | progress and metrics; how long it will take; memory as it is taken |
 | `result.py` | what is saved, and the summary |
@@ -212,6 +215,7 @@ def _derived(plan: Plan, footprint: Footprint | None) -> dict[str, Any]:
     return {
         "cpu": plan.gpu is not None and plan.gpu.is_cpu,
         "prequantized": plan.facts.prequantized,
+        "template": next((sha256(text.encode()).hexdigest() for text in _template(plan).values()), None),
         "memory": _memory(footprint) if footprint else {},
         "predicted": _predicted(footprint) if footprint else {},
         "flops": {"token": token_flops(plan), "pair": pair_flops(plan), "peak": peak_flops(plan)},

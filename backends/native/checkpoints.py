@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,19 @@ class AfterEvaluation(TrainerCallback):
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.due:
             control.should_save, self.due = True, False
+
+
+def find_best(state: Any, checkpoint: Path) -> None:
+    """The best so far lies beside the checkpoint, wherever that lies by now; where it is gone, the next is chosen."""
+    if state.best_global_step is None:
+        return
+    best = checkpoint.with_name(f"checkpoint-{state.best_global_step}")
+    if best.is_dir():
+        state.best_model_checkpoint = str(best)
+        return
+    if state.is_world_process_zero:
+        print(f"the best checkpoint, {best}, is gone: the best of those to come is taken", file=sys.stderr)  # noqa: T201
+    state.best_metric = state.best_model_checkpoint = state.best_global_step = None
 
 
 # --- what a log line is made of

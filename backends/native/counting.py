@@ -7,6 +7,8 @@ Copied as it stands into every native artifact, so it imports nothing of the com
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +17,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from backends.native.checkpoints import Keeper
-from backends.native.guards import LossWatch
+from backends.native.guards import LossWatch, require_numbers
+from backends.native.resume import ResumeError
+from backends.native.room import is_short
 
 MASKS = ("attention_mask", "chosen_attention_mask", "rejected_attention_mask")
 ENCODER = "prompt_encoder.safetensors"
@@ -52,8 +56,13 @@ class Counting:
 
     @cached_property
     def losses(self) -> LossWatch:
-        """Ask it to wait before anything is saved."""
+        """Looks at each."""
         return LossWatch(self._whole.processing_class)
+
+    def require_sound(self) -> None:
+        """`LossError` where what was learnt is not to be saved."""
+        self.losses.look(wait=True)
+        require_numbers(self._whole.model, self._whole.state.global_step)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *further: Any) -> torch.Tensor:
         loss = cast("Any", super()).training_step(model, inputs, *further)
@@ -68,7 +77,7 @@ class Counting:
             control.should_training_stop = True
 
     def _save_checkpoint(self, *told: Any) -> None:
-        self.losses.look(wait=True)
+        self.require_sound()
         save = cast("Any", super())._save_checkpoint
         if self.keeper:
             self.keeper.write(self._whole, lambda: save(*told))
@@ -94,8 +103,13 @@ class Counting:
             save_file(encoder.state_dict(), Path(str(output_dir or self._whole.args.output_dir)) / ENCODER)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: Any, model: Any = None) -> None:
-        if not self._load_encoder(resume_from_checkpoint):
-            cast("Any", super())._load_from_checkpoint(resume_from_checkpoint, model)
+        with _fitting(resume_from_checkpoint):
+            if not self._load_encoder(resume_from_checkpoint):
+                cast("Any", super())._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        with _fitting(checkpoint):
+            cast("Any", super())._load_optimizer_and_scheduler(checkpoint)
 
     def _load_best_model(self) -> None:
         if not self._load_encoder(self._whole.state.best_model_checkpoint):
@@ -111,3 +125,17 @@ class Counting:
     @property
     def _whole(self) -> Any:
         return self
+
+
+@contextmanager
+def _fitting(checkpoint: Any) -> Iterator[None]:
+    """Says of which checkpoint it is where what is loaded is not what this model or optimizer has."""
+    try:
+        yield
+    except (RuntimeError, ValueError, LookupError, OSError) as error:
+        if is_short(error):
+            raise
+        raise ResumeError(
+            f"{checkpoint} cannot be gone on from: it is damaged, or of another model, method or optimizer "
+            f"({str(error).strip().splitlines()[0]}). Name another in checkpoint.resume, or train anew with --fresh"
+        ) from error

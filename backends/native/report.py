@@ -75,11 +75,10 @@ class Reporter(TrainerCallback):
         return kept
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_log = control.should_log or state.global_step >= state.max_steps  # however far the last line is
         self.paused = time.perf_counter()
         self.pace.step(self.paused, state.global_step)
         self._show(completed=state.global_step, left=self.pace.left(state.max_steps))
-        # The last steps have a line too, however few they are.
-        control.should_log |= state.global_step >= state.max_steps
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._show(description="validating")

@@ -18,17 +18,19 @@ from typing import Any
 from filelock import FileLock, Timeout
 from transformers import TrainerCallback
 
-from backends.native.checkpoints import AfterEvaluation, Keeper, checkpoints, count_on, whole
-from backends.native.files import digest, local_files
+from backends.native.checkpoints import MARK, AfterEvaluation, Keeper, checkpoints, count_on, find_best, whole
+from backends.native.origins import files_of
 from backends.native.report import is_main
 
 Plan = dict[str, Any]
 CHECKPOINTS = "checkpoints"
 LOG = "metrics.jsonl"
 SECTIONS = ("model", "method", "training", "hardware")
+ABOUT = ("report.html", "samples.json", "starts.json")
+"""What a run tells of itself, also one that failed before its first step."""
 RESULTS = (
-    *("adapter", "model", "merged", "plan.json", "summary.json", "report.html", "SERVING.md", "Modelfile"),
-    *("eval-*.json", "samples.json", "starts.json"),
+    *("adapter", "model", "merged", "plan.json", "summary.json", "SERVING.md", "Modelfile", "eval-*.json"),
+    *ABOUT,
 )
 """What a run makes in its folder, beside its checkpoints and its log."""
 PATIENCE = 30
@@ -58,8 +60,7 @@ def recipe_of(plan: Plan) -> dict[str, Any]:
     resume = plan["checkpoint"]["resume"]
     begun = {} if resume in ("auto", "never") else {"resume": resume}
     settings["checkpoint"] = {"best": plan["checkpoint"]["best"], **begun}
-    files = [(file.name, digest(file)) for source in _sources(plan["data"]) for file in local_files(source["path"])]
-    told = {"settings": settings, "files": files}
+    told = {"settings": settings, "files": files_of(plan)}
     how = {section: {name: plan[section][name] for name in names} for section, names in _how(plan).items()}
     return {
         "plan": hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest(),
@@ -91,20 +92,15 @@ def _unplaced(value: Any) -> Any:
     return [{name: item for name, item in source.items() if name != "path" or not source["local"]} for source in value]
 
 
-def _sources(data: dict[str, Any]) -> list[dict[str, Any]]:
-    own = data["validation"] if isinstance(data["validation"], list) else []
-    return [source for source in (*data["train"], *own) if source["local"]]
-
-
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What one recipe says otherwise than an earlier one, a line each: leaves by their paths, and data files."""
+    """What one recipe says otherwise than an earlier one, a line each: leaves by their paths, and files."""
     lines = _differing(before["settings"], now["settings"])
     earlier, later = (dict(map(tuple, told["files"])) for told in (before, now))
     for name in dict.fromkeys((*earlier, *later)):
         if earlier.get(name) != later.get(name):
             what = "new" if name not in earlier else "no longer read" if name not in later else "its content changed"
-            lines.append(f"data file {name}: {what}")
-    return lines or ["the data files"]
+            lines.append(f"{name}: {what}")
+    return lines or ["its files"]
 
 
 def _differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -144,6 +140,8 @@ def place_to_resume(plan: Plan, out: Path, fresh: bool) -> str | None:
         own = [path for path, mark in found if mark["plan"] == here["plan"]]
         if not own and not (Path(resume) / "trainer_state.json").is_file():
             raise ResumeError(f'checkpoint.resume = "{resume}" is no checkpoint')
+        if not own and (Path(resume) / MARK).is_file() and whole(Path(resume)) is None:
+            raise ResumeError(f'checkpoint.resume = "{resume}" is not whole: files are missing, or were cut short')
         return str(own[-1]) if own else resume
     if found:
         path, mark = found[-1]
@@ -207,12 +205,12 @@ def move_aside(out: Path, resume: str | None) -> None:
     begin = Path(resume).resolve() if resume else None
     earlier_ones = [path for _, path in checkpoints(out / CHECKPOINTS) if path.resolve() != begin]
     made = [path for name in RESULTS for path in sorted(out.glob(name))] + earlier_ones
-    if not made:
+    log = out / LOG
+    if all(path.name in ABOUT for path in made) and not (log.exists() and log.stat().st_size):
         return
     number = next(number for number in range(1, 1 << 30) if not (out / f"earlier-{number}").exists())
     earlier = out / f"earlier-{number}"
     (earlier / CHECKPOINTS).mkdir(parents=True)
-    log = out / LOG
     if not begin and log.exists():
         log.rename(earlier / LOG)
     for path in made:
@@ -244,10 +242,15 @@ def step_of(checkpoint: str) -> int:
     return json.loads((Path(checkpoint) / "trainer_state.json").read_text("utf-8"))["global_step"]
 
 
-def going_on(out: Path) -> str:
-    """What to expect of another start."""
-    found = _whole_ones(out)
-    return f"start it again to go on from {found[-1][0].name}" if found else "start it again"
+def going_on(plan: Plan, *, fresh: bool) -> str:
+    """What to expect of another start. `fresh`: this one began anew, as it was told."""
+    checkpoint = plan["checkpoint"]
+    if checkpoint["resume"] == "never" or (checkpoint["resume"] == "auto" and checkpoint["weights_only"]):
+        why = "checkpoint.resume is never" if checkpoint["resume"] == "never" else "checkpoints hold weights only"
+        return f"start it again to begin anew, as {why}"
+    found = _whole_ones(Path(plan["output"]["dir"]))
+    again = "start it again without --fresh" if fresh else "start it again"
+    return f"{again} to go on from {found[-1][0].name}" if found else "start it again"
 
 
 def keep_on(trainer: Any, plan: Plan, out: Path, resume: str | None) -> None:
@@ -281,4 +284,5 @@ class Resumed(TrainerCallback):
         # A checkpoint tells how often it was logged, evaluated and saved before; how often it is may have been changed.
         state.compute_steps(args, state.max_steps)
         if self.checkpoint:
+            find_best(state, Path(self.checkpoint))
             count_on(self.trainer, Path(self.checkpoint))

@@ -158,12 +158,12 @@ def run(plan: Plan, folder: Path, *, fresh: bool = False, dry: bool = False) -> 
             casting = inputs_as_they_are(model, active=trainer.args.bf16 or trainer.args.fp16)
             with casting, reading_from(rows.folder):
                 trainer.train(resume_from_checkpoint=resume)
-            trainer.losses.look(wait=True)
+            trainer.require_sound()
         finally:
             reporter.close()
             stopper.close()
         if stopper.asked is not None:
-            raise StoppedError(stopper.asked, trainer.state.global_step)
+            raise StoppedError(stopper.asked, trainer.state.global_step, going_on(plan, fresh=fresh))
         if story:
             story.ask(trainer)
         summary = summarise(plan, trainer, reporter, device) | about | recipe_of(plan)
@@ -200,22 +200,32 @@ def main(arguments: list[str] | None = None) -> int:
         )
         print(told, end="")  # noqa: T201
     except StoppedError as stopped:
-        print(stopped, file=sys.stderr)  # noqa: T201
+        _say(stopped, of_all=True)
         return 128 + stopped.number
     except KeyboardInterrupt:
-        on = "nothing was written" if asked.measure else "start it again to go on from the newest checkpoint"
-        print(f"stopped; {on}", file=sys.stderr)  # noqa: T201
+        on = "nothing was written" if asked.measure or asked.dry_run else going_on(_plan(asked.plan), fresh=asked.fresh)
+        _say(f"stopped; {on}", of_all=True)
         return 130
     except Exception as error:
-        if is_main() or not isinstance(error, ResumeError):  # which all processes find alike
-            print(f"error: {_paragraph(error, asked.plan)}", file=sys.stderr)  # noqa: T201
+        _say(f"error: {_paragraph(error, asked)}", of_all=isinstance(error, ResumeError))
         return 1
     return 0
 
 
+def _say(what: object, *, of_all: bool) -> None:
+    """`of_all`: every process says the same, so one of them does. The terminal may be gone by now."""
+    if is_main() or not of_all:
+        with suppress(OSError):
+            print(what, file=sys.stderr)  # noqa: T201
+
+
+def _plan(path: Path) -> Plan:
+    return json.loads(path.read_text("utf-8"))
+
+
 def _told(path: Path, fresh: bool, dry: bool) -> str:
     """Run the plan of this file, and say what came of it; only one process of several has something to say."""
-    plan = json.loads(path.read_text("utf-8"))
+    plan = _plan(path)
     out = Path(plan["output"]["dir"])
     with nullcontext() if dry or not is_main() else alone(out):
         before = None if dry else finished(plan, out, fresh)
@@ -229,7 +239,7 @@ def _told(path: Path, fresh: bool, dry: bool) -> str:
 
 def _measured(path: Path, random: bool) -> str:
     """Measure the plan of this file, and say what was read."""
-    plan = json.loads(path.read_text("utf-8"))
+    plan = _plan(path)
     device = choose_device(plan)
     if plan["training"]["objective"] not in ("sft", "pretrain"):
         raise RunError(
@@ -251,16 +261,16 @@ EXPECTED = (
 """Errors whose own words say what is wrong."""
 
 
-def _paragraph(error: Exception, plan: Path) -> str:
+def _paragraph(error: Exception, asked: argparse.Namespace) -> str:
     if isinstance(error, DiskError) or (isinstance(error, OSError) and error.errno in FULL):
-        out = Path(json.loads(plan.read_text("utf-8"))["output"]["dir"])
-        return f"{error}. Free space, or set output.dir elsewhere; {going_on(out)}"
+        then = going_on(_plan(asked.plan), fresh=asked.fresh)
+        return f"{error}. Free space, or set output.dir elsewhere; {then}"
     if isinstance(error, EXPECTED):
         return str(error)
     if is_short(error):
-        config = json.loads(plan.read_text("utf-8"))
-        return f"{shortage(error, config)}\nChange that, and {going_on(Path(config['output']['dir']))}"
-    story, told = plan.with_name("error.log"), f"{type(error).__name__}: {error} (not foreseen"
+        plan = _plan(asked.plan)
+        return f"{shortage(error, plan)}\nChange that, and {going_on(plan, fresh=asked.fresh)}"
+    story, told = asked.plan.with_name("error.log"), f"{type(error).__name__}: {error} (not foreseen"
     with suppress(OSError):
         story.write_text("".join(traceback.format_exception(error)), "utf-8")
         return f"{told}; the whole story is in {story})"

@@ -40,6 +40,22 @@ class CountingTrainer(Counting, SFTTrainer):
     loss_kind = "chunked"
     apart = False
 
+    def prediction_step(self, model, inputs, *told, **named):
+        loss, *rest = super().prediction_step(model, inputs, *told, **named)
+        items = (inputs["labels"][:, 1:] != IGNORED).sum().to(loss.device)
+        self.watched += torch.stack((loss.double() * items, items))
+        return loss, *rest
+
+    def evaluation_loop(self, *told, metric_key_prefix="eval", **named):
+        """The loss of a token, as in training: transformers takes the mean over batches, which says something else for
+        another size of batch."""
+        self.watched = torch.zeros(2, dtype=torch.float64, device=self.args.device)
+        found: Any = super().evaluation_loop(*told, metric_key_prefix=metric_key_prefix, **named)
+        whole: Any = self.accelerator.reduce(self.watched, "sum")
+        loss, items = whole.tolist()
+        found.metrics[f"{metric_key_prefix}_loss"] = loss / items
+        return found
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if "cu_seq_lens_q" in inputs and not self.apart:
             require_apart(model, inputs["input_ids"].device)

@@ -64,7 +64,10 @@ def command(
     asked = options.to_emit(target, sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory)
     built = build(file, replace(asked, sets=(*sets, *_this_machine(file, asked))))
     if fresh:
-        built = _afresh(built, replace(asked, sets=built.sets))
+        name, built = built.plan.name, _afresh(built, replace(asked, sets=built.sets))
+        if built.plan.name != name:
+            said = f"trained anew as {built.plan.name}; to go on with it later, write --set name={built.plan.name}"
+            click.echo(f"{said} in the place of --fresh", err=True)
     click.echo(built.write(built.folder, force=False), nl=False)
     artifact = replace(built.artifact, command=(*built.artifact.command, *flags))
     if dry_run:
