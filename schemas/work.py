@@ -10,10 +10,16 @@ TERA = 1e12
 
 def token_flops(plan: Plan) -> int:
     """Operations of one training token in the model's weights: 6 for a trained one, 4 for a frozen one (its gradient
-    is not computed), 2 more for each time that it is only asked. Recomputed activations are not counted."""
+    is not computed), 2 more for each time that it is only asked. Recomputed activations are not counted. Of full
+    fine-tuning as if nothing were frozen: by which share it is, the run sees (`gradient_flops`)."""
     weights = plan.facts.matmul_params
     passes = 6 * weights if isinstance(plan.method, FullPlan) else 4 * weights + 6 * _added(plan)
     return passes + 2 * weights * asked(plan)
+
+
+def gradient_flops(plan: Plan) -> int:
+    """Operations of one training token for gradients of the base's own weights, if none of them are frozen."""
+    return 2 * plan.facts.matmul_params if isinstance(plan.method, FullPlan) else 0
 
 
 def pair_flops(plan: Plan) -> int:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -388,3 +389,23 @@ def test_two_processes_learn_what_one_learns(ground: Ground, tmp_path: Path) -> 
         assert ended.returncode == 0, ended.stderr
         found[count] = [line["loss"] for line in metrics_of(made) if "loss" in line]
     assert found[2] == pytest.approx(found[1], abs=1e-4)
+
+
+def test_gradients_of_frozen_weights_are_not_counted_as_work(ground: Ground) -> None:
+    from transformers import AutoModelForCausalLM
+
+    from backends.native.result import work
+
+    model = AutoModelForCausalLM.from_pretrained(ground.base)
+    parameters = {name: item for name, item in model.named_parameters() if item.ndim > 1}
+    assert "lm_head.weight" in parameters  # so that the embedding is in no product
+    matrices = {name: item.numel() for name, item in parameters.items() if "embed" not in name}
+    whole, speed = sum(matrices.values()), 1e9
+    flops = {"token": 6 * whole, "gradient": 2 * whole, "pair": 0, "peak": None}
+    plan = {"derived": {"flops": flops}, "hardware": {"count": 1, "nodes": 1}}
+    run = SimpleNamespace(model=model, tokens=1, pairs=0)
+    counted = [work(plan, run, speed)["tflops"]]
+    model.get_decoder().layers[0].requires_grad_(False)  # noqa: FBT003 - torch's own
+    counted.append(work(plan, run, speed)["tflops"])
+    frozen = sum(size for name, size in matrices.items() if ".layers.0." in name)
+    assert counted == pytest.approx([6 * whole / 1e3, (6 * whole - 2 * frozen) / 1e3], rel=1e-6)

@@ -21,7 +21,7 @@ from schemas.facts import GIB
 from schemas.footprint import Footprint
 from schemas.plan import Plan, SourcePlan, is_sources, leaves
 from schemas.support import Key
-from schemas.work import pair_flops, peak_flops, token_flops
+from schemas.work import gradient_flops, pair_flops, peak_flops, token_flops
 
 if TYPE_CHECKING:  # read only where another version of a tool is asked for
     from backends.release import Release, Spoken
@@ -218,7 +218,12 @@ def _derived(plan: Plan, footprint: Footprint | None) -> dict[str, Any]:
         "template": next((sha256(text.encode()).hexdigest() for text in _template(plan).values()), None),
         "memory": _memory(footprint) if footprint else {},
         "predicted": _predicted(footprint) if footprint else {},
-        "flops": {"token": token_flops(plan), "pair": pair_flops(plan), "peak": peak_flops(plan)},
+        "flops": {
+            "token": token_flops(plan),
+            "gradient": gradient_flops(plan),
+            "pair": pair_flops(plan),
+            "peak": peak_flops(plan),
+        },
         "card": _card(plan),
         "decisions": [
             {"path": item.path, "value": to_builtins(item.value), "because": item.because} for item in plan.decisions

@@ -80,8 +80,21 @@ def work(plan: Plan, trainer: Any, speed: float) -> dict[str, float | None]:
     flops, tokens = plan["derived"]["flops"], int(trainer.tokens)
     if not tokens:
         return {"tflops": None, "of_peak": None}
-    done = speed / devices(plan) * (flops["token"] + flops["pair"] * float(trainer.pairs) / tokens)
+    kept = flops["gradient"] and flops["gradient"] * (1 - _trained_share(trainer.model))
+    done = speed / devices(plan) * (flops["token"] - kept + flops["pair"] * float(trainer.pairs) / tokens)
     return {"tflops": round(done / 1e12, 3), "of_peak": round(done / flops["peak"], 4) if flops["peak"] else None}
+
+
+def _trained_share(model: Any) -> float:
+    """Of the weights in products. An embedding is in none, unless it is the head too."""
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    apart = None if head is None or head.weight is embedding.weight else embedding.weight
+    sizes = [
+        (getattr(item, "ds_numel", item.numel()), item.requires_grad)  # DeepSpeed leaves nothing of a parted one
+        for item in model.parameters()
+        if item.ndim > 1 and item is not apart
+    ]
+    return sum(size for size, trained in sizes if trained) / sum(size for size, _ in sizes)
 
 
 def device_name(device: str) -> str:
