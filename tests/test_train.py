@@ -405,7 +405,7 @@ def test_gradients_of_frozen_weights_are_not_counted_as_work(ground: Ground) -> 
     plan = {"derived": {"flops": flops}, "hardware": {"count": 1, "nodes": 1}}
     run = SimpleNamespace(model=model, tokens=1, pairs=0)
     counted = [work(plan, run, speed)["tflops"]]
-    model.get_decoder().layers[0].requires_grad_(False)  # noqa: FBT003 - torch's own
+    model.get_decoder().layers[0].requires_grad_(False)
     counted.append(work(plan, run, speed)["tflops"])
     frozen = sum(size for name, size in matrices.items() if ".layers.0." in name)
     assert counted == pytest.approx([6 * whole / 1e3, (6 * whole - 2 * frozen) / 1e3], rel=1e-6)
