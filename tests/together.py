@@ -1,4 +1,3 @@
-# ruff: noqa: T201 (it answers by what it prints)
 """Runs shared by several processes on a CPU. What has imported everything forks them: a start would take seconds.
 
 As a program it reads a run a line, as JSON, and answers with how each of its processes ended.

@@ -1,5 +1,4 @@
 # pyright: basic
-# ruff: noqa: ARG002 (transformers hands every callback all that it has)
 # Strict typing stops at transformers' trainer, whose insides are untyped.
 """Checkpoints that are complete or not there: written into a folder aside, then renamed.
 
@@ -144,7 +143,7 @@ def find_best(state: Any, checkpoint: Path) -> None:
         state.best_model_checkpoint = str(best)
         return
     if state.is_world_process_zero:
-        print(f"the best checkpoint, {best}, is gone: the best of those to come is taken", file=sys.stderr)  # noqa: T201
+        print(f"the best checkpoint, {best}, is gone: the best of those to come is taken", file=sys.stderr)
     state.best_metric = state.best_model_checkpoint = state.best_global_step = None
 
 

@@ -1,5 +1,4 @@
 # pyright: basic
-# ruff: noqa: ARG002 (transformers hands every callback all that it has)
 # Strict typing stops at transformers, whose callbacks take untyped keywords.
 """What ends a run before its end: somebody stops it, the loss is no number any more, or a file cannot be read on.
 

@@ -1,5 +1,4 @@
 # pyright: basic
-# ruff: noqa: ARG002 (transformers hands every callback all that it has)
 # Strict typing stops at transformers, whose callbacks take untyped keywords.
 """What a plan really takes: two steps at its largest shape, and what the allocator and the driver say of each phase.
 

@@ -1,5 +1,4 @@
 # pyright: basic
-# ruff: noqa: ARG002 (transformers hands every callback all that it has)
 # Strict typing stops at torch.cuda and at transformers, whose callbacks take untyped keywords.
 """How much memory a run takes in each of its phases, read as it goes and without waiting for the device.
 

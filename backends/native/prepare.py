@@ -197,12 +197,12 @@ def main() -> int:
     try:
         written = write_rows(json.loads(text), here)
     except DataError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)
         return 1
     done.write_text(text, encoding="utf-8")
-    print(f"{written.train} rows to train on, {written.validation} to validate with")  # noqa: T201
+    print(f"{written.train} rows to train on, {written.validation} to validate with")
     if written.met.bad:
-        print(written.met.left_out())  # noqa: T201
+        print(written.met.left_out())
     return 0
 
 

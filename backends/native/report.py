@@ -1,5 +1,4 @@
 # pyright: basic
-# ruff: noqa: ARG002 (transformers hands every callback all that it has)
 # Strict typing stops at transformers, whose callbacks take untyped keywords.
 """What a run tells: a progress line, `metrics.jsonl`, `summary.json`.
 

@@ -1,5 +1,4 @@
 # pyright: basic
-# ruff: noqa: ARG002 (transformers hands every callback all that it has)
 """Going on with a run that was stopped: from which checkpoint, whose it is, and what a changed recipe changed.
 
 Copied as it stands into every native artifact, so it imports nothing of the compiler.
@@ -159,13 +158,13 @@ def _whole_ones(out: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Checkpoints with their marks, by step. What is newer than all of them, and damaged, is told."""
     marked = [(path, whole(path)) for _, path in checkpoints(out / CHECKPOINTS)]
     while marked and marked[-1][1] is None:
-        print(f"{marked.pop()[0]} is not whole, and is passed over", file=sys.stderr)  # noqa: T201
+        print(f"{marked.pop()[0]} is not whole, and is passed over", file=sys.stderr)
     return [(path, mark) for path, mark in marked if mark]
 
 
 def _tell_how(checkpoint: Path, found: list[str]) -> None:
     if found and is_main():
-        print(  # noqa: T201
+        print(
             f"going on from {checkpoint.name} with {', '.join(found)}: the same steps, rounded otherwise",
             file=sys.stderr,
         )
@@ -215,7 +214,7 @@ def move_aside(out: Path, resume: str | None) -> None:
         log.rename(earlier / LOG)
     for path in made:
         path.rename(earlier / path.relative_to(out))
-    print(f"what an earlier run made is now in {earlier}", file=sys.stderr)  # noqa: T201
+    print(f"what an earlier run made is now in {earlier}", file=sys.stderr)
 
 
 @contextmanager
@@ -226,7 +225,7 @@ def alone(out: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"another run still writes into {out}: waiting for its end", file=sys.stderr)  # noqa: T201
+        print(f"another run still writes into {out}: waiting for its end", file=sys.stderr)
         try:
             lock.acquire(timeout=PATIENCE)
         except Timeout as error:

@@ -1,5 +1,4 @@
 # pyright: basic
-# ruff: noqa: ARG002 (transformers hands every callback all that it has)
 # Strict typing stops at transformers, whose callbacks take untyped keywords.
 """The story of a run, kept in its folder: when it was started and how it ended, and `report.html`, which tells it.
 
@@ -122,7 +121,7 @@ class Story(TrainerCallback):
             yield
         except Exception as error:
             if name not in self._said:
-                print(f"warning: {name} cannot be written: {error}", file=sys.stderr)  # noqa: T201
+                print(f"warning: {name} cannot be written: {error}", file=sys.stderr)
             self._said.add(name)
 
     def _told(self, how: str, why: str, summary: dict[str, Any]) -> Told:

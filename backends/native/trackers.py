@@ -1,5 +1,4 @@
 # pyright: basic, reportMissingImports=false
-# ruff: noqa: ARG002 (transformers hands every callback all that it has)
 # Strict typing stops at transformers and at the trackers, which are there only where a plan names them.
 """What trackers are told of a run beside its curves: the recipe as it was written, the whole plan, and versions.
 
@@ -67,7 +66,7 @@ class Recorder(TrainerCallback):
             try:
                 TELL[name](tracker, self.origin)
             except Exception as error:  # curves without it are better than no run
-                print(f"warning: {name} was not told the recipe: {error}", file=sys.stderr)  # noqa: T201
+                print(f"warning: {name} was not told the recipe: {error}", file=sys.stderr)
 
 
 def _tensorboard(tracker: Any, origin: Origin) -> None:

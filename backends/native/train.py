@@ -198,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
             if asked.measure
             else _told(asked.plan, asked.fresh, asked.dry_run)
         )
-        print(told, end="")  # noqa: T201
+        print(told, end="")
     except StoppedError as stopped:
         _say(stopped, of_all=True)
         return 128 + stopped.number
@@ -216,7 +216,7 @@ def _say(what: object, *, of_all: bool) -> None:
     """`of_all`: every process says the same, so one of them does. The terminal may be gone by now."""
     if is_main() or not of_all:
         with suppress(OSError):
-            print(what, file=sys.stderr)  # noqa: T201
+            print(what, file=sys.stderr)
 
 
 def _plan(path: Path) -> Plan:

@@ -1,4 +1,3 @@
-# ruff: noqa: T201 (what torch reads as it is imported is set first; what it does is printed)
 """What each method does on this machine, and what it is refused for: docs/methods.md. `make methods`.
 
     PYTHONPATH=tests python -m methods.run              # all, and the page
