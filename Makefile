@@ -7,7 +7,7 @@ EXAMPLES ?= 7000
 # A file of tests stays in one process, so that what it trained once serves all of it.
 BESIDE := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help install quickstart quickstart-real control test test-slow check docs format bench bench-memory fuzz browser conformance parity methods chaos zero clean
+.PHONY: help install quickstart quickstart-real control test test-slow check docs format bench bench-memory fuzz browser conformance parity methods chaos zero trackers clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -86,6 +86,15 @@ build/deepspeed/installed: .venv/installed backends/native/__init__.py
 	DS_BUILD_OPS=0 $(PIP) install -q --no-deps --upgrade --target build/deepspeed \
 	  "$$(sed -n 's/.*"deepspeed": "\(deepspeed==[^"]*\)".*/\1/p' backends/native/__init__.py)" \
 	  hjson ninja py-cpuinfo msgpack einops
+	@touch $@
+
+trackers: build/trackers/installed  ## what tensorboard, wandb, mlflow and trackio are told, in a folder of their own
+	PYTHONPATH=$(CURDIR)/build/trackers $(BIN)/python -m pytest tests/test_trackers.py
+
+build/trackers/installed: .venv/installed backends/native/__init__.py
+	$(PIP) install -q -c constraints.txt --upgrade --target build/trackers $$($(BIN)/python -c \
+	  'from backends.native import EXTRAS; print(*map(EXTRAS.get, ("tensorboard", "wandb", "mlflow", "trackio")))' \
+	  | sed s/mlflow==/mlflow-skinny==/)  # the whole of it wants an older pyarrow
 	@touch $@
 
 clean:  ## remove what was built; .venv stays

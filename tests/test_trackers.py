@@ -44,7 +44,7 @@ def check(told: dict[str, Any], plan: Plan) -> None:
 
 
 def test_tensorboard(plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("tensorboard")
+    pytest.importorskip("tensorboard", reason="make trackers brings it")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
@@ -61,7 +61,7 @@ def test_tensorboard(plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pyt
 
 
 def test_wandb(plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wandb = pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb", reason="make trackers brings it")
     for name, value in (("WANDB_MODE", "offline"), ("WANDB_DIR", str(tmp_path)), ("WANDB_SILENT", "true")):
         monkeypatch.setenv(name, value)
     made = tracked(plan, "wandb", tmp_path)
@@ -71,7 +71,7 @@ def test_wandb(plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_mlflow(plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("mlflow")
+    pytest.importorskip("mlflow", reason="make trackers brings it")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     made = tracked(plan, "mlflow", tmp_path)
@@ -83,7 +83,7 @@ def test_mlflow(plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_trackio(plan: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("trackio")
+    pytest.importorskip("trackio", reason="make trackers brings it")
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     made = tracked(plan, "trackio", tmp_path, child=True)  # it looks for its folder once, as it is imported
     with sqlite3.connect(next((tmp_path / "trackio").glob("*.db"))) as kept:
