@@ -2,116 +2,220 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from schemas.section import Auto, Dtype, Names, Positive, Section, Text
+from schemas.lora import CHOICE, KIND, LoraKind, LoraMethod, Quantization
+from schemas.section import Auto, Names, Positive, Section, Text, about
 
-LoraKind = Literal["lora", "qlora", "dora", "qdora"]
+__all__ = [
+    "AdapterMethod",
+    "FullMethod",
+    "Ia3Method",
+    "LoraKind",
+    "LoraMethod",
+    "Method",
+    "PTuningMethod",
+    "PrefixMethod",
+    "PromptMethod",
+    "Quantization",
+]
 
-
-class Quantization(Section):
-    bits: Literal[4, 8] = Field(default=4, description="Bits a weight of the frozen base is kept in.")
-    type: Literal["nf4", "fp4"] = Field(default="nf4", description="The 4-bit code.")
-    double_quant: bool = Field(default=True, description="Whether the scales of 4-bit blocks are quantised too.")
-    compute_dtype: Auto | Dtype = Field(
-        default="auto", description="The type that weights are expanded to for a product; auto: model.dtype."
-    )
-
-
-class LoraMethod(Section):
-    kind: LoraKind = Field(description="How the base is adapted.")
-    rank: Positive = Field(default=16, description="The inner dimension of the update matrices.", examples=[8, 16, 64])
-    alpha: Auto | Positive = Field(
-        default="auto", description="The update is scaled by alpha / rank; auto: 2 x rank.", examples=[32]
-    )
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0, description="The share of the adapter's inputs set to zero in training.", examples=[0.05]
-    )
-    target_modules: Text | Names = Field(
-        default="all-linear",
-        description="all-linear, attention, mlp, experts, module names, or a regular expression after re:",
-        examples=["all-linear", ["q_proj", "v_proj"], "re:.*layers\\.[0-7]\\..*_proj"],
-    )
-    modules_to_save: Names = Field(
-        default=(), description="Modules trained whole beside the adapters.", examples=[["lm_head"]]
-    )
-    rslora: bool = Field(default=False, description="Scale by alpha / sqrt(rank) instead of alpha / rank.")
-    init: Literal["default", "gaussian", "pissa", "olora", "loftq"] = Field(
-        default="default", description="How the update matrices start."
-    )
-    lora_plus_ratio: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="LoRA+: the learning rate of B over that of A.", examples=[16.0]
-    )
-    adapter_dtype: Auto | Literal["float32", "bfloat16"] = Field(
-        default="auto", description="The type of the adapter's weights."
-    )
-    quantization: Quantization | None = Field(default=None, description="qlora, qdora: how the frozen base is kept.")
+_INIT_TEXT: Final = "Text whose embeddings the virtual tokens start from."
+_START: Final = "A sentence that says the task; it is repeated or cut to the number of virtual tokens."
 
 
 class FullMethod(Section):
-    kind: Literal["full"] = Field(description="How the base is adapted.")
+    kind: Literal["full"] = Field(
+        description=KIND,
+        examples=["full"],
+        json_schema_extra=about(
+            CHOICE,
+            values={"full": "Every weight is trained: the most memory; for much data, or small models."},
+        ),
+    )
     freeze: Names = Field(
-        default=(), description="Patterns of parameter names left untrained.", examples=[["model.embed_tokens*"]]
+        default=(),
+        description="Patterns of parameter names left untrained.",
+        examples=[["model.embed_tokens*"]],
+        json_schema_extra=about("Patterns are of whole names, with * for any part; not together with train_only."),
     )
     train_only: Names = Field(
         default=(),
         description="Patterns of parameter names trained, all else frozen.",
         examples=[["model.layers.3[01].*"]],
+        json_schema_extra=about("The last layers alone need far less memory; not together with freeze."),
     )
     weights_dtype: Auto | Literal["model", "float32"] = Field(
         default="auto",
-        description="Type of trained weights, gradients and optimizer; auto: float32 for float16, else the model's.",
+        description="Type of trained weights, gradients and optimizer state.",
+        examples=["float32"],
+        json_schema_extra=about(
+            "float32 keeps small updates, at twice the memory of 16 bit.",
+            values={
+                "auto": "float32 for a float16 model, else the model's own.",
+                "model": "As model.dtype; not with float16, which loses small updates.",
+                "float32": "32 bit, computed in model.dtype.",
+            },
+        ),
     )
 
 
 class Ia3Method(Section):
-    kind: Literal["ia3"] = Field(description="How the base is adapted.")
+    kind: Literal["ia3"] = Field(
+        description=KIND,
+        examples=["ia3"],
+        json_schema_extra=about(
+            CHOICE,
+            values={"ia3": "Vectors that scale keys, values and the mlp: hardly any weights; for small changes."},
+        ),
+    )
     target_modules: Auto | Names = Field(
         default="auto",
-        description="Modules whose output is scaled; auto: keys, values and the last mlp matrix.",
-        examples=[["k_proj", "v_proj", "down_proj"]],
+        description="Modules that are scaled.",
+        examples=["auto", ["k_proj", "v_proj", "down_proj"]],
+        json_schema_extra=about(
+            "Leave it to auto, which is the paper's choice.", values={"auto": "Keys, values and the last mlp matrix."}
+        ),
     )
     feedforward_modules: Auto | Names = Field(
         default="auto",
-        description="Those of the target modules whose input is scaled instead.",
-        examples=[["down_proj"]],
+        description="Those of the target modules whose input is scaled instead of their output.",
+        examples=["auto", ["down_proj"]],
+        json_schema_extra=about(
+            "Each must be among target_modules.",
+            values={"auto": "The last mlp matrix, where it is a target."},
+        ),
     )
 
 
 class PrefixMethod(Section):
-    kind: Literal["prefix_tuning"] = Field(description="How the base is adapted.")
-    virtual_tokens: Positive = Field(default=20, description="Trained positions before the input.", examples=[20])
-    init_text: Text | None = Field(default=None, description="Text whose embeddings the virtual tokens start from.")
-    projection: bool = Field(default=False, description="Train the prefix through a two-layer network.")
+    kind: Literal["prefix_tuning"] = Field(
+        description=KIND,
+        examples=["prefix_tuning"],
+        json_schema_extra=about(
+            CHOICE,
+            values={"prefix_tuning": "Trained keys and values before each layer's input; many tasks on one base."},
+        ),
+    )
+    virtual_tokens: Positive = Field(
+        default=20,
+        description="Trained positions before the input.",
+        examples=[20],
+        json_schema_extra=about("10 to 100; each takes a place of every row's length.", unit="tokens"),
+    )
+    init_text: Text | None = Field(
+        default=None,
+        description=_INIT_TEXT,
+        examples=["Answer briefly."],
+        json_schema_extra=about(_START, values={"null": "They start at random."}),
+    )
+    projection: bool = Field(
+        default=False,
+        description="Train the prefix through a two-layer network.",
+        examples=[True],
+        json_schema_extra=about(
+            "Steadier to train, with more weights while training.",
+            values={
+                "true": "A network makes the prefix, and starts at random.",
+                "false": "The prefix itself is trained.",
+            },
+        ),
+    )
 
 
 class PromptMethod(Section):
-    kind: Literal["prompt_tuning"] = Field(description="How the base is adapted.")
-    virtual_tokens: Positive = Field(default=20, description="Trained positions before the input.", examples=[20])
+    kind: Literal["prompt_tuning"] = Field(
+        description=KIND,
+        examples=["prompt_tuning"],
+        json_schema_extra=about(
+            CHOICE,
+            values={"prompt_tuning": "Trained embeddings before the input: the fewest weights; for large bases."},
+        ),
+    )
+    virtual_tokens: Positive = Field(
+        default=20,
+        description="Trained positions before the input.",
+        examples=[20],
+        json_schema_extra=about("10 to 100; each takes a place of every row's length.", unit="tokens"),
+    )
     init_text: Text | None = Field(
-        default=None, description="Text whose embeddings the virtual tokens start from.", examples=["Answer briefly."]
+        default=None,
+        description=_INIT_TEXT,
+        examples=["Answer briefly."],
+        json_schema_extra=about(_START, values={"null": "They start at random."}),
     )
 
 
 class PTuningMethod(Section):
-    kind: Literal["p_tuning"] = Field(description="How the base is adapted.")
-    virtual_tokens: Positive = Field(default=20, description="Trained positions before the input.", examples=[20])
-    init_text: Text | None = Field(default=None, description="Text whose embeddings the virtual tokens start from.")
+    kind: Literal["p_tuning"] = Field(
+        description=KIND,
+        examples=["p_tuning"],
+        json_schema_extra=about(
+            CHOICE,
+            values={"p_tuning": "As prompt_tuning, the embeddings made by a small trained network."},
+        ),
+    )
+    virtual_tokens: Positive = Field(
+        default=20,
+        description="Trained positions before the input.",
+        examples=[20],
+        json_schema_extra=about("10 to 100; each takes a place of every row's length.", unit="tokens"),
+    )
+    init_text: Text | None = Field(
+        default=None,
+        description=_INIT_TEXT,
+        examples=["Answer briefly."],
+        json_schema_extra=about(
+            "No target takes it: a network makes the virtual tokens.", values={"null": "The network starts at random."}
+        ),
+    )
     encoder_hidden_size: Positive = Field(
-        default=128, description="Width of the network that makes the virtual tokens.", examples=[128]
+        default=128,
+        description="Width of the network that makes the virtual tokens.",
+        examples=[128],
+        json_schema_extra=about("Wider learns faster, with more weights while training.", unit="dimensions"),
     )
 
 
 class AdapterMethod(Section):
-    kind: Literal["adapter"] = Field(description="How the base is adapted.")
-    bottleneck: Positive = Field(default=64, description="Width of the inserted layers.", examples=[64])
+    kind: Literal["adapter"] = Field(
+        description=KIND,
+        examples=["adapter"],
+        json_schema_extra=about(
+            CHOICE,
+            values={"adapter": "Small layers inserted between the base's; cannot be merged, so slower to serve."},
+        ),
+    )
+    bottleneck: Positive = Field(
+        default=64,
+        description="Width of the inserted layers.",
+        examples=[64],
+        json_schema_extra=about("16 to 256, as the rank of LoRA.", unit="dimensions"),
+    )
     activation: Literal["relu", "gelu", "silu", "tanh"] = Field(
-        default="relu", description="The function between the two inserted matrices."
+        default="relu",
+        description="The function between the two inserted matrices.",
+        examples=["relu"],
+        json_schema_extra=about(
+            "It matters little.",
+            values={
+                "relu": "As in the first papers.",
+                "gelu": "A smooth relu, as in GPT-2.",
+                "silu": "As in Llama's mlp.",
+                "tanh": "Bounded.",
+            },
+        ),
     )
     placement: Literal["houlsby", "pfeiffer"] = Field(
-        default="pfeiffer", description="houlsby: after attention and mlp; pfeiffer: after the mlp."
+        default="pfeiffer",
+        description="Where layers are inserted.",
+        examples=["pfeiffer"],
+        json_schema_extra=about(
+            "pfeiffer has half the weights and nearly the same result.",
+            values={"houlsby": "After attention and after the mlp.", "pfeiffer": "After the mlp."},
+        ),
     )
 
 

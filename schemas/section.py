@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -14,6 +14,14 @@ Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Text = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Text, ...], Field(strict=False)]
+
+DTYPES: Final = {
+    "auto": "bfloat16 where the GPU computes it, else float16; float32 on a cpu.",
+    "bfloat16": "16 bit with the range of float32; for Ampere cards and newer.",
+    "float16": "16 bit of a small range; for T4, V100 and other cards without bfloat16.",
+    "float32": "Twice the memory; for a cpu, or to compare with.",
+}
+"""What each type of weights is good for."""
 
 
 class Section(BaseModel):
@@ -27,7 +35,7 @@ def about(
 ) -> JsonDict:
     """What is said of a leaf beside its description, for `Field(json_schema_extra=...)`; read by `schemas.leaves`.
 
-    `advice`: one line on how to choose. `unit`: of a number. `values`: what each word does, `auto` too; for a leaf that
-    takes any text they are suggestions. `catalog`: the one whose names are suggested.
+    `advice`: one line on how to choose. `unit`: of a number. `values`: what each word does, `auto`, `true` and `null`
+    too; for a leaf that takes any text, further words are suggestions. `catalog`: the one whose names are suggested.
     """
     return {"advice": advice, "unit": unit, "values": {**(values or {})}, "catalog": catalog}
