@@ -65,7 +65,7 @@ class LoraMethod(Section):
         json_schema_extra=about(
             CHOICE,
             values={
-                "lora": "Two small matrices beside each module, the base frozen in 16 bit: the usual choice where it fits.",
+                "lora": "Two small matrices beside each module, the base frozen in 16 bit: the usual choice.",
                 "qlora": "LoRA on a base kept in 4 bit: weights take a third of the memory, a little slower.",
                 "dora": "LoRA with the length of each column learnt apart: sometimes better at low rank, slower.",
                 "qdora": "DoRA on a base kept in 4 bit.",
