@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from compiler.source import Source
 from schemas.diagnostic import Finding
+from schemas.lora import QUANTISED
 from schemas.method import LoraMethod
 from schemas.recipe import Recipe
 from schemas.section import Section
@@ -85,9 +86,9 @@ def _below(path: str, other: str) -> bool:
 def _quantization_without_q(recipe: Recipe) -> tuple[Finding, ...]:
     """`quantization` is a leaf of the same section as lora's, and so the schema lets it stand there."""
     method = recipe.method
-    if not isinstance(method, LoraMethod) or method.quantization is None or method.kind in ("qlora", "qdora"):
+    if not isinstance(method, LoraMethod) or method.quantization is None or method.kind in QUANTISED:
         return ()
-    message = f"quantization is not a leaf of {method.kind}, but of qlora, qdora"
+    message = f"quantization is not a leaf of {method.kind}, but of {', '.join(QUANTISED)}"
     return (Finding("FTC104", "method.quantization", message, f"write `kind: q{method.kind}`, or remove it", at="key"),)
 
 

@@ -1,57 +1,86 @@
-"""The editor's JSON Schema (draft 7), printed from `Recipe` and made fit for what editors do with one.
+"""The editor's JSON Schema (draft 7), made of `Recipe` and fit for what editors do with one.
 
 yaml-language-server completes wrongly from pydantic's own schema: it offers class names for the arms of a union, writes
 `null` for leaves that may be null, and marks the wrong line where a leaf belongs to another method. So references are
-written out, the arms of `method` become `if kind … then …`, alternatives that are words become one enum, and titles
-are paths. Empty sections are allowed, as they are in a recipe.
+written out, the arms of `method` become `if kind … then …`, and titles are paths. Three more habits of it are met here:
+
+- A section's keys stand under `allOf`: beside the title, every leaf with a default would be written where only the
+  section's name is accepted.
+- `null` stands in an `if`, where it is valid and not offered, unless it means something else than the default.
+- Alternatives exclude each other: where several match, the hover shows each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, cast
 
+from schemas.catalog_names import catalog_names
+from schemas.leaves import Leaf, Value, leaf_at, nodes
 from schemas.recipe import Recipe
+from schemas.snippets import SNIPPETS
 
 Node = dict[str, object]
 
 DRAFT: Final = "http://json-schema.org/draft-07/schema#"
+HIDDEN: Final = ("$schema",)
+"""Keys that are accepted and not offered."""
 
 
 def recipe_schema() -> Node:
     """The schema of a recipe file."""
     raw = cast(Node, Recipe.model_json_schema())
     definitions = cast("dict[str, Node]", raw.pop("$defs"))
-    return {"$schema": DRAFT, **_Writer(definitions).section(raw, ""), "title": "recipe", "type": "object"}
+    keys, required = _Writer(definitions, None).keys(raw, "")
+    about: Node = {"$schema": DRAFT, "title": "recipe", "description": "A recipe of ftc.", "type": "object"}
+    return {**about, **keys, "allOf": required, **_snippets("", None)}
 
 
 class _Writer:
-    """Writes nodes of pydantic's schema anew; `definitions`: the sections that references name."""
+    """Writes nodes of pydantic's schema anew. `definitions`: the sections that references name. `kind`: the method's,
+    inside of an arm."""
 
-    def __init__(self, definitions: dict[str, Node]) -> None:
+    def __init__(self, definitions: dict[str, Node], kind: str | None) -> None:
         self.definitions = definitions
+        self.kind = kind
 
     def node(self, raw: Node, path: str) -> Node:
-        """One leaf or section."""
+        """One leaf or section, with what is said of it."""
         raw = self._whole(raw)
+        leaf = _leaf_at(path, self.kind)
         if "discriminator" in raw:
             body = self._arms(raw, path)
-        elif "anyOf" in raw:
-            body = self._alternatives(raw, path)
-        elif raw.get("type") == "array":
-            body = self._list(raw, path)
         elif "properties" in raw:
             body = self.section(raw, path)
         else:
-            body = {key: value for key, value in raw.items() if key not in ("title", "description", "default")}
-        return {"title": path, **body, **_words(raw)}
+            body = self._leaf(raw, leaf)
+        return {"title": path, **_said(leaf), **body}
 
     def section(self, raw: Node, path: str) -> Node:
         """A mapping with known keys; one that needs none of them may be empty."""
+        keys, required = self.keys(raw, path)
+        types = "object" if required else ["object", "null"]
+        return {"type": types, "allOf": [keys, *required], **_snippets(path, self.kind)}
+
+    def keys(self, raw: Node, path: str) -> tuple[Node, list[Node]]:
+        """The keys of a section, and which of them must be there. Apart: beside its keys, yaml-language-server would
+        offer those that must be there once more, as one item."""
         properties = cast("dict[str, Node]", raw["properties"])
-        written = {key: self.node(inner, f"{path}.{key}".lstrip(".")) for key, inner in properties.items()}
+        written = {
+            key: self.node(inner, place) if key != "kind" else {}
+            for key, inner in properties.items()
+            if self._has(place := f"{path}.{key}".lstrip("."))
+        }
+        for key in HIDDEN:
+            if key in written:
+                written[key] = {**written[key], "doNotSuggest": True}
         required = raw.get("required")
-        types: Node = {"required": required, "type": "object"} if required else {"type": ["object", "null"]}
-        return {"additionalProperties": False, "properties": written, **types}
+        return {"additionalProperties": False, "properties": written}, [{"required": required}] if required else []
+
+    def _has(self, path: str) -> bool:
+        """Whether this kind of method has the leaf; of its arm others may."""
+        kinds = _leaf_at(path, self.kind).kinds
+        return not kinds or self.kind in kinds
 
     def _whole(self, raw: Node) -> Node:
         """A node with what it refers to; its own description wins."""
@@ -62,59 +91,152 @@ class _Writer:
 
     def _arms(self, raw: Node, path: str) -> Node:
         """`kind` chooses the section: each kind's leaves are allowed beside it alone."""
-        arms = [self._whole(arm) for arm in cast("list[Node]", raw["oneOf"])]
         rules: list[Node] = []
-        kinds: list[object] = []
-        for arm in arms:
-            section = self.section(arm, path)
-            properties = cast("dict[str, Node]", section["properties"])
-            own = _enumerated(properties["kind"])
-            kinds += own
-            condition: Node = {"required": ["kind"], "properties": {"kind": {"enum": own}}}
-            rules.append({"if": condition, "then": {"additionalProperties": False, "properties": properties}})
-        kind: Node = {"title": f"{path}.kind", "enum": kinds, **_words({"description": "How the base is adapted."})}
-        return {"type": "object", "required": ["kind"], "properties": {"kind": kind}, "allOf": rules}
+        for arm in (self._whole(arm) for arm in cast("list[Node]", raw["oneOf"])):
+            kinds = [str(kind) for kind in _choices(cast("dict[str, Node]", arm["properties"])["kind"])]
+            for alike in _alike(kinds, path):
+                keys, _ = _Writer(self.definitions, alike[0]).keys(arm, path)
+                condition: Node = {"required": ["kind"], "properties": {"kind": {"enum": alike}}}
+                rules.append({"if": condition, "then": {**keys, **_snippets(path, alike[0])}})
+        leaf = _leaf_at(f"{path}.kind", None)
+        kind: Node = {"title": leaf.path, **_said(leaf), **_words(leaf.values)}
+        return {"type": "object", "allOf": [{"properties": {"kind": kind}}, {"required": ["kind"]}, *rules]}
 
-    def _alternatives(self, raw: Node, path: str) -> Node:
-        """Words and truth values become one enum; what else can stand there remains beside it."""
-        branches = [self._whole(branch) for branch in cast("list[Node]", raw["anyOf"])]
-        nullable = any(branch.get("type") == "null" for branch in branches)
-        words = [word for branch in branches for word in _enumerated(branch)]
-        others = [
-            self.node(branch, path) for branch in branches if not _enumerated(branch) and branch.get("type") != "null"
-        ]
-        others = [{key: value for key, value in other.items() if key != "title"} for other in others]
-        if words:
-            others.insert(0, {"enum": words})
-        if nullable:
-            others.append({"type": "null"})
-        body: Node = others[0] if len(others) == 1 else {"anyOf": others}
-        return {**body, **({"examples": raw["examples"]} if "examples" in raw else {})}
+    def _leaf(self, raw: Node, leaf: Leaf) -> Node:
+        """Words and what else can stand there; examples where it is not one of the words."""
+        body = self._alternatives(raw, leaf)
+        shown = [item for item in leaf.examples if not isinstance(item, dict) and item not in _enumerated(body)]
+        given = leaf.default not in (None, [])
+        return {
+            **body,
+            **({"default": leaf.default} if given else {}),
+            **({"examples": shown} if shown and "enum" not in body else {}),
+        }
 
-    def _list(self, raw: Node, path: str) -> Node:
-        """A list of one kind of items, or of a fixed number of them (written as draft 7 has it)."""
-        kept = {key: raw[key] for key in ("type", "minItems", "maxItems", "examples") if key in raw}
+    def _alternatives(self, raw: Node, leaf: Leaf) -> Node:
+        """One enum of all words, then what else can stand there, each of which takes none of the words."""
+        branches = [self._whole(branch) for branch in cast("list[Node]", raw.get("anyOf", [raw]))]
+        choices = [choice for branch in branches for choice in _choices(branch)]
+        rest = [branch for branch in branches if not _choices(branch) and branch.get("type") != "null"]
+        text = any(branch.get("type") == "string" and "pattern" not in branch for branch in rest)
+        words = [value for value in leaf.values if value.value in choices or (text and not _chosen(raw, value))]
+        if text and leaf.catalog:
+            words += [Value(name, said) for name, said in catalog_names(leaf.catalog).items()]
+        null = len(choices) + len(rest) < len(branches)
+        if null and leaf.default is not None:
+            words += [value for value in leaf.values if value.value is None]
+            null = False
+        others = [self._other(branch, leaf, words) for branch in rest]
+        return _joined(words, others, null, f"expected {leaf.allowed}")
+
+    def _other(self, raw: Node, leaf: Leaf, words: list[Value]) -> Node:
+        """What can stand there beside words: numbers, text, lists, sections."""
+        kept = {key: raw[key] for key in _CONSTRAINTS if key in raw}
         fixed = cast("list[Node] | None", raw.get("prefixItems"))
         if fixed:
-            return {**kept, "items": [self.node(item, path) for item in fixed], "additionalItems": False}
-        return {**kept, "items": self.node(cast(Node, raw["items"]), path)}
+            kept |= {"items": [self._alternatives(item, leaf) for item in fixed], "additionalItems": False}
+        elif raw.get("type") == "array":
+            item = self._whole(cast(Node, raw["items"]))
+            kept["items"] = self._source(item, leaf) if "properties" in item else self._alternatives(item, leaf)
+        elif "properties" in raw:
+            return {**self.section(raw, _plain(leaf)), "errorMessage": f"expected {leaf.allowed}"}
+        elif raw.get("type") == "string" and "pattern" not in raw and words:
+            kept["not"] = {"enum": [word.value for word in words]}
+        return {**kept, "errorMessage": f"expected {leaf.allowed}"}
+
+    def _source(self, item: Node, leaf: Leaf) -> Node:
+        return {"title": _plain(leaf), **self.section(item, _plain(leaf))}
 
 
-def _enumerated(branch: Node) -> list[object]:
+_CONSTRAINTS: Final = (
+    *("type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+    *("minLength", "pattern", "minItems", "maxItems", "additionalProperties"),
+)
+"""What pydantic's schema says of a value's range and shape, as draft 7 says it too."""
+
+
+def _joined(words: list[Value], others: list[Node], null: bool, expected: str) -> Node:
+    """The alternatives as one node; `null`: it is valid, and not offered."""
+    if null:
+        others = [*others[:-1], {"if": {"type": "null"}, "else": others[-1]}]
+    listed = _words(words) if words else {}
+    if not others:
+        return listed
+    if listed:
+        others = [{**listed, "errorMessage": expected}, *others]
+    return others[0] if len(others) == 1 else {"anyOf": others}
+
+
+def _words(values: Iterable[Value]) -> Node:
+    said = tuple(values)
+    return {"enum": [item.value for item in said], "enumDescriptions": [item.description for item in said]}
+
+
+def _enumerated(body: Node) -> list[object]:
+    """The words of a node, or of its first alternative."""
+    first = cast("list[Node]", body.get("anyOf", [body]))[0]
+    return cast("list[object]", first.get("enum", []))
+
+
+def _choices(branch: Node) -> list[object]:
     """The values of a branch that lists them."""
     if branch.get("type") == "boolean":
         return [True, False]
     return [branch["const"]] if "const" in branch else cast("list[object]", branch.get("enum", []))
 
 
-def _words(raw: Node) -> Node:
-    """What an editor shows, and the default where it is a value."""
-    default = raw.get("default")
-    text = str(raw.get("description", ""))
-    said = "" if default is None else f"\n\nDefault: `{_yaml(default)}`"
-    words: Node = {"description": text, "markdownDescription": text + said} if text else {}
-    return words if default is None else {**words, "default": default}
+def _chosen(raw: Node, value: Value) -> bool:
+    """Whether the word is one of the leaf's own type, and so no suggestion."""
+    parts = cast("list[Node]", raw.get("anyOf", [raw]))
+    return value.value is None or any(value.value in _choices(part) for part in parts)
+
+
+def _alike(kinds: list[str], path: str) -> list[list[str]]:
+    """The kinds of an arm, those together that have the same leaves."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for kind in kinds:
+        has = tuple(leaf.path for leaf in nodes() if leaf.path.startswith(f"{path}.") and kind in leaf.kinds)
+        groups.setdefault(has, []).append(kind)
+    return list(groups.values())
+
+
+def _plain(leaf: Leaf) -> str:
+    """Its path for people, who know where lists are."""
+    return leaf.path.replace("[]", "")
+
+
+def _leaf_at(path: str, kind: str | None) -> Leaf:
+    leaf = leaf_at(path, kind)
+    if leaf is None:
+        raise LookupError(path)
+    return leaf
+
+
+def _snippets(path: str, kind: str | None) -> Node:
+    """What is offered among the keys of a section, in an arm of `method` what is for that arm alone."""
+    offered = [item for item in SNIPPETS.get(path, ()) if (kind in item.kinds if item.kinds else kind is None)]
+    said = [{"label": item.label, "markdownDescription": item.description, "body": item.body} for item in offered]
+    return {"defaultSnippets": said} if said else {}
+
+
+def _said(leaf: Leaf) -> Node:
+    """What an editor shows."""
+    return {"description": leaf.description, "markdownDescription": markdown(leaf)}
+
+
+def markdown(leaf: Leaf) -> str:
+    """Everything to know of a leaf: what it is; default, unit and range; advice."""
+    if leaf.keys:
+        return leaf.description
+    default = "Required" if leaf.required else f"Default `{_yaml(leaf.default)}`"
+    meaning = next((item.description for item in leaf.values if item.value == leaf.default), "")
+    facts = [
+        f"{default} ({meaning.rstrip('.')})" if meaning and not leaf.required else default,
+        f"unit: {leaf.unit}" if leaf.unit else "",
+        f"allowed: {leaf.allowed}",
+    ]
+    return "\n\n".join(part for part in (leaf.description, " · ".join(filter(None, facts)), leaf.advice) if part)
 
 
 def _yaml(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from types import NoneType
 from typing import cast
 
 from msgspec import Struct
@@ -32,7 +33,7 @@ class Leaf(Struct, frozen=True):
 
     `path`: as tables write it, `data.train[].path`. `kinds`: the method kinds that have it; empty: all.
     `default`: as in YAML; None where there is none (`required`), where it means "off", and for sections.
-    `allowed`: what can stand there, in words. `values`: those words that are listed; where `open`, other text too.
+    `allowed`: what can stand there, in words. `values`: the words it takes, null too; where `open`, other text as well.
     `catalog`: whose names are suggested, `models` or `gpus`. `keys`: of a section; empty for a leaf.
     """
 
@@ -94,7 +95,7 @@ def _walk(place: str, section: type[Section], kinds: tuple[str, ...]) -> Iterato
             yield from _arms(path, named)
         elif not (kinds and key == "kind"):
             yield _leaf(path, info, found, kinds)
-            yield from _inside(path, found, kinds)
+            yield from _inside(path, found, _kinds(info) or kinds)
 
 
 def _arms(path: str, named: Mapping[str, type[Section]]) -> Iterator[Leaf]:
@@ -125,7 +126,7 @@ def _leaf(path: str, info: FieldInfo, found: tuple[Member, ...], kinds: tuple[st
     section = next((member.section for member in found if member.section), None)
     return Leaf(
         path=path,
-        kinds=kinds,
+        kinds=_kinds(info) or kinds,
         description=info.description or "",
         required=info.is_required(),
         default=_default(info),
@@ -140,16 +141,19 @@ def _leaf(path: str, info: FieldInfo, found: tuple[Member, ...], kinds: tuple[st
     )
 
 
+def _kinds(info: FieldInfo) -> tuple[str, ...]:
+    """The method kinds that a leaf of several is for."""
+    return tuple(cast("dict[str, list[str]]", info.json_schema_extra or {}).get("kinds", ()))
+
+
 def _keys(section: type[Section] | None, found: tuple[Member, ...]) -> tuple[str, ...]:
     """The keys of a section; of what may be a value as well (`data.validation`), none."""
-    if section is None or any(member.form == "value" and not member.section and _said(member) for member in found):
+    if section is None or any(
+        member.form == "value" and not member.section and member.type is not NoneType for member in found
+    ):
         return ()
     named = arms(found)
     return tuple(dict.fromkeys(key for arm in named.values() for key in fields_of(arm))) or tuple(fields_of(section))
-
-
-def _said(member: Member) -> bool:
-    return member.type is not type(None)
 
 
 def _default(info: FieldInfo) -> object:
@@ -164,8 +168,9 @@ def _values(found: tuple[Member, ...], texts: Mapping[str, str]) -> tuple[Value,
     for member in _flat(found):
         choices += member.choices or ((True, False) if member.type is bool else ())
     named = dict.fromkeys(_word(choice) for choice in choices)
-    suggested = [word for word in texts if word not in named]
-    return tuple(Value(item, texts.get(_word(item), "")) for item in (*choices, *suggested))
+    suggested = [word for word in texts if word not in named and word != "null"]
+    off = [None] if any(member.type is NoneType for member in found) else []
+    return tuple(Value(item, texts.get(_word(item), "")) for item in (*choices, *suggested, *off))
 
 
 def _flat(found: tuple[Member, ...]) -> tuple[Member, ...]:
@@ -174,4 +179,4 @@ def _flat(found: tuple[Member, ...]) -> tuple[Member, ...]:
 
 
 def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

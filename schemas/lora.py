@@ -10,6 +10,9 @@ from schemas.section import DTYPES, Auto, Dtype, Names, Positive, Section, Text,
 
 LoraKind = Literal["lora", "qlora", "dora", "qdora"]
 
+QUANTISED: Final = ("qlora", "qdora")
+"""The kinds that keep their base in few bits, and so have `quantization`."""
+
 KIND: Final = "How the base is adapted."
 CHOICE: Final = "Begin with qlora where memory is short, else with lora; `ftc recommend` shows what fits a card."
 """What all arms say of `kind`."""
@@ -85,7 +88,7 @@ class LoraMethod(Section):
         description="The update is scaled by alpha / rank.",
         examples=["auto", 32],
         json_schema_extra=about(
-            "Leave it to auto, so that it follows the rank.", unit="factor", values={"auto": "2 x rank."}
+            "Leave it to auto, so that it follows the rank.", unit="plain number", values={"auto": "2 x rank."}
         ),
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -148,7 +151,7 @@ class LoraMethod(Section):
         examples=[16.0],
         json_schema_extra=about(
             "16 is its paper's; lower the learning rate with it.",
-            unit="ratio",
+            unit="plain number",
             values={"null": "Both learn at the same rate."},
         ),
     )
@@ -166,5 +169,8 @@ class LoraMethod(Section):
         ),
     )
     quantization: Quantization | None = Field(
-        default=None, description="qlora, qdora: how the frozen base is kept.", examples=[{"bits": 4, "type": "nf4"}]
+        default=None,
+        description="How the frozen base is kept.",
+        examples=[{"bits": 4, "type": "nf4"}],
+        json_schema_extra=about("The defaults are those that QLoRA was published with.", kinds=QUANTISED),
     )

@@ -31,11 +31,16 @@ class Section(BaseModel):
 
 
 def about(
-    advice: str, unit: str | None = None, values: Mapping[str, str] | None = None, catalog: str | None = None
+    advice: str,
+    unit: str | None = None,
+    values: Mapping[str, str] | None = None,
+    catalog: str | None = None,
+    kinds: tuple[str, ...] = (),
 ) -> JsonDict:
     """What is said of a leaf beside its description, for `Field(json_schema_extra=...)`; read by `schemas.leaves`.
 
     `advice`: one line on how to choose. `unit`: of a number. `values`: what each word does, `auto`, `true` and `null`
     too; for a leaf that takes any text, further words are suggestions. `catalog`: the one whose names are suggested.
+    `kinds`: the method kinds that have it, where its section is of more.
     """
-    return {"advice": advice, "unit": unit, "values": {**(values or {})}, "catalog": catalog}
+    return {"advice": advice, "unit": unit, "values": {**(values or {})}, "catalog": catalog, "kinds": [*kinds]}

@@ -32,7 +32,7 @@ class Preference(Section):
         description="dpo, kto: how firmly the model is held to its start; orpo: the weight of the comparison.",
         examples=[0.1, 0.3],
         json_schema_extra=about(
-            "0.1 is usual; less lets a dpo or kto model move farther from where it began.", unit="factor"
+            "0.1 is usual; less lets a dpo or kto model move farther from where it began.", unit="plain number"
         ),
     )
     loss: Literal["sigmoid", "ipo", "hinge"] = Field(
@@ -106,7 +106,7 @@ class Training(Section):
         examples=["auto", 2.0e-4],
         json_schema_extra=about(
             "Halve it where the loss jumps; full fine-tuning wants a tenth of LoRA's.",
-            unit="step size",
+            unit="plain number",
             values={"auto": "By method and objective: 2e-4 for LoRA with sft, 2e-5 for full; `ftc plan` shows it."},
         ),
     )
@@ -164,7 +164,7 @@ class Training(Section):
         default=0.0,
         description="Decoupled weight decay.",
         examples=[0.01],
-        json_schema_extra=about("0 for adapters, 0.01 to 0.1 for full fine-tuning of much data.", unit="factor"),
+        json_schema_extra=about("0 for adapters, 0.01 to 0.1 for full fine-tuning of much data.", unit="plain number"),
     )
     betas: (
         Auto
@@ -188,7 +188,7 @@ class Training(Section):
         examples=["auto", 1.0e-8],
         json_schema_extra=about(
             "Only AdamW's variants have it; leave it to auto.",
-            unit="added to a gradient's size",
+            unit="plain number",
             values={"auto": "1e-8 for AdamW's variants; the others have none that is set."},
         ),
     )
@@ -196,7 +196,7 @@ class Training(Section):
         default=1.0,
         description="Gradients are scaled down to this norm; 0: never.",
         examples=[1.0, 0],
-        json_schema_extra=about("1.0 catches the odd bad batch; 0.3 is often used with QLoRA.", unit="gradient norm"),
+        json_schema_extra=about("1.0 catches the odd bad batch; 0.3 is often used with QLoRA.", unit="plain number"),
     )
     gradient_checkpointing: Auto | Checkpointing = Field(
         default="auto",
@@ -254,7 +254,7 @@ class Training(Section):
         examples=[5.0],
         json_schema_extra=about(
             "5 is the least that its paper tried; for chat models tuned on few rows.",
-            unit="noise scale",
+            unit="plain number",
             values={"null": "No noise."},
         ),
     )
@@ -262,7 +262,7 @@ class Training(Section):
         default=42,
         description="The seed of everything random.",
         examples=[42],
-        json_schema_extra=about("Change it to see how much of a difference is luck.", unit="any number"),
+        json_schema_extra=about("Change it to see how much of a difference is luck.", unit="plain number"),
     )
     preference: Preference = Field(
         default_factory=Preference, description="dpo, orpo, kto: the loss over preferences.", examples=[{"beta": 0.1}]
