@@ -4,10 +4,11 @@ yaml-language-server completes wrongly from pydantic's own schema: it offers cla
 `null` for leaves that may be null, and marks the wrong line where a leaf belongs to another method. So references are
 written out, the arms of `method` become `if kind … then …`, and titles are paths. Three more habits of it are met here:
 
-- A section's keys stand under `allOf`: beside the title, every leaf with a default would be written where only the
-  section's name is accepted.
+- A section's keys and snippets stand under `allOf`: beside the title, every leaf with a default, or the only snippet,
+  would be written where the section's name is accepted.
 - `null` stands in an `if`, where it is valid and not offered, unless it means something else than the default.
-- Alternatives exclude each other: where several match, the hover shows each.
+- Alternatives exclude each other and say different things: where several match, the hover shows each, and it takes
+  two that say nothing for the same.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class _Writer:
         """A mapping with known keys; one that needs none of them may be empty."""
         keys, required = self.keys(raw, path)
         types = "object" if required else ["object", "null"]
-        return {"type": types, "allOf": [keys, *required], **_snippets(path, self.kind)}
+        said = {"errorMessage": f"expected {_leaf_at(path, self.kind).allowed}"}
+        return {"type": types, **said, "allOf": [{**keys, **_snippets(path, self.kind)}, *required]}
 
     def keys(self, raw: Node, path: str) -> tuple[Node, list[Node]]:
         """The keys of a section, and which of them must be there. Apart: beside its keys, yaml-language-server would
@@ -96,21 +98,28 @@ class _Writer:
             kinds = [str(kind) for kind in _choices(cast("dict[str, Node]", arm["properties"])["kind"])]
             for alike in _alike(kinds, path):
                 keys, _ = _Writer(self.definitions, alike[0]).keys(arm, path)
-                condition: Node = {"required": ["kind"], "properties": {"kind": {"enum": alike}}}
+                each: list[Node] = [{"const": kind} for kind in alike]
+                condition: Node = {"required": ["kind"], "properties": {"kind": {"anyOf": each}}}
                 rules.append({"if": condition, "then": {**keys, **_snippets(path, alike[0])}})
         leaf = _leaf_at(f"{path}.kind", None)
         kind: Node = {"title": leaf.path, **_said(leaf), **_words(leaf.values)}
-        return {"type": "object", "allOf": [{"properties": {"kind": kind}}, {"required": ["kind"]}, *rules]}
+        said = {"errorMessage": f"expected {_leaf_at(path, None).allowed}"}
+        return {
+            "type": "object",
+            **said,
+            "allOf": [{"properties": {"kind": kind}}, {"required": ["kind"]}, *rules],
+        }
 
     def _leaf(self, raw: Node, leaf: Leaf) -> Node:
         """Words and what else can stand there; examples where it is not one of the words."""
         body = self._alternatives(raw, leaf)
-        shown = [item for item in leaf.examples if not isinstance(item, dict) and item not in _enumerated(body)]
+        shown = [item for item in leaf.examples if _is_plain(item) and item not in _enumerated(body)]
         given = leaf.default not in (None, [])
         return {
             **body,
             **({"default": leaf.default} if given else {}),
             **({"examples": shown} if shown and "enum" not in body else {}),
+            **_suggestions(leaf),
         }
 
     def _alternatives(self, raw: Node, leaf: Leaf) -> Node:
@@ -120,14 +129,12 @@ class _Writer:
         rest = [branch for branch in branches if not _choices(branch) and branch.get("type") != "null"]
         text = any(branch.get("type") == "string" and "pattern" not in branch for branch in rest)
         words = [value for value in leaf.values if value.value in choices or (text and not _chosen(raw, value))]
-        if text and leaf.catalog:
-            words += [Value(name, said) for name, said in catalog_names(leaf.catalog).items()]
         null = len(choices) + len(rest) < len(branches)
         if null and leaf.default is not None:
             words += [value for value in leaf.values if value.value is None]
             null = False
         others = [self._other(branch, leaf, words) for branch in rest]
-        return _joined(words, others, null, f"expected {leaf.allowed}")
+        return _joined(words, others, null, leaf)
 
     def _other(self, raw: Node, leaf: Leaf, words: list[Value]) -> Node:
         """What can stand there beside words: numbers, text, lists, sections."""
@@ -139,7 +146,7 @@ class _Writer:
             item = self._whole(cast(Node, raw["items"]))
             kept["items"] = self._source(item, leaf) if "properties" in item else self._alternatives(item, leaf)
         elif "properties" in raw:
-            return {**self.section(raw, _plain(leaf)), "errorMessage": f"expected {leaf.allowed}"}
+            return self.section(raw, _plain(leaf))
         elif raw.get("type") == "string" and "pattern" not in raw and words:
             kept["not"] = {"enum": [word.value for word in words]}
         return {**kept, "errorMessage": f"expected {leaf.allowed}"}
@@ -155,21 +162,29 @@ _CONSTRAINTS: Final = (
 """What pydantic's schema says of a value's range and shape, as draft 7 says it too."""
 
 
-def _joined(words: list[Value], others: list[Node], null: bool, expected: str) -> Node:
+def _joined(words: list[Value], others: list[Node], null: bool, leaf: Leaf) -> Node:
     """The alternatives as one node; `null`: it is valid, and not offered."""
-    if null:
-        others = [*others[:-1], {"if": {"type": "null"}, "else": others[-1]}]
-    listed = _words(words) if words else {}
-    if not others:
-        return listed
-    if listed:
-        others = [{**listed, "errorMessage": expected}, *others]
-    return others[0] if len(others) == 1 else {"anyOf": others}
+    named = [(str(item.get("type", "section")), item) for item in others]
+    if null and "allOf" not in others[-1]:
+        named[-1] = (named[-1][0], {"if": {"type": "null"}, "else": others[-1]})
+    if words:
+        listed = _words(words)
+        named.insert(0, ("word", {**listed, "errorMessage": f"expected {leaf.allowed}"} if named else listed))
+    if len(named) == 1:
+        return named[0][1]
+    said = {"title": _plain(leaf), "markdownDescription": markdown(leaf)}
+    return {"anyOf": [{**said, "description": f"As {kind}.", **item} for kind, item in named]}
 
 
 def _words(values: Iterable[Value]) -> Node:
     said = tuple(values)
     return {"enum": [item.value for item in said], "enumDescriptions": [item.description for item in said]}
+
+
+def _is_plain(example: object) -> bool:
+    """Whether it can be offered as a value: of mappings a snippet makes more."""
+    items = cast("list[object]", example) if isinstance(example, list) else [example]
+    return not any(isinstance(item, dict) for item in items)
 
 
 def _enumerated(body: Node) -> list[object]:
@@ -217,6 +232,13 @@ def _snippets(path: str, kind: str | None) -> Node:
     offered = [item for item in SNIPPETS.get(path, ()) if (kind in item.kinds if item.kinds else kind is None)]
     said = [{"label": item.label, "markdownDescription": item.description, "body": item.body} for item in offered]
     return {"defaultSnippets": said} if said else {}
+
+
+def _suggestions(leaf: Leaf) -> Node:
+    """Names of a catalog, and a beginning of the leaf itself. Not as an enum: a hover would list each name."""
+    names = catalog_names(leaf.catalog) if leaf.catalog else {}
+    said = [{"label": name, "markdownDescription": text, "body": name} for name, text in names.items()]
+    return {"defaultSnippets": said} if said else _snippets(_plain(leaf), None)
 
 
 def _said(leaf: Leaf) -> Node:
