@@ -7,7 +7,7 @@ EXAMPLES ?= 7000
 # A file of tests stays in one process, so that what it trained once serves all of it.
 BESIDE := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help install quickstart quickstart-real control test test-slow check docs format bench bench-memory fuzz browser conformance parity methods chaos zero trackers clean
+.PHONY: help install quickstart quickstart-real control test test-slow check docs format bench bench-memory fuzz browser editor conformance parity methods chaos zero trackers clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -66,6 +66,15 @@ fuzz: .venv/installed  ## random bytes, YAML and mutated recipes: EXAMPLES of ea
 
 browser: .venv/installed  ## the HTML pages in a headless Chromium, which must be installed; pictures in build/browser
 	$(BIN)/python -m pytest tests/browser/pages.py tests/browser/run_page.py
+
+editor: .venv/installed build/editor/installed  ## the schema in a real yaml-language-server (needs Node; installs it by npm)
+	$(BIN)/python -m pytest tests/editor/yaml_server.py
+
+build/editor/installed: tests/editor/package.json tests/editor/package-lock.json
+	@command -v npm >/dev/null || { echo "make editor needs Node 18 or newer, with npm: https://nodejs.org" >&2; exit 1; }
+	@mkdir -p build/editor && cp tests/editor/package.json tests/editor/package-lock.json build/editor
+	npm ci --prefix build/editor --no-audit --no-fund --silent
+	@touch $@
 
 conformance: .venv/installed  ## the real parsers of the other targets read what is built (installs them: about 7 GB)
 	$(BIN)/python tests/conformance/run.py

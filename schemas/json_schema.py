@@ -68,21 +68,23 @@ class _Writer:
         """The keys of a section, and which of them must be there. Apart: beside its keys, yaml-language-server would
         offer those that must be there once more, as one item."""
         properties = cast("dict[str, Node]", raw["properties"])
-        written = {
-            key: self.node(inner, place) if key != "kind" else {}
-            for key, inner in properties.items()
-            if self._has(place := f"{path}.{key}".lstrip("."))
-        }
+        places = {key: f"{path}.{key}".lstrip(".") for key in properties}
+        written = {key: self._key(inner, places[key]) for key, inner in properties.items()}
         for key in HIDDEN:
             if key in written:
                 written[key] = {**written[key], "doNotSuggest": True}
         required = raw.get("required")
         return {"additionalProperties": False, "properties": written}, [{"required": required}] if required else []
 
-    def _has(self, path: str) -> bool:
-        """Whether this kind of method has the leaf; of its arm others may."""
-        kinds = _leaf_at(path, self.kind).kinds
-        return not kinds or self.kind in kinds
+    def _key(self, raw: Node, path: str) -> Node:
+        """A key of a section. One of other kinds of an arm may be there, and say nothing."""
+        leaf = _leaf_at(path, self.kind)
+        if self.kind and path.endswith(".kind"):
+            return {}
+        if not leaf.kinds or self.kind in leaf.kinds:
+            return self.node(raw, path)
+        said = f"only {' and '.join(leaf.kinds)} have it"
+        return {"title": path, **_said(leaf), "type": "null", "errorMessage": said, "doNotSuggest": True}
 
     def _whole(self, raw: Node) -> Node:
         """A node with what it refers to; its own description wins."""
@@ -172,6 +174,10 @@ def _joined(words: list[Value], others: list[Node], null: bool, leaf: Leaf) -> N
         named.insert(0, ("word", {**listed, "errorMessage": f"expected {leaf.allowed}"} if named else listed))
     if len(named) == 1:
         return named[0][1]
+    if [kind for kind, _ in named] == ["object", "array"]:
+        one, several = ({key: said for key, said in item.items() if key != "type"} for _, item in named)
+        types: Node = {"type": ["object", "array"], "errorMessage": f"expected {leaf.allowed}"}
+        return {**types, "if": {"type": "array"}, "then": several, "else": one}
     said = {"title": _plain(leaf), "markdownDescription": markdown(leaf)}
     return {"anyOf": [{**said, "description": f"As {kind}.", **item} for kind, item in named]}
 

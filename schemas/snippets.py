@@ -122,7 +122,6 @@ SNIPPETS: Final[Mapping[str, tuple[Snippet, ...]]] = {
         ),
         Snippet("validation: a file", "Rows of its own.", {"validation": {"path": "${1:data/validation.jsonl}"}}),
     ),
-    "data.train": (Snippet("a file", "One source.", _FILE),),
     "training": (Snippet("preference: beta", "For dpo, orpo and kto.", {"preference": {"beta": "${1:0.1}"}}),),
     "model": (Snippet("tokens: pad", "Another padding token.", {"tokens": {"pad": "${1:<|pad|>}"}}),),
 }
