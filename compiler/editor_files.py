@@ -26,8 +26,9 @@ BESIDE: Final = Path(".ftc", "recipe.schema.json")
 """Where the schema lies, seen from the folder of a recipe."""
 
 _MARK: Final = "$comment"
-_BOUND: Final = re.compile(rb"^[ \t]*#[ \t]*yaml-language-server[ \t]*:.*\$schema=", re.MULTILINE)
-_NAMED: Final = re.compile(rb"^[ \t]*#[ \t]*\$schema[ \t]*:", re.MULTILINE)
+_NAMES: Final = re.compile(
+    rb"^[ \t]*#[ \t]*(?:yaml-language-server[ \t]*:.*\$schema=|\$schema[ \t]*:).*$", re.MULTILINE
+)
 _KEY: Final = re.compile(rb"^[\"']?\$schema[\"']?[ \t]*:", re.MULTILINE)
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -73,8 +74,8 @@ def comment_lines(recipe: Path, schema: Path) -> tuple[str, str]:
 
 
 def add_lines(recipe: Path, schema: Path) -> bool:
-    """Put the comments that a recipe lacks at its top; whether there were any. One that names a schema already, by
-    comments or by a `$schema` key, is left as it is.
+    """Put the comments that a recipe lacks at its top; whether there were any. One that names another schema already,
+    by a comment or by a `$schema` key, is left as it is.
     """
     try:
         path = recipe.resolve(strict=True)
@@ -93,10 +94,11 @@ def add_lines(recipe: Path, schema: Path) -> bool:
 
 def with_lines(text: bytes, lines: tuple[str, str]) -> bytes:
     """A recipe's bytes with the comments that it lacks, ended as its own first line is."""
-    if _KEY.search(text):
-        return text
     mark, body = (_BOM, text[len(_BOM) :]) if text.startswith(_BOM) else (b"", text)
-    missing = [line for line, present in zip(lines, (_BOUND, _NAMED), strict=True) if not present.search(body)]
+    there = {found.decode(errors="replace").strip() for found in _NAMES.findall(body)}
+    if there - {*lines} or _KEY.search(body):
+        return text
+    missing = [line for line in lines if line not in there]
     end = b"\r\n" if body.partition(b"\n")[0].endswith(b"\r") else b"\n"
     return mark + b"".join(line.encode() + end for line in missing) + body
 

@@ -1,4 +1,4 @@
-"""Write what the documents repeat from the code: the support matrix, and what each code means.
+"""Write what the documents repeat from the code: the support matrix, what each code means, the editor's schema.
 
 python docs/generate.py           # write
 python docs/generate.py --check   # fail where something is not up to date
@@ -17,6 +17,7 @@ from pathlib import Path
 from backends.base import spelled
 from backends.release import release
 from compiler.codes import Page, pages
+from compiler.editor_files import schema_text
 from compiler.report.matrix import Column, columns, markdown_leaves, markdown_values, words_text
 from schemas.artifact import Target
 
@@ -131,6 +132,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "targets.md", targets_page(across)
     yield ROOT / "docs" / "codes.md", codes_page()
     yield ROOT / "README.md", readme(across)
+    yield ROOT / "editors" / "recipe.schema.json", schema_text()
 
 
 def main() -> int:

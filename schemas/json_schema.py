@@ -141,6 +141,8 @@ class _Writer:
     def _other(self, raw: Node, leaf: Leaf, words: list[Value]) -> Node:
         """What can stand there beside words: numbers, text, lists, sections."""
         kept = {key: raw[key] for key in _CONSTRAINTS if key in raw}
+        if kept.get("type") == "object":
+            kept["type"] = ["object", "null"]  # as every mapping that needs nothing, it may be empty
         fixed = cast("list[Node] | None", raw.get("prefixItems"))
         if fixed:
             kept |= {"items": [self._alternatives(item, leaf) for item in fixed], "additionalItems": False}
