@@ -158,7 +158,7 @@ class Data(Section):
         json_schema_extra=about(
             "It saves the time that padding takes, and a step then sees more conversations.",
             values={
-                "auto": "On for sft and pretrain, off for dpo, orpo, kto and for prefix, prompt and p-tuning.",
+                "auto": "On for sft and pretrain; off for dpo, orpo, kto, virtual tokens, models that would mix rows.",
                 "true": "Rows share one; documents do not see each other.",
                 "false": "Each row stands alone, padded to the longest of its batch.",
             },

@@ -14,7 +14,7 @@ QUANTISED: Final = ("qlora", "qdora")
 """The kinds that keep their base in few bits, and so have `quantization`."""
 
 KIND: Final = "How the base is adapted."
-CHOICE: Final = "Begin with qlora where memory is short, else with lora; `ftc recommend` shows what fits a card."
+CHOICE: Final = "Begin with qlora where memory is short, else with lora; `ftc plan` says what fits the card."
 """What all arms say of `kind`."""
 
 
@@ -80,7 +80,8 @@ class LoraMethod(Section):
         description="The inner dimension of the update matrices.",
         examples=[8, 16, 64],
         json_schema_extra=about(
-            "8 to 16 for style, 32 to 128 for new knowledge; memory for adapters grows with it.", unit="dimensions"
+            "8 to 16 for style and form, 32 to 128 where there is more to learn; memory for adapters grows with it.",
+            unit="dimensions",
         ),
     )
     alpha: Auto | Positive = Field(

@@ -17,7 +17,8 @@ class Tokens(Section):
         description="The padding token, where it is not the tokenizer's.",
         examples=["<|pad|>"],
         json_schema_extra=about(
-            "Give one where the base pads with its end-of-sequence token.", values={"null": "The tokenizer's own."}
+            "Rarely needed: where the tokenizer has none, its end-of-sequence token is taken.",
+            values={"null": "The tokenizer's own."},
         ),
     )
     eos: Text | None = Field(

@@ -51,7 +51,7 @@ class Checkpoint(Section):
         description="How many checkpoints stay.",
         examples=[2],
         json_schema_extra=about(
-            "2 survive a crash while one is written; of full fine-tuning each is several times the model's size.",
+            "Each holds the optimizer's state too: with full fine-tuning it is several times the model's size.",
             unit="checkpoints",
         ),
     )
@@ -70,7 +70,7 @@ class Checkpoint(Section):
         examples=[True],
         json_schema_extra=about(
             "Write resume: never with it: such a run cannot go on.",
-            values={"true": "Smaller, and cannot be resumed.", "false": "An interrupted run goes on bit for bit."},
+            values={"true": "Smaller, and cannot be resumed.", "false": "An interrupted run goes on where it was."},
         ),
     )
     resume: Literal["auto", "never"] | Text = Field(

@@ -231,7 +231,7 @@ class Training(Section):
         description="Compile the decoder layers with torch.compile.",
         examples=[True],
         json_schema_extra=about(
-            "An H100 was a third faster with it (docs/speed.md); the first steps take minutes.",
+            "An H100 was a third faster with it; the first steps are slow.",
             values={"true": "Layers are compiled at the first steps.", "false": "Layers run as they are written."},
         ),
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from jsonschema import Draft7Validator
 
 import schemas
+from compiler.cli import COMMANDS
 from compiler.shape import arms, fields_of
 from schemas.catalog_names import catalog_names
 from schemas.json_schema import HIDDEN, recipe_schema
@@ -50,6 +53,7 @@ FOUND = [node for key, node in properties(SCHEMA) if node.get("title")]
 
 def test_it_is_plain_json_of_draft_7() -> None:
     assert json.loads(json.dumps(SCHEMA)) == SCHEMA
+    Draft7Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == "http://json-schema.org/draft-07/schema#"
     foreign = {"$ref", "$defs", "discriminator", "prefixItems", "oneOf", "advice", "unit", "values", "catalog", "kinds"}
     constraints = [node for node in everything(SCHEMA) if "title" in node or "type" in node]
@@ -143,6 +147,16 @@ def test_every_leaf_says_what_it_is(leaf: Leaf) -> None:
     assert leaf.required or leaf.default is not None or all(off or [mapping]), "what it is when nothing is said"
     assert all(value.description.endswith(".") for value in leaf.values)
     assert len({value.description for value in leaf.values}) == len(leaf.values)
+
+
+def test_what_texts_name_exists() -> None:
+    """Commands, and leaves by their path."""
+    for leaf in leaves():
+        for text in (leaf.description, leaf.advice, *(value.description for value in leaf.values)):
+            assert {name for name in re.findall(r"`ftc (\w+)", text) if name not in COMMANDS} == set()
+            named = re.findall(r"\b([a-z_]+(?:\.[a-z_]+)+)\b(?! *\()", text)
+            ours = [path for path in named if path.partition(".")[0] in Recipe.model_fields]
+            assert [path for path in ours if leaf_at(path) is None] == []
 
 
 def test_words_of_a_leaf_are_those_of_its_type() -> None:
