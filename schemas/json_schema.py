@@ -116,7 +116,7 @@ class _Writer:
         """Words and what else can stand there; examples where it is not one of the words."""
         body = self._alternatives(raw, leaf)
         shown = [item for item in leaf.examples if _is_plain(item) and item not in _enumerated(body)]
-        given = leaf.default not in (None, [])
+        given = leaf.default not in (None, [], {})
         return {
             **body,
             **({"default": leaf.default} if given else {}),

@@ -13,7 +13,6 @@ from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import replace
-from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from schemas.members import Member, arms, describe, fields_of
@@ -123,13 +122,13 @@ def _inside(path: str, found: tuple[Member, ...], kinds: tuple[str, ...]) -> Ite
 def _leaf(path: str, info: FieldInfo, found: tuple[Member, ...], kinds: tuple[str, ...]) -> Leaf:
     said = cast("dict[str, object]", info.json_schema_extra or {})
     texts = cast("dict[str, str]", said.get("values") or {})
-    section = next((member.section for member in found if member.section), None)
+    keys = _keys(next((member.section for member in found if member.section), None), found)
     return Leaf(
         path=path,
         kinds=_kinds(info) or kinds,
         description=info.description or "",
         required=info.is_required(),
-        default=_default(info),
+        default=None if keys else _default(info),
         allowed=describe(found),
         unit=cast("str | None", said.get("unit")),
         advice=str(said.get("advice", "")),
@@ -137,7 +136,7 @@ def _leaf(path: str, info: FieldInfo, found: tuple[Member, ...], kinds: tuple[st
         values=_values(found, texts),
         open=any(member.type is str for member in _flat(found)),
         catalog=cast("str | None", said.get("catalog")),
-        keys=_keys(section, found),
+        keys=keys,
     )
 
 
@@ -157,10 +156,11 @@ def _keys(section: type[Section] | None, found: tuple[Member, ...]) -> tuple[str
 
 
 def _default(info: FieldInfo) -> object:
-    """As it would be written; a section's is to be empty, which says nothing."""
-    if info.is_required() or info.default_factory is not None:
+    """As it would be written."""
+    if info.is_required():
         return None
-    return cast(object, TypeAdapter(object).dump_python(info.default, mode="json"))
+    value = cast(object, info.get_default(call_default_factory=True, validated_data={}))
+    return list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
 
 
 def _values(found: tuple[Member, ...], texts: Mapping[str, str]) -> tuple[Value, ...]:

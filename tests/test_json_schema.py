@@ -143,8 +143,7 @@ def test_every_leaf_says_what_it_is(leaf: Leaf) -> None:
     # What takes a number has a unit, and a number of bits; words, truth values, names and texts have none.
     assert bool(leaf.unit) == (admits_number(leaf) or leaf.path.endswith(".bits"))
     off = [value.description for value in leaf.values if value.value is None]
-    mapping = leaf.allowed == "a mapping"
-    assert leaf.required or leaf.default is not None or all(off or [mapping]), "what it is when nothing is said"
+    assert leaf.required or leaf.default is not None or all(off or [False]), "what it is when nothing is said"
     assert all(value.description.endswith(".") for value in leaf.values)
     assert len({value.description for value in leaf.values}) == len(leaf.values)
 
@@ -199,4 +198,7 @@ def test_a_leaf_is_found_by_its_path() -> None:
     assert description("method.quantization.bits", "qlora")
     assert description("training") == "How it is trained."
     assert description("no.such.leaf") is None
+    validation, raw, freeze = (leaf_at(path) for path in ("data.validation", "targets.axolotl", "method.freeze"))
+    assert validation and raw and freeze
+    assert (validation.default, raw.default, freeze.default) == (0.05, {}, [])
     assert len(leaves()) > 120

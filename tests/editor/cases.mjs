@@ -128,6 +128,22 @@ const offers = [
   { name: 'hardware.strategy: each explained', yaml: WHOLE + 'hardware:\n  strategy: <|>', expect: { labels_exact: ['auto', 'single', 'ddp', 'fsdp', 'zero2', 'zero3'], doc_contains: { zero3: 'not with qlora' } } },
 ];
 
+const halfTyped = [
+  { name: 'kind in a flow mapping', yaml: TOP + DATA + 'method: {kind: <|>}\n', expect: { labels_exact: KINDS } },
+  { name: 'kind is what is missing, with a leaf below', yaml: TOP + DATA + 'method:\n  <|>\n  rank: 8\n', expect: { labels_exact: ['kind'] } },
+  { name: 'kind is what is missing, with a leaf above', yaml: TOP + DATA + 'method:\n  rank: 8\n  k<|>\n', accept: 'kind', expect: { labels_exact: ['kind'], text: TOP + DATA + 'method:\n  rank: 8\n  kind: ' } },
+  { name: 'an empty line of method, with sections below', yaml: TOP + METHOD + '  <|>\n' + DATA, accept: 'rslora', expect: { text: TOP + METHOD + '  rslora: \n' + DATA } },
+  { name: 'a line without indentation below a section', yaml: TOP + METHOD + 'training:\n<|>\n' + DATA, expect: { labels_all: ['optimizer', 'epochs'] } },
+  { name: 'half a leaf between others', yaml: WHOLE + 'training:\n  epochs: 3\n  opt<|>\n  seed: 1\n', expect: { labels_all: ['optimizer'], labels_none: ['epochs', 'training'] } },
+  { name: 'half a word before a comment', yaml: WHOLE + 'training:\n  optimizer: ada<|> # which?\n', accept: 'adafactor', expect: { labels_max: 9, text: WHOLE + 'training:\n  optimizer: adafactor # which?\n' } },
+  { name: 'a value between others', yaml: WHOLE + 'training:\n  scheduler: <|>\n  seed: 1\n', accept: 'linear', expect: { labels_exact: ['cosine', 'linear', 'constant', 'polynomial'], text: WHOLE + 'training:\n  scheduler: linear\n  seed: 1\n' } },
+  { name: 'another item of a list', yaml: WHOLE + 'logging:\n  to:\n    - tensorboard\n    - <|>\n', expect: { labels_exact: ['tensorboard', 'wandb', 'mlflow', 'trackio'] } },
+  { name: 'another source, with a section below', yaml: TOP + 'data:\n  train:\n    - path: a.jsonl\n    - <|>\n' + METHOD, expect: { labels_all: ['path', 'weight'], labels_none: ['kind', 'train'] } },
+  { name: 'validation with sources of its own', yaml: WHOLE + '  validation:\n    - path: b.jsonl\n      <|>\n', expect: { labels_exact: ['format', 'split', 'subset', 'revision', 'weight', 'limit', 'fields'] } },
+  { name: 'raw keys: the tools, and no guess at their keys', yaml: WHOLE + 'targets:\n  <|>\n', expect: { labels_exact: ['axolotl', 'llamafactory'] } },
+  { name: 'a leaf of a mapping that is merged in', yaml: WHOLE + 'training:\n  <<: {epochs: 3}\n  <|>\n', expect: { labels_all: ['optimizer'], diag_count: 0 } },
+];
+
 const accepted = [
   { name: 'accepting method leaves a colon and a place', yaml: TOP + '<|>', accept: 'method', expect: { text: TOP + 'method:\n  ' } },
   { name: 'accepting data leaves a colon and a place', yaml: TOP + '<|>', accept: 'data', expect: { text: TOP + 'data:\n  ' } },
@@ -200,4 +216,4 @@ const diagnostics = [
   { name: 'an unknown section: its fixes', yaml: WHOLE + 'optimi<|>zer: adamw\n', expect: { diag_count: 1, diag_contains: ['optimizer is not allowed'], actions_contains: ['training', 'hardware'] } },
 ];
 
-export default [...offers, ...accepted, ...hovers, ...diagnostics];
+export default [...offers, ...halfTyped, ...accepted, ...hovers, ...diagnostics];
