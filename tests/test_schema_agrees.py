@@ -71,7 +71,8 @@ def with_value(leaf: Leaf, value: Any) -> dict[str, Any]:
 
 def loads(data: object) -> bool:
     """Whether the loader finds nothing wrong with the shape."""
-    source = parse(json.dumps(data), "x.yaml")
+    source = parse(json.dumps(data, ensure_ascii=False), "x.yaml")
+    assert source.data is not None
     return not any(item.code.startswith(SHAPE) for item in (*source.diagnostics, *check(source).findings))
 
 
@@ -158,6 +159,30 @@ def test_whatever_a_leaf_takes(leaf: Any, data: st.DataObject) -> None:
     if leaf.arm:
         recipe["method"]["kind"] = leaf.arm
     list(differs(recipe, value))
+
+
+NAMES = sorted({leaf.path.rpartition(".")[2] for leaf in nodes()} | {"no_such_key"})
+SCALARS = st.one_of(
+    st.sampled_from([None, True, False, 0, 1, 4, 0.5, 1.5, 1e300, "", "auto", "x", "22GiB", "qlora", "epoch"]),
+    st.integers(-5, 1 << 40),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text("abz 059-_./:#é", max_size=5),
+)
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(leaf=st.sampled_from(nodes()), value=ANYTHING, kind=st.sampled_from(["lora", "full", "ia3", "adapter"]))
+@settings(max_examples=400)
+def test_anything_anywhere(leaf: Leaf, value: Any, kind: str) -> None:
+    """Whatever JSON there is, under keys of the language, at every place."""
+    recipe = with_value(leaf, value)
+    if isinstance(recipe["method"], dict) and recipe["method"].get("kind") == "qlora" and not leaf.kinds:
+        recipe["method"]["kind"] = kind
+    list(differs(recipe, value, leaf.path))
 
 
 @pytest.mark.parametrize("place", SNIPPETS)
