@@ -71,7 +71,8 @@ editor: .venv/installed build/editor/installed  ## the schema in a real yaml-lan
 	$(BIN)/python -m pytest tests/editor/yaml_server.py
 
 build/editor/installed: tests/editor/package.json tests/editor/package-lock.json
-	@command -v npm >/dev/null || { echo "make editor needs Node 18 or newer, with npm: https://nodejs.org" >&2; exit 1; }
+	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' \
+	  || { echo "make editor needs Node 18 or newer, with npm: https://nodejs.org" >&2; exit 1; }
 	@mkdir -p build/editor && cp tests/editor/package.json tests/editor/package-lock.json build/editor
 	npm ci --prefix build/editor --no-audit --no-fund --silent
 	@touch $@
