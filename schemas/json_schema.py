@@ -7,8 +7,7 @@ written out, the arms of `method` become `if kind … then …`, and titles are 
 - A section's keys and snippets stand under `allOf`: beside the title, every leaf with a default, or the only snippet,
   would be written where the section's name is accepted.
 - `null` stands in an `if`, where it is valid and not offered, unless it means something else than the default.
-- Alternatives exclude each other and say different things: where several match, the hover shows each, and it takes
-  two that say nothing for the same.
+- Alternatives exclude each other and are a `oneOf`: of an `anyOf` a hover shows each, where it takes them for one.
 """
 
 from __future__ import annotations
@@ -168,20 +167,18 @@ _CONSTRAINTS: Final = (
 
 def _joined(words: list[Value], others: list[Node], null: bool, leaf: Leaf) -> Node:
     """The alternatives as one node; `null`: it is valid, and not offered."""
-    named = [(str(item.get("type", "section")), item) for item in others]
+    found, expected = [*others], f"expected {leaf.allowed}"
     if null and "allOf" not in others[-1]:
-        named[-1] = (named[-1][0], {"if": {"type": "null"}, "else": others[-1]})
+        found[-1] = {"if": {"type": "null"}, "else": others[-1]}
     if words:
-        listed = _words(words)
-        named.insert(0, ("word", {**listed, "errorMessage": f"expected {leaf.allowed}"} if named else listed))
-    if len(named) == 1:
-        return named[0][1]
-    if [kind for kind, _ in named] == ["object", "array"]:
-        one, several = ({key: said for key, said in item.items() if key != "type"} for _, item in named)
-        types: Node = {"type": ["object", "array"], "errorMessage": f"expected {leaf.allowed}"}
+        found.insert(0, {**_words(words), **({"errorMessage": expected} if found else {})})
+    if len(found) == 1:
+        return found[0]
+    if [item.get("type") for item in found] == ["object", "array"]:
+        one, several = ({key: said for key, said in item.items() if key != "type"} for item in found)
+        types: Node = {"type": ["object", "array"], "errorMessage": expected}
         return {**types, "if": {"type": "array"}, "then": several, "else": one}
-    said = {"title": _plain(leaf), "markdownDescription": markdown(leaf)}
-    return {"anyOf": [{**said, "description": f"As {kind}.", **item} for kind, item in named]}
+    return {"oneOf": found}
 
 
 def _words(values: Iterable[Value]) -> Node:
@@ -197,7 +194,7 @@ def _is_plain(example: object) -> bool:
 
 def _enumerated(body: Node) -> list[object]:
     """The words of a node, or of its first alternative."""
-    first = cast("list[Node]", body.get("anyOf", [body]))[0]
+    first = cast("list[Node]", body.get("oneOf", [body]))[0]
     return cast("list[object]", first.get("enum", []))
 
 

@@ -21,7 +21,7 @@ from schemas.recipe import Data, Optimizer, Recipe, Source, Training
 
 SCHEMA: dict[str, Any] = recipe_schema()
 METHOD = SCHEMA["properties"]["method"]
-INSIDE = ("allOf", "anyOf", "items", "if", "then", "else")
+INSIDE = ("allOf", "oneOf", "items", "if", "then", "else")
 """Under which a node has further nodes of the same place."""
 
 
@@ -55,7 +55,7 @@ def test_it_is_plain_json_of_draft_7() -> None:
     assert json.loads(json.dumps(SCHEMA)) == SCHEMA
     Draft7Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == "http://json-schema.org/draft-07/schema#"
-    foreign = {"$ref", "$defs", "discriminator", "prefixItems", "oneOf", "advice", "unit", "values", "catalog", "kinds"}
+    foreign = {"$ref", "$defs", "discriminator", "prefixItems", "advice", "unit", "values", "catalog", "kinds"}
     constraints = [node for node in everything(SCHEMA) if "title" in node or "type" in node]
     assert not any(foreign & set(node) for node in constraints)
 
@@ -100,7 +100,7 @@ def test_an_editor_is_told_everything_of_every_leaf() -> None:
         assert any(told(leaf, node["markdownDescription"]) for leaf in mine), node["title"]
         plain = [leaf for leaf in mine if not leaf.keys and not isinstance(leaf.examples[0], dict)]
         if plain and node.get("type") != "null":
-            assert node.get("examples") or "enum" in node or "anyOf" in node, node["title"]
+            assert node.get("examples") or "enum" in node or "oneOf" in node, node["title"]
 
 
 def told(leaf: Leaf, text: str) -> bool:

@@ -200,7 +200,7 @@ const diagnostics = [
   { name: 'a misspelt leaf of an arm: its fixes', yaml: TOP + DATA + METHOD + '  rn<|>ak: 8\n', expect: { diag_count: 1, diag_contains: ['rnak is not allowed'], actions_contains: ['rank'] } },
   { name: 'a misspelt leaf of a section: its fixes', yaml: WHOLE + 'training:\n  learnin_r<|>ate: 1.0e-4\n', expect: { diag_count: 1, diag_contains: ['learnin_rate'], actions_contains: ['learning_rate'] } },
   { name: 'a misspelt optimizer: its fixes', yaml: WHOLE + 'training:\n  optimizer: adam<|>w8\n', expect: { diag_count: 1, diag_contains: ['"adamw_8bit"'], actions_contains: ['adamw_8bit'] } },
-  { name: 'a word where a number belongs, in ftc\'s own words', yaml: WHOLE + 'training:\n  micro_batch_size: fo<|>ur\n', expect: { diag_count: 1, diag_contains: ['expected auto or an integer >= 1'], actions_contains: ['auto'] } },
+  { name: 'a word where a number belongs, in ftc\'s own words', yaml: WHOLE + 'training:\n  micro_batch_size: fo<|>ur\n', expect: { diag_count: 1, diag_contains: ['expected auto or an integer >= 1'], actions_contains: ['auto'], hover_contains: ['#### training.micro\\_batch\\_size', 'Rows per device'], hover_not_contains: ['||'] } },
   { name: 'out of range', yaml: WHOLE + 'training:\n  epochs: 0\nhardware:\n  count: 0\n', expect: { diag_count: 2, diag_at: [11, 13] } },
   { name: 'quoted truth value', yaml: WHOLE + '  shuffle: "yes"\n', expect: { diag_count: 1, diag_contains: ['true, false'] } },
   { name: 'a name that no folder can have', yaml: WHOLE.replace('support', 'My Recipe'), expect: { diag_count: 1, diag_contains: ['lower-case letters'] } },
