@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final, cast
 from urllib.parse import quote
 
@@ -135,24 +134,14 @@ def _seen_from(folder: Path, schema: Path) -> str:
 
 def _write_whole(path: Path, content: bytes) -> None:
     """Write aside, then rename; a file that was there keeps its permissions."""
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as aside:
-        part = Path(aside.name)
-        try:
-            aside.write(content)
-            aside.close()
-            if path.exists():
-                shutil.copymode(path, part)
-            else:
-                part.chmod(0o666 & ~_umask())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        if path.exists():
+            shutil.copymode(path, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _unwritable(path: Path, error: OSError) -> FtcError:

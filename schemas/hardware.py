@@ -83,6 +83,6 @@ class Hardware(Section):
         json_schema_extra=about(
             "A gibibyte or two where the card also draws a desktop.",
             unit="bytes; as text with GiB, GB, MiB and so on",
-            values={"auto": "None."},
+            values={"auto": "Nothing is left free."},
         ),
     )

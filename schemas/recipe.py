@@ -75,7 +75,8 @@ class Recipe(Section):
         description="The editor's schema; ftc ignores it.",
         examples=["./.ftc/recipe.schema.json"],
         json_schema_extra=about(
-            "`ftc schema RECIPE` writes the schema, and names it in a comment instead.", values={"null": "None."}
+            "`ftc schema RECIPE` writes the schema, and names it in a comment instead.",
+            values={"null": "No schema is named by a key."},
         ),
     )
     version: Literal[1] = Field(

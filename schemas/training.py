@@ -148,7 +148,7 @@ class Training(Section):
         json_schema_extra=about(
             "With adapters its state is small: keep adamw; for full fine-tuning adamw_8bit saves half of it or more.",
             values={
-                "adamw": "AdamW, two states in the weights' type or 32 bit; the safe choice.",
+                "adamw": "AdamW, two states for each weight in its own type; the safe choice.",
                 "adamw_8bit": "AdamW with states in 8 bit; for full fine-tuning that is short of memory.",
                 "adamw_4bit": "AdamW with states in 4 bit; needs torchao.",
                 "paged_adamw_8bit": "adamw_8bit whose states may move to main memory where the card is full.",
