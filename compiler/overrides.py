@@ -146,6 +146,11 @@ class _Changes:
         self.diagnostics.append(Diagnostic("FTC010", "error", message, FILE, span, name, hint))
 
 
+def path_of(name: str) -> Path | None:
+    """A dotted path in parts; None for what is none, or has parts that cannot be told apart."""
+    return _path(name) if _PATH.fullmatch(name) else None
+
+
 def _path(name: str) -> Path:
     return tuple(int(index) if index else key for index, key in _PART.findall(name))
 
