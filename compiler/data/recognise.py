@@ -14,6 +14,7 @@ from backends.native.files import blocks, records
 from backends.native.findings import DamagedError, RowError
 from backends.native.formats import convert
 from backends.native.readers import parsed
+from compiler.data.stamps import seen_once
 from schemas.recipe import DataFormat, Fields
 
 LOOK: Final = 20
@@ -70,6 +71,7 @@ def first_rows(files: Iterable[Path], fields: Fields) -> Iterator[tuple[Path, Fi
         yield file, row
 
 
+@seen_once
 def first_row(path: Path, fields: Fields) -> FirstRow:
     """Look at the first row. `fields`: the columns' names where they are not ours."""
     try:
@@ -120,6 +122,7 @@ def _later(looked_at: Iterable[dict[str, Any] | RowError], fields: Fields) -> Fi
     return found and replace(found, evidence=f"nothing, but a later one {found.evidence}")
 
 
+@seen_once
 def bad_row(path: Path, kind: DataFormat, fields: Fields, *, templated: bool) -> str | None:
     """What is wrong with the first of the first rows that is not what the format says, and where.
 
