@@ -40,7 +40,8 @@ STRATEGIES: tuple[Strategy, ...] = ("ddp", "fsdp")
 class Options(Struct, frozen=True):
     """What the command line adds to a recipe. Without a target nothing is refused, and the native stack is weighed.
 
-    `version`: of the target's tool, where it is another one than the tested.
+    `version`: of the target's tool, where it is another one than the tested. `online`: whether the hub may be asked for
+    a base that is nowhere else; None: as the environment says.
     """
 
     target: Target | None = None
@@ -52,6 +53,7 @@ class Options(Struct, frozen=True):
     ignore_memory: bool = False
     stack: Stack | None = None
     emit: bool = False
+    online: bool | None = None
 
 
 class Compiled(Struct, frozen=True):
@@ -82,7 +84,8 @@ def compile_recipe(file: str, text: str, folder: Path, options: Options) -> Comp
     checked = check(source)
     if checked.recipe is None:
         return Compiled(file, None, None, None, None, _placed(source, checked.findings))
-    facts = find_model(checked.recipe.model.base, folder, revision=checked.recipe.model.revision)
+    named = checked.recipe.model
+    facts = find_model(named.base, folder, revision=named.revision, online=options.online)
     found = find_gpu(checked.recipe.hardware.gpu) if checked.recipe.hardware.gpu else None
     gpu = found if isinstance(found, Gpu) else None
     known = facts if isinstance(facts, ModelFacts) else None

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from compiler.errors import FtcError
+from compiler.errors import FtcError, log_bug
 from compiler.exit import INTERNAL, INTERRUPTED, USAGE
 from schemas.version import VERSION
 
@@ -34,6 +34,7 @@ COMMANDS: Final = (
     "gpus",
     "explain",
     "schema",
+    "lsp",
 )
 
 
@@ -106,13 +107,8 @@ def _say(message: str, hint: str | None) -> None:
 
 
 def _bug() -> int:
-    from tempfile import NamedTemporaryFile
-    from traceback import format_exc
-
-    with NamedTemporaryFile("w", prefix="ftc-", suffix=".log", delete=False, encoding="utf-8") as log:
-        log.write(f"ftc {VERSION}, Python {sys.version}\n{format_exc()}")
     what = f"{type(sys.exc_info()[1]).__name__}: {sys.exc_info()[1]}"
-    _say(f"ftc failed, which is a bug: {what}", f"please report it with {log.name} and the recipe")
+    _say(f"ftc failed, which is a bug: {what}", f"please report it with {log_bug()} and the recipe")
     return INTERNAL
 
 

@@ -11,3 +11,16 @@ class FtcError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+
+def log_bug() -> str:
+    """Write the exception that is being handled to a file; where."""
+    import sys
+    from tempfile import NamedTemporaryFile
+    from traceback import format_exc
+
+    from schemas.version import VERSION
+
+    with NamedTemporaryFile("w", prefix="ftc-", suffix=".log", delete=False, encoding="utf-8") as log:
+        log.write(f"ftc {VERSION}, Python {sys.version}\n{format_exc()}")
+    return log.name

@@ -38,6 +38,16 @@ def pages() -> Mapping[str, Page]:
     return {page.code: page for page in sorted(found, key=lambda page: page.code)}
 
 
+def stands(code: str) -> tuple[Path, int] | None:
+    """The file of a code's page, and its line there, from 1."""
+    for path in _PAGES.glob("*.md"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        number = next((number for number, line in enumerate(lines, 1) if line.startswith(f"## {code} ")), None)
+        if number:
+            return path, number
+    return None
+
+
 def explain(code: str) -> str | None:
     """The page of a code as text for a terminal, in any letter case; None for an unknown code."""
     page = pages().get(code.upper())

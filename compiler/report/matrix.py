@@ -81,7 +81,7 @@ def value_rows(across: Sequence[Column]) -> list[list[str]]:
 
 def leaf_rows(across: Sequence[Column]) -> list[list[str]]:
     """One row for each leaf of the plan: its path, and each target's answer in words."""
-    return [[path, *(_said(column.table[path]) for column in across)] for path in _paths(across)]
+    return [[path, *(said(column.table[path]) for column in across)] for path in _paths(across)]
 
 
 def as_text(across: Sequence[Column]) -> str:
@@ -138,7 +138,8 @@ def _verdict(why: Refusal | None) -> str:
     return "yes" if why is None else words[type(why)]
 
 
-def _said(answer: Answer) -> str:
+def said(answer: Answer) -> str:
+    """An answer in words."""
     if isinstance(answer, Ours):
         return "ftc"
     if isinstance(answer, Key | Folded):

@@ -85,7 +85,7 @@ def chat_template(context: Context) -> Iterator[Finding]:
         if not _file(context, asked):
             yield Finding("FTC506", "model.chat_template", f'no file "{asked}"', "paths are relative to the recipe")
         return
-    known = _template_names()
+    known = template_names()
     if asked not in known:
         from compiler.hints import closest  # only where something is wrong
 
@@ -94,7 +94,8 @@ def chat_template(context: Context) -> Iterator[Finding]:
         yield Finding("FTC240", "model.chat_template", f'unknown chat template "{asked}"', hint)
 
 
-def _template_names() -> tuple[str, ...]:
+def template_names() -> tuple[str, ...]:
+    """What `model.chat_template` may be called beside the path of a file."""
     return ("tokenizer", *sorted(path.stem for path in TEMPLATES.glob("*.jinja")))
 
 
