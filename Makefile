@@ -19,7 +19,7 @@ install: .venv/installed  ## .venv with ftc, the native target and the developme
 	  || { echo "the tested versions need Python 3.11 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install -q "$$(grep '^torch==' backends/native/requirements.txt)"
-	$(PIP) install -q -c constraints.txt -e '.[native,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[native,lsp,dev]'
 	@touch $@
 
 quickstart: .venv/installed  ## one recipe end to end: checked, planned, built four times, trained and measured
@@ -50,12 +50,13 @@ format: .venv/installed  ## format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: .venv/installed  ## how long a command takes to start, recipes to check, four targets to build, rows to prepare, steps
+bench: .venv/installed  ## start, recipes to check, four targets to build, rows to prepare, an editor's keystrokes, steps
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/build.py
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/data.py --rows 10000 100000 --ours-only --runs 1
+	$(BIN)/python bench/lsp.py
 	$(BIN)/python bench/native.py
 
 bench-memory: .venv/installed  ## how right the memory figures are: docs/memory-accuracy.md (half an hour at first)
@@ -75,6 +76,15 @@ build/editor/installed: tests/editor/package.json tests/editor/package-lock.json
 	  || { echo "make editor needs Node 18 or newer, with npm: https://nodejs.org" >&2; exit 1; }
 	@mkdir -p build/editor && cp tests/editor/package.json tests/editor/package-lock.json build/editor
 	npm ci --prefix build/editor --no-audit --no-fund --silent
+	@touch $@
+
+.PHONY: vscode
+vscode: .venv/installed editors/vscode/node_modules  ## the VS Code extension: types, bundle, its tests with the real server
+	$(BIN)/python -m compiler.cli schema --out editors/vscode/recipe.schema.json
+	cd editors/vscode && npm run check && FTC=$(CURDIR)/$(BIN)/ftc npm test
+
+editors/vscode/node_modules: editors/vscode/package-lock.json
+	cd editors/vscode && npm ci --no-audit --no-fund
 	@touch $@
 
 conformance: .venv/installed  ## the real parsers of the other targets read what is built (installs them: about 7 GB)
