@@ -133,7 +133,8 @@ class Editor:
         return {"textDocument": {"uri": uri}, "position": {"line": position[0], "character": position[1]}}
 
     def complete(self, uri: str, position: tuple[int, int]) -> list[dict[str, Any]]:
-        return self.ask("textDocument/completion", self.at(uri, position))["items"]
+        found = self.ask("textDocument/completion", self.at(uri, position))
+        return found["items"] if found else []
 
     def hover(self, uri: str, position: tuple[int, int]) -> str:
         found = self.ask("textDocument/hover", self.at(uri, position))
@@ -143,7 +144,7 @@ class Editor:
         """Inlay hints by line."""
         whole = {"start": {"line": 0, "character": 0}, "end": {"line": 10_000, "character": 0}}
         found: dict[int, list[dict[str, Any]]] = {}
-        for item in self.ask("textDocument/inlayHint", {"textDocument": {"uri": uri}, "range": whole}):
+        for item in self.ask("textDocument/inlayHint", {"textDocument": {"uri": uri}, "range": whole}) or ():
             found.setdefault(item["position"]["line"], []).append(item)
         return found
 

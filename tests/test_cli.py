@@ -76,6 +76,11 @@ def test_1_broken_yaml(recipe: Path) -> None:
     assert ftc("validate", changed(recipe, "{kind: lora", "{kind: lora, [")).returncode == 1
 
 
+def test_1_an_expression_that_is_none_whatever_the_target(recipe: Path) -> None:
+    done = ftc("validate", changed(recipe, "[q_proj, v_proj]", '"re:.*("'), "--target", "all")
+    assert (done.returncode, done.stdout.count("FTC212")) == (1, 1)
+
+
 def test_1_a_refusal_of_the_target(recipe: Path) -> None:
     file = changed(recipe, "max_length: 512", "overlong: drop")
     assert ftc("validate", file).returncode == 0

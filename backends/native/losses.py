@@ -182,8 +182,11 @@ def _trains(method: FullPlan, name: str) -> bool:
 
 
 def _adapted(wanted: Names | str, name: str) -> bool:
-    """Whether an adapter sits on embedding or head."""
+    """Whether an adapter sits on embedding or head; of an expression that is none (FTC212), no."""
     whole = f"{OUTER.get(name, '')}{name}"
     if isinstance(wanted, str):
-        return re.fullmatch(wanted.removeprefix("re:"), whole) is not None
+        try:
+            return re.fullmatch(wanted.removeprefix("re:"), whole) is not None
+        except (re.error, RecursionError, OverflowError):
+            return False
     return any(f".{whole}".endswith(f".{item}") for item in wanted)
