@@ -295,6 +295,12 @@ def test_hints_say_what_auto_became_and_how_much_each_section_takes(editor: Edit
     assert found["global_batch_size: 16"][0].count(" x ") == 2
 
 
+def test_without_a_section_for_the_card_the_method_has_the_whole(editor: Editor) -> None:
+    found = hinted(editor, RECIPE.replace("hardware: {gpu: rtx-4090}\n", ""))["method:"]
+    assert found[0].startswith("adapters ")
+    assert found[1].startswith("about ")
+
+
 def test_hints_count_steps_where_rows_are_not_packed(editor: Editor) -> None:
     text = RECIPE.replace("max_length: 4096", "max_length: 4096\n  packing: false\n  validation: null")
     found = hinted(editor, text.replace("global_batch_size: 16", "global_batch_size: 16\n  epochs: 3"))

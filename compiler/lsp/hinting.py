@@ -81,8 +81,8 @@ def _sizes(analysis: Analysis) -> Iterator[Hint]:
         end = _head_end(analysis, (section,))
         if end is not None:
             yield end, words, table, None
-    end = _head_end(analysis, ("hardware",))
-    if end is not None:
+    end = _head_end(analysis, ("hardware",)) or _head_end(analysis, ("method",))
+    if end:
         yield end, *verdict_words(footprint), None
 
 

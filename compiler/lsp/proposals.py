@@ -145,10 +145,10 @@ def _plain(text: str) -> object:
 def _written(text: str, path: Path, hint: str) -> Iterator[_Change]:
     """What the hint says to write, for this leaf or for another."""
     together = _TOGETHER.search(hint)
-    if together:
-        said = _plain(f"{{{together[1].replace(' and ', ', ')}}}")
+    said = _plain(f"{{{together[1].replace(' and ', ', ')}}}") if together else None
+    if isinstance(said, dict):
         leaves = {(*path[:-1], key): value for key, value in cast("dict[str, object]", said).items()}
-        yield f"Set {spell(said)[1:-1]}", set_leaves(text, leaves, SECTIONS), True
+        yield f"Set {spell(cast('object', said))[1:-1]}", set_leaves(text, leaves, SECTIONS), True
         return
     for found in _LEAF.finditer(hint):
         leaf = path_of(found[1]) or ()
