@@ -7,7 +7,7 @@ EXAMPLES ?= 7000
 # A file of tests stays in one process, so that what it trained once serves all of it.
 BESIDE := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help install quickstart quickstart-real control test test-slow check docs format bench bench-memory fuzz browser editor conformance parity methods chaos zero trackers clean
+.PHONY: help install quickstart quickstart-real control test test-slow check docs format bench bench-memory fuzz browser editor vscode shells conformance parity methods chaos zero trackers clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -68,8 +68,8 @@ fuzz: .venv/installed  ## random bytes, YAML and mutated recipes: EXAMPLES of ea
 browser: .venv/installed  ## the HTML pages in a headless Chromium, which must be installed; pictures in build/browser
 	$(BIN)/python -m pytest tests/browser/pages.py tests/browser/run_page.py
 
-editor: .venv/installed build/editor/installed  ## the schema in a real yaml-language-server (needs Node; installs it by npm)
-	$(BIN)/python -m pytest tests/editor/yaml_server.py
+editor: .venv/installed build/editor/installed  ## the schema in a real yaml-language-server, reports by SARIF's schema (needs Node and npm)
+	FTC_SARIF_SCHEMA=1 $(BIN)/python -m pytest tests/editor/yaml_server.py tests/test_sarif.py
 
 build/editor/installed: tests/editor/package.json tests/editor/package-lock.json
 	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' \
@@ -78,7 +78,6 @@ build/editor/installed: tests/editor/package.json tests/editor/package-lock.json
 	npm ci --prefix build/editor --no-audit --no-fund --silent
 	@touch $@
 
-.PHONY: vscode
 vscode: .venv/installed editors/vscode/node_modules  ## the VS Code extension: types, bundle, its tests with the real server
 	$(BIN)/python -m compiler.cli schema --out editors/vscode/recipe.schema.json
 	cd editors/vscode && npm run check && FTC=$(CURDIR)/$(BIN)/ftc npm test
@@ -86,6 +85,9 @@ vscode: .venv/installed editors/vscode/node_modules  ## the VS Code extension: t
 editors/vscode/node_modules: editors/vscode/package-lock.json
 	cd editors/vscode && npm ci --no-audit --no-fund
 	@touch $@
+
+shells: .venv/installed  ## completion in bash, zsh and fish, which must be installed
+	FTC_ALL_SHELLS=1 $(BIN)/python -m pytest tests/test_completion.py
 
 conformance: .venv/installed  ## the real parsers of the other targets read what is built (installs them: about 7 GB)
 	$(BIN)/python tests/conformance/run.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -20,6 +21,7 @@ from schemas.version import VERSION
 gc.set_threshold(200_000)
 
 COMMANDS: Final = (
+    "init",
     "validate",
     "plan",
     "build",
@@ -35,7 +37,22 @@ COMMANDS: Final = (
     "explain",
     "schema",
     "lsp",
+    "doctor",
+    "completion",
 )
+
+
+COMPLETE: Final = "_FTC_COMPLETE"
+"""Set by a shell that asks what may follow (compiler/completion)."""
+
+GROUPS: Final = {
+    "Write a recipe": ("init", "import", "recommend", "validate", "config", "diff", "data"),
+    "Plan, build and train": ("plan", "build", "run"),
+    "After training": ("merge", "chat", "eval"),
+    "Look up": ("explain", "targets", "models", "gpus"),
+    "Set up": ("doctor", "completion", "schema", "lsp"),
+}
+"""How `ftc --help` shows the commands, by what they are for."""
 
 
 class Ftc(click.Group):
@@ -51,10 +68,20 @@ class Ftc(click.Group):
         del ctx
         return import_module(f"compiler.commands.{cmd_name}").command if cmd_name in COMMANDS else None
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands by group."""
+        wide = max(map(len, COMMANDS))
+        for title, names in GROUPS.items():
+            found = {name: self.get_command(ctx, name) for name in names}
+            rows = [(name.ljust(wide), item.get_short_help_str(60)) for name, item in found.items() if item]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run to the end of the process."""
         _prepare()
-        sys.exit(_guarded(lambda: super(Ftc, self).main(*args, **{**kwargs, "standalone_mode": False})))
+        settings = {**kwargs, "standalone_mode": False, "complete_var": COMPLETE}
+        sys.exit(_guarded(lambda: super(Ftc, self).main(*args, **settings)))
 
 
 @click.group(cls=Ftc, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -69,6 +96,10 @@ def _prepare() -> None:
             # A terminal without UTF-8 gets question marks, not an error.
             stream.reconfigure(errors="replace")
     _skip_plugins()
+    if COMPLETE in os.environ:
+        from compiler.completion.shells import register
+
+        register()
 
 
 def _skip_plugins() -> None:

@@ -109,7 +109,7 @@ def _of_folder(base: str, path: Path) -> Found | str:
 
 
 def _of_cache(hub_id: str, revision: str, listed: Listed | None) -> Found | str:
-    root = _cache_root()
+    root = cache_root()
     snapshot = _snapshot(root, hub_id, revision)
     if snapshot is None:
         return f'hub cache {root}: no "{hub_id}" at revision {revision}'
@@ -159,7 +159,7 @@ def told_to_be_offline() -> bool:
     return any(os.environ.get(name, "").upper() in TRUE for name in OFFLINE)
 
 
-def _cache_root() -> Path:
+def cache_root() -> Path:
     """Where huggingface_hub keeps its files: its own order of variables."""
     said = os.environ.get("HF_HUB_CACHE")
     if said:
@@ -170,7 +170,7 @@ def _cache_root() -> Path:
 
 def snapshot(hub_id: str, revision: str) -> Path | None:
     """The folder in which the hub's files of a revision lie on this machine; None where there are none."""
-    return _snapshot(_cache_root(), hub_id, revision)
+    return _snapshot(cache_root(), hub_id, revision)
 
 
 def _snapshot(root: Path, hub_id: str, revision: str) -> Path | None:

@@ -64,7 +64,7 @@ def command(artifact: Artifact) -> list[str]:
         absent = [name for name in NEEDS if find_spec(name) is None]
         if absent:
             raise _not_installed(f"{sys.executable} has no {', '.join(absent)}")
-        return [sys.executable, _apart(), *started, *arguments]
+        return [sys.executable, apart(), *started, *arguments]
     found = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
     if found is None:
         raise _not_installed(f'there is no command "{program}"')
@@ -124,7 +124,7 @@ def _ending_with_us() -> Callable[[], None] | None:
     return ask
 
 
-def _apart() -> str:
+def apart() -> str:
     """The folder of the script stays out of the import path, where its files could hide a package."""
     return "-P" if sys.version_info >= (3, 11) else "-I"
 

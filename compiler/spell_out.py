@@ -6,25 +6,28 @@ from pathlib import Path
 from textwrap import indent
 from typing import Final, cast
 
+from msgspec.structs import replace
+
 from backends.yaml_text import yaml_entry
 from compiler.build import Compiled, Options, compile_recipe
 from schemas.method import LoraMethod, Quantization
 from schemas.recipe import Recipe
 
 Tree = dict[str, object]
+DEFAULT: Final = Options()
 
 
-def spell_out(compiled: Compiled, recipe: Recipe, folder: Path) -> str:
+def spell_out(compiled: Compiled, recipe: Recipe, folder: Path, options: Options = DEFAULT) -> str:
     """YAML of the recipe, section by section.
 
-    Some defaults may not be written down, as they have no effect (a leaf of another objective): they are left out.
-    Which ones, the rules say.
+    Some defaults may not be written down, as they have no effect (a leaf of another objective), or as the target of
+    `options` has no word for them: they are left out. Which ones, the rules and the target's table say.
     """
     data = _tree(recipe)
     known = {item.path for item in compiled.diagnostics}
     while True:
         text = _text(recipe, data)
-        again = compile_recipe(compiled.file, text, folder, Options())
+        again = compile_recipe(compiled.file, text, folder, replace(options, sets=()))
         refused = [item.path for item in again.diagnostics if item.level == "error" and item.path not in known]
         dropped = [path for path in refused if _drop(data, path)]
         if not dropped:

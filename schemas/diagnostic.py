@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -17,6 +17,10 @@ class Span(Struct, frozen=True):
     column: int
     end_line: int
     end_column: int
+
+
+WHOLE_FILE: Final = Span(0, 0, 0, 0)
+"""Of a finding about a file that stands nowhere in it, such as one about `--set`."""
 
 
 class Finding(Struct, frozen=True):

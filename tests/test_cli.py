@@ -14,6 +14,8 @@ import pytest
 import yaml
 from calls import RECIPES, ROOT, ftc
 
+from compiler.cli import COMMANDS
+
 GOOD = RECIPES / "llama3-8b-qlora-t4.ftc.yaml"
 TOO_LARGE = RECIPES / "llama3.1-70b-qlora-rtx4090.ftc.yaml"
 QUICKSTART = RECIPES / "quickstart" / "quickstart.ftc.yaml"
@@ -109,7 +111,6 @@ def test_1_a_method_is_never_left_out(recipe: Path, target: str) -> None:
     [
         ("validate",),
         ("validate", "nowhere.ftc.yaml"),
-        ("validate", "."),
         ("validate", GOOD, "--format", "xml"),
         ("build", GOOD),
         ("build", GOOD, "--target", "mlx"),
@@ -286,6 +287,27 @@ def test_config_means_the_same(file: Path, tmp_path: Path) -> None:
     here, there = str(RECIPES), str(tmp_path)
     assert json.loads(json.dumps(after["plan"]).replace(there, here)) == before["plan"]
     assert yaml.safe_load(spelled.stdout)["training"]["optimizer"]
+
+
+@pytest.mark.parametrize("target", ["axolotl", "llamafactory", "unsloth"])
+def test_config_of_a_target_is_taken_by_it(recipe: Path, target: str) -> None:
+    """Without --target, some written defaults are refused there."""
+    asked = ("--target", target)
+    before = json.loads(ftc("plan", recipe, *asked, "--format", "json").stdout)
+    spelled = ftc("config", recipe, *asked)
+    assert spelled.returncode == 0, spelled.stdout
+    written = recipe.with_name("spelled.ftc.yaml")
+    written.write_text(spelled.stdout)
+    done = ftc("validate", written, *asked)
+    assert done.returncode == 0, done.stdout
+    assert json.loads(ftc("plan", written, *asked, "--format", "json").stdout)["plan"] == before["plan"]
+
+
+def test_help_shows_every_command_once() -> None:
+    said = ftc("--help").stdout
+    shown = re.findall(r"^  ([a-z]+) {2,}\S", said, re.MULTILINE)
+    assert sorted(shown) == sorted(COMMANDS)
+    assert [line for line in said.splitlines()[1:] if len(line) > 100 or line.endswith("...")] == []
 
 
 # --- building and running

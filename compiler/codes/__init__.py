@@ -51,8 +51,11 @@ def stands(code: str) -> tuple[Path, int] | None:
 def explain(code: str) -> str | None:
     """The page of a code as text for a terminal, in any letter case; None for an unknown code."""
     page = pages().get(code.upper())
-    if page is None:
-        return None
+    return None if page is None else text_of(page)
+
+
+def text_of(page: Page) -> str:
+    """A page as text, its examples indented."""
     examples = "".join(
         f"\n{name}:\n\n{_indented(text)}" for name, text in (("bad", page.bad), ("good", page.good)) if text
     )

@@ -20,6 +20,7 @@ from backends.native.findings import Tally
 from compiler.build import Compiled, Options
 from compiler.commands import options
 from compiler.commands.compiling import File, open_file, require_valid
+from compiler.completion.offering import offers
 from compiler.exit import NO_FIT, TERMINATED
 from compiler.lock import lock
 from compiler.memory.fixes import fixes
@@ -76,6 +77,7 @@ class Built(Struct, frozen=True):
     "--target",
     metavar=options.TARGET,
     callback=options.known_target,
+    shell_complete=offers("targets"),
     required=True,
     help="The tool that will train; axolotl@0.17 for that version of it.",
 )

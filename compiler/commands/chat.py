@@ -36,7 +36,7 @@ def _no_fraction_of_nothing(_: click.Context, __: click.Parameter, value: float)
 
 
 @click.command(short_help="Ask what was trained.")
-@click.argument("run")
+@options.run
 @click.option("--prompt", metavar="TEXT", help="Answer this and end.")
 @click.option("--base", is_flag=True, help="Let the untouched base answer, to compare.")
 @click.option("--system", metavar="TEXT", help='Instead of the recipe\'s data.system; "" for none.')

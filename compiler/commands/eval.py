@@ -19,7 +19,7 @@ FILE = click.Path(path_type=Path)
 
 
 @click.command(short_help="Evaluate a finished run beside its base.")
-@click.argument("run")
+@options.run
 @click.option("--data", type=FILE, metavar="FILE", help="Rows in any format that `ftc data` reads.")
 @click.option("--forgetting", type=FILE, metavar="TEXT", help="A text file of something else: what was forgotten?")
 @click.option("--tasks", metavar="NAME,…", help="Tasks of lm-eval (pip install 'ftc[eval]').")

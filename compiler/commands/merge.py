@@ -8,12 +8,13 @@ import click
 
 from backends.native.serving import unmergeable
 from compiler.after.finished import find_run, require_packages
+from compiler.commands import options
 from compiler.errors import FtcError
 from compiler.exit import USAGE
 
 
 @click.command()
-@click.argument("run")
+@options.run
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Where the merged model is written.  [default: RUN/merged]"
 )

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from backends import TARGETS, pinned
 from compiler.build import Options
+from compiler.completion.offering import offers
 from compiler.errors import FtcError
 from compiler.exit import MISSING
 from compiler.hardware import GpuProblem, find_gpu
@@ -18,8 +19,9 @@ from schemas.footprint import Stack
 
 STACK_OR_ALL: Final = click.Choice([*get_args(Stack), "all"])
 
-recipe = click.argument("recipe")
-recipes = click.argument("recipes", metavar="RECIPE...", nargs=-1, required=True)
+recipe = click.argument("recipe", shell_complete=offers("recipes"))
+recipes = click.argument("recipes", metavar="RECIPE...", nargs=-1, required=True, shell_complete=offers("recipes"))
+run = click.argument("run", shell_complete=offers("runs"))
 
 
 class Asked(Struct, frozen=True):
@@ -93,13 +95,18 @@ def known_gpu(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 
 gpu = click.option(
-    "--gpu", metavar="GPU", callback=known_gpu, help="Weigh for this card instead of the recipe's; see `ftc gpus`."
+    "--gpu",
+    metavar="GPU",
+    callback=known_gpu,
+    shell_complete=offers("gpus"),
+    help="Weigh for this card instead of the recipe's; see `ftc gpus`.",
 )
 sets = click.option(
     "--set",
     "sets",
     metavar="KEY=VALUE",
     multiple=True,
+    shell_complete=offers("settings"),
     help="Change a leaf: training.epochs=3; ~data.validation drops one.",
 )
 allow_lossy = click.option(

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from compiler.build import Compiled, Options
 from compiler.commands import options
 from compiler.commands.compiling import File, open_file, require_valid
+from compiler.completion.offering import offers
 from compiler.exit import of_recipe
 from compiler.hardware import all_gpus
 from compiler.report.alternatives import Option
@@ -39,12 +40,14 @@ def _known_or_all(ctx: click.Context, param: click.Parameter, value: str | None)
     "--target",
     metavar=options.TARGET,
     callback=options.known_target,
+    shell_complete=offers("targets"),
     help="Plan for this target; native if not given.",
 )
 @click.option(
     "--gpu",
     metavar="GPU|all",
     callback=_known_or_all,
+    shell_complete=offers("gpus", with_all=True),
     help="Weigh for this card instead of the recipe's; all: compare all cards.",
 )
 @click.option("--stack", type=options.STACK_OR_ALL, help="Whose training code is weighed; all: compare them.")

@@ -13,6 +13,7 @@ from compiler.build import Options
 from compiler.commands import options
 from compiler.commands.build import Built, build
 from compiler.commands.compiling import File, open_file
+from compiler.completion.offering import offers
 from compiler.errors import FtcError
 from compiler.exit import INVALID
 from compiler.hardware import find_gpu, this_cpu, this_machine
@@ -29,6 +30,7 @@ from schemas.facts import Gpu
     "--target",
     metavar=options.TARGET,
     callback=options.known_target,
+    shell_complete=offers("targets"),
     default="native",
     show_default=True,
     help="The tool that trains; axolotl@0.17 for that version of it.",

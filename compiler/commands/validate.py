@@ -12,10 +12,12 @@ from msgspec.structs import replace
 from compiler.build import Compiled, Options
 from compiler.commands import options
 from compiler.commands.compiling import File, open_file
+from compiler.completion.offering import offers
 from compiler.errors import FtcError
-from compiler.exit import first, of_recipe
+from compiler.exit import USAGE, first, of_recipe
+from compiler.gathering import Unread, gather
 from compiler.report.paint import Paint, painter
-from schemas.diagnostic import Diagnostic
+from schemas.diagnostic import WHOLE_FILE, Diagnostic
 from schemas.footprint import Footprint
 from schemas.plan import Plan
 
@@ -41,11 +43,18 @@ class Judged(Struct, frozen=True):
 @click.command()
 @options.recipes
 @click.option(
-    "--target", metavar=f"{options.TARGET}|all", callback=options.target_or_all, help="Also say what it cannot do."
+    "--target",
+    metavar=f"{options.TARGET}|all",
+    callback=options.target_or_all,
+    shell_complete=offers("targets", with_all=True),
+    help="Also say what it cannot do.",
 )
 @options.gpu
 @click.option("--format", "form", type=click.Choice(["text", "json", "sarif", "github"]), default="text")
 @options.sets
+@click.option(
+    "--watch", "watch_it", is_flag=True, help="Look again whenever a recipe, or a file that it names, changes."
+)
 @options.allow_lossy
 @options.drop_raw
 def command(
@@ -55,36 +64,51 @@ def command(
     gpu: str | None,
     form: Format,
     sets: tuple[str, ...],
+    watch_it: bool,
     allow_lossy: bool,
     drop_raw: bool,
 ) -> int:
     """Find everything wrong with recipes.
 
-    All of it in one pass, with file, line and column; then whether the run fits into memory.
+    All of it in one pass, with file, line and column; then whether the run fits into memory. A folder stands for every
+    recipe below it, *.ftc.yaml; hidden folders, build and outputs are left out.
     """
+    if watch_it and form != "text":
+        raise FtcError(f"--watch is for people, and --format {form} for programs", "leave one of them out", USAGE)
     asked = Options(gpu=gpu, sets=sets, allow_lossy=allow_lossy, drop_raw=drop_raw)
     each = [replace(asked, target=item.target, version=item.version) for item in target or ()]
-    found = [_judge(name, each or [asked]) for name in recipes]
-    for error in found:
-        if isinstance(error, FtcError):
-            click.echo(f"{click.style('error', fg='red', bold=True)}: {error.message}", err=True)
-    if form == "json":
-        click.echo(_json(recipes, found), nl=False)
-    else:
-        _print([item for item in found if isinstance(item, Judged)], form)
-    return first(item.code if isinstance(item, Judged) else item.exit_code for item in found)
+    if watch_it:
+        from compiler.watching import watch
+
+        watch(recipes, sets, lambda: _look(recipes, each or [asked], form))
+    return first(map(_code, _look(recipes, each or [asked], form)))
 
 
-def _judge(name: str, asked: Sequence[Options]) -> Judged | FtcError:
+def _look(names: Sequence[str], asked: Sequence[Options], form: Format) -> list[Judged | Unread]:
+    """Judge the recipes, and say what was found."""
+    found = [item if isinstance(item, Unread) else _judge(item, asked) for item in gather(names)]
+    _print(found, form)
+    return found
+
+
+def _judge(name: str, asked: Sequence[Options]) -> Judged | Unread:
     """One recipe; an unreadable file is said, and the next one looked at."""
     try:
         file = open_file(name)
     except FtcError as error:
-        return error
+        return Unread(name, error.message, error.hint)
     compiled = [file.compile(item) for item in asked]
     footprints = tuple(item.footprint for item in compiled if item.footprint)
     misfits = tuple(dict.fromkeys(item.misfit for item in compiled if item.misfit))
     return Judged(file, asked[0].sets, _merged(compiled), footprints, misfits, compiled[0].plan)
+
+
+def _judged(found: Sequence[Judged | Unread]) -> list[Judged]:
+    return [item for item in found if isinstance(item, Judged)]
+
+
+def _code(found: Judged | Unread) -> int:
+    return found.code if isinstance(found, Judged) else USAGE
 
 
 def _merged(compiled: Sequence[Compiled]) -> tuple[Diagnostic, ...]:
@@ -93,26 +117,49 @@ def _merged(compiled: Sequence[Compiled]) -> tuple[Diagnostic, ...]:
     return tuple(sorted(found, key=lambda item: (item.file, item.span.line, item.span.column, item.code)))
 
 
-def _print(judged: Sequence[Judged], form: Format) -> None:
-    found = [item for one in judged for item in one.diagnostics]
-    misfits = [item for one in judged for item in one.misfits]
-    if form == "text":
+def _print(found: Sequence[Judged | Unread], form: Format) -> None:
+    judged = _judged(found)
+    unread = [item for item in found if isinstance(item, Unread)]
+    for item in unread:
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {item.message}", err=True)
+        if item.hint:
+            click.echo(f"  {item.hint}", err=True)
+    if form == "json":
+        click.echo(_json(found), nl=False)
+    elif form == "text":
         paint = painter()
-        click.echo(_text(judged, found, paint), nl=False, color=paint.on)
-    elif form == "sarif":
+        click.echo(_text(judged, paint), nl=False, color=paint.on)
+    else:
+        _print_for_hosts(judged, [(item.name, item.message) for item in unread], form)
+
+
+def _print_for_hosts(judged: Sequence[Judged], unread: Sequence[tuple[str, str]], form: Format) -> None:
+    """Findings alone, each in a file: what does not fit is one of them, and so is what `--set` has wrong."""
+    found = [_in_file(item, one) for one in judged for item in (*one.diagnostics, *one.misfits)]
+    if form == "sarif":
         from compiler.report.sarif import sarif
 
-        click.echo(sarif([*found, *misfits]), nl=False)
+        sources = {one.file.name: one.file.sources(())[one.file.name] for one in judged}
+        click.echo(sarif(found, sources, unread), nl=False)
     else:
         from compiler.report.github import github
 
-        click.echo(github([*found, *misfits]), nl=False)
+        click.echo(github(found, unread), nl=False)
 
 
-def _text(judged: Sequence[Judged], found: Sequence[Diagnostic], paint: Paint) -> str:
+def _in_file(item: Diagnostic, one: Judged) -> Diagnostic:
+    """A finding about `--set` belongs to the recipe that it changes, and to no line of it."""
+    if item.file == one.file.name:
+        return item
+    said = f"--set {one.sets[item.span.line - 1]}" if item.span.line <= len(one.sets) else "--gpu"
+    return replace(item, file=one.file.name, span=WHOLE_FILE, message=f"{said}: {item.message}")
+
+
+def _text(judged: Sequence[Judged], paint: Paint) -> str:
     from compiler.report.text import diagnostics_text, summary
 
     single = len(judged) == 1
+    found = [item for one in judged for item in one.diagnostics]
     text = "".join(
         (diagnostics_text(one.diagnostics, one.file.sources(one.sets), paint) if one.diagnostics else "")
         + _memory(one, paint, single=single)
@@ -120,7 +167,8 @@ def _text(judged: Sequence[Judged], found: Sequence[Diagnostic], paint: Paint) -
     )
     errors = sum(item.level == "error" for item in found)
     unfit = sum(any(item.verdict == "does_not_fit" for item in one.footprints) for one in judged)
-    return text + (summary(errors, len(found) - errors, paint, unfit) if judged else "")
+    counted = "" if single else f"{len(judged)} recipes: "
+    return text + (counted + summary(errors, len(found) - errors, paint, unfit) if judged else "")
 
 
 def _memory(one: Judged, paint: Paint, *, single: bool) -> str:
@@ -142,13 +190,10 @@ def _remedies(plan: Plan | None, footprint: Footprint, paint: Paint) -> str:
     return fixes_text(fixes(plan, footprint.stack), paint)
 
 
-def _json(names: Sequence[str], found: Sequence[Judged | FtcError]) -> str:
+def _json(found: Sequence[Judged | Unread]) -> str:
     from compiler.report.machine import as_json, summed, unreadable_data
 
-    results = [
-        unreadable_data(name, one.message) if isinstance(one, FtcError) else _data(one)
-        for name, one in zip(names, found, strict=True)
-    ]
+    results = [unreadable_data(one.name, one.message) if isinstance(one, Unread) else _data(one) for one in found]
     return as_json(results[0] if len(results) == 1 else summed(results))
 
 

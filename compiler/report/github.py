@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
-from schemas.diagnostic import Diagnostic
+from schemas.diagnostic import WHOLE_FILE, Diagnostic
 
 
-def github(found: Iterable[Diagnostic]) -> str:
-    """One command a line; the format is GitHub's "Workflow commands"."""
-    return "".join(_command(item) for item in found)
+def github(found: Iterable[Diagnostic], unread: Iterable[tuple[str, str]] = ()) -> str:
+    """One command a line; the format is GitHub's "Workflow commands". `unread`: files that could not be read, and
+    why."""
+    missing = (f"::error file={_property(_relative(name))},title=ftc::{_escaped(why)}\n" for name, why in unread)
+    return "".join((*missing, *map(_command, found)))
 
 
 def _command(item: Diagnostic) -> str:
     span = item.span
     where = {
-        "file": item.file,
+        "file": _relative(item.file),
         "line": str(span.line),
         "endLine": str(span.end_line),
         "col": str(span.column),
@@ -25,9 +28,17 @@ def _command(item: Diagnostic) -> str:
     if span.end_line != span.line:
         # GitHub refuses columns of a stretch over several lines.
         del where["col"], where["endColumn"]
+    if span == WHOLE_FILE:
+        where = {"file": where["file"], "title": where["title"]}
     properties = ",".join(f"{key}={_property(value)}" for key, value in where.items())
     message = item.message if item.hint is None else f"{item.message}\n{item.hint}"
     return f"::{item.level} {properties}::{_escaped(message)}\n"
+
+
+def _relative(name: str) -> str:
+    """GitHub looks a file up from the folder in which the workflow runs."""
+    path = os.path.relpath(name)
+    return name if path.startswith(os.pardir) else path
 
 
 def _escaped(text: str) -> str:

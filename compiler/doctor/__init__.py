@@ -1,0 +1,1 @@
+"""What this machine has, and what a target lacks on it. Looks, and changes nothing."""

@@ -1,0 +1,1 @@
+"""A first recipe: written from a few answers, and only if it fits."""
