@@ -29,12 +29,17 @@ COMMANDS: Final = (
     "eval",
     "data",
     "config",
+    "import",
+    "diff",
     "targets",
     "models",
     "gpus",
     "explain",
     "schema",
 )
+
+MODULES: Final = {"import": "importing"}
+"""Commands whose name no module can have."""
 
 
 class Ftc(click.Group):
@@ -48,7 +53,9 @@ class Ftc(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, its module imported now."""
         del ctx
-        return import_module(f"compiler.commands.{cmd_name}").command if cmd_name in COMMANDS else None
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(f"compiler.commands.{MODULES.get(cmd_name, cmd_name)}").command
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run to the end of the process."""

@@ -1,0 +1,364 @@
+"""LLaMA-Factory's YAML read as a recipe: its table backwards, and what one key alone does not say.
+
+Defaults are those of llamafactory 0.9.5 (hparams/*.py) and transformers 5.6 (training_args.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Final, cast
+
+from backends.base import spelled
+from backends.llamafactory.reading_data import listed, read_data
+from backends.llamafactory.table import TABLE
+from backends.reading import Config, Reader, Reading, account, backwards, read_table, typed, whole
+from backends.sharded_reading import cards, deepspeed, fully_sharded
+from schemas.facts import ModelFacts
+
+BACK: Final = backwards(TABLE)
+NAMED: Final = frozenset(
+    (
+        *("finetuning_type", "num_train_epochs", "max_steps", "eval_steps", "save_steps", "load_best_model_at_end"),
+        *("lora_rank", "lora_alpha", "pissa_init", "quantization_bit", "quantization_type", "double_quantization"),
+        *("add_tokens", "project", "run_name", "disable_gradient_checkpointing", "use_rslora", "lora_dropout"),
+        "loraplus_lr_ratio",
+    )
+)
+"""Keys of one leaf that are read beside others."""
+
+OPTIMIZERS: Final = {"adamw_torch": "adamw", "adamw_hf": "adamw", "adamw_bnb_8bit": "adamw_8bit", "adamw_8bit": "adamw_8bit"}
+"""Other names of transformers' for the same."""
+
+NO_RECIPE: Final = {
+    "use_galore": "GaLore",
+    "use_apollo": "APOLLO",
+    "use_badam": "BAdam",
+    "use_adam_mini": "Adam-mini",
+}
+"""Switches of optimizers beside `optim`, which reach LLaMA-Factory as raw keys."""
+
+FOREIGN: Final = {
+    "compute_environment": "a file of accelerate's launcher, which trains nothing by itself",
+    "export_dir": "it merges an adapter, and trains nothing",
+    "infer_backend": "it answers questions, and trains nothing",
+    "model": "a config of LLaMA-Factory's second language (v1), which its own `train` does not read",
+    "tensor_model_parallel_size": "Megatron trains, not LLaMA-Factory's own trainers",
+    "use_kt": "KTransformers trains, not LLaMA-Factory's own trainers",
+}
+VISION: Final = ("freeze_vision_tower", "freeze_multi_modal_projector", "image_max_pixels", "video_max_pixels")
+
+IDLE: Final = {
+    **dict.fromkeys(
+        ("preprocessing_num_workers", "preprocessing_batch_size", "dataloader_num_workers", "overwrite_cache"),
+        "it changes how fast rows are prepared or read",
+    ),
+    **dict.fromkeys(("plot_loss", "ddp_timeout", "include_num_input_tokens_seen", "disable_tqdm"), "nothing is learnt of it"),
+    **dict.fromkeys(("save_safetensors", "ddp_find_unused_parameters", "flash_attn_impl"), "what is computed is the same"),
+    **dict.fromkeys(("use_reentrant_gc", "gradient_checkpointing_kwargs", "print_param_status"), "gradients are the same"),
+    **dict.fromkeys(("push_to_hub", "hub_model_id", "hub_token"), "ftc sends nothing away"),
+    **dict.fromkeys(("cache_dir", "tokenized_path", "logging_dir"), "where files lie while it runs"),
+    **dict.fromkeys(("ray_run_name", "ray_storage_path", "ray_num_workers", "resources_per_worker"), "how Ray starts it"),
+    **dict.fromkeys(("placement_strategy", "ray_init_kwargs"), "how Ray starts it"),
+    "gradient_checkpointing": "LLaMA-Factory does not read it",
+    "resume_from_checkpoint": "a run goes on from its own folder",
+    "do_eval": "eval_strategy says it",
+    "average_tokens_across_devices": "the loss is the mean over the tokens of all cards",
+    "mix_strategy": "rows are joined one after the other, and then mixed",
+    "pissa_convert": "how the adapter is saved",
+    "use_fast_tokenizer": "it follows from the base",
+}
+
+
+def read(
+    config: Config,
+    info: Mapping[str, object] | None = None,
+    facts: ModelFacts | None = None,
+    count: int | None = None,
+) -> Reading:
+    """A config as leaves of a recipe. `info`: what its dataset_info.json says; `facts`: of its base, for the template;
+    `count`: the cards that it is trained on, which the file does not say."""
+    reader = Reader(config)
+    if _refuse(reader):
+        return reader.done()
+    _model(reader)
+    _method(reader)
+    read_data(reader, info, facts)
+    _objective(reader)
+    _training(reader)
+    _optimizer(reader)
+    _cadence(reader)
+    _run(reader)
+    read_table(reader, BACK, NAMED)
+    _sharding(reader, count)
+    for leaf, value in DEFAULTS.items():
+        if leaf not in reader.leaves:
+            reader.put(leaf, value)
+    account(reader, "llamafactory", IDLE)
+    return reader.done()
+
+
+def _refuse(reader: Reader) -> bool:
+    """What is another kind of training, or none at all; whether nothing more can be said."""
+    for key, why in FOREIGN.items():
+        if reader.has(key) and not (key == "export_dir" and reader.has("stage")):
+            reader.note("refused", key, why)
+            return True
+    if not reader.has("model_name_or_path"):
+        reader.note("refused", "model_name_or_path", "there is no model_name_or_path, so that nothing is trained")
+        return True
+    stage = str(reader.get("stage", "sft"))
+    if stage not in ("sft", "pt", "dpo", "kto"):
+        named = {"rm": "a reward model is trained", "ppo": "reinforcement learning"}
+        reader.note("refused", "stage", f"{named.get(stage, stage)}, which no recipe can say")
+    if reader.get("do_train", True) is False or (reader.true("do_predict") and not reader.true("do_train")):
+        reader.note("refused", "do_predict" if reader.has("do_predict") else "do_train", "nothing is trained")
+    for key in VISION:
+        if reader.has(key):
+            reader.note("refused", key, "pictures and films: ftc trains on text")
+    if reader.has("adapter_name_or_path"):
+        reader.note("refused", "adapter_name_or_path", "training goes on from an adapter, which no recipe can say")
+    return False
+
+
+def _model(reader: Reader) -> None:
+    if reader.true("fp16"):
+        reader.put("model.dtype", "float16", "fp16", "bf16")
+    elif reader.true("bf16") or reader.true("pure_bf16"):
+        reader.put("model.dtype", "bfloat16", "bf16", "pure_bf16", "fp16")
+    else:
+        reader.put("model.dtype", "float32", "bf16", "fp16")
+    if reader.true("tf32"):
+        reader.note("differs", "tf32", "ftc computes what is left in float32 to its last digit")
+    reader.also("model.dtype", "tf32")
+    attention = reader.get("flash_attn")
+    if attention == "auto":
+        reader.put("model.attention", "auto", "flash_attn")
+    elif attention in ("flash_attention_2", "fa3", "flash_attention_3"):
+        reader.note("differs", "flash_attn", f"LLaMA-Factory stops at {attention}; it is read as what its name says")
+        reader.put("model.attention", f"flash_attention_{str(attention)[-1]}", "flash_attn")
+    if reader.has("add_tokens"):
+        reader.put("model.tokens.add", listed(reader.get("add_tokens")), "add_tokens")
+
+
+def _method(reader: Reader) -> None:
+    kind = str(reader.get("finetuning_type", "lora"))
+    if kind == "full":
+        _full(reader)
+    elif kind != "lora":
+        what = {"freeze": "the last layers are trained", "oft": "OFT"}.get(kind, kind)
+        reader.note("refused", "finetuning_type", f"{what}, which no recipe can say", "name a method of ftc")
+    else:
+        _lora(reader)
+
+
+def _full(reader: Reader) -> None:
+    reader.put("method.kind", "full", "finetuning_type")
+    if reader.has("quantization_bit"):
+        reader.note("refused", "quantization_bit", "quantised weights cannot be trained without an adapter")
+    if not reader.true("pure_bf16"):
+        reader.put("method.weights_dtype", "float32")
+    reader.also("method.kind", "pure_bf16")
+    idle = [key for key in reader.config if key.startswith(("lora", "pissa")) or key in ("use_dora", "use_rslora")]
+    reader.idle("without LoRA it does nothing", *idle, "additional_target")
+
+
+def _lora(reader: Reader) -> None:
+    bits, dora = reader.number("quantization_bit"), reader.true("use_dora")
+    reader.put("method.kind", f"{'q' if bits else ''}{'d' if dora else 'l'}ora", "finetuning_type", "use_dora")
+    reader.put("method.rank", int(reader.number("lora_rank", 8) or 8), "lora_rank")
+    alpha = reader.number("lora_alpha")
+    reader.put("method.alpha", int(alpha) if alpha else "auto", "lora_alpha")
+    for key in ("use_rslora", "lora_dropout", "loraplus_lr_ratio"):
+        if reader.has(key):
+            leaf = BACK[key].leaf
+            reader.put(leaf, typed(leaf, reader.get(key)), key)
+    target = reader.get("lora_target", "all")
+    names = listed(target)
+    reader.put("method.target_modules", "all-linear" if names == ["all"] else names, "lora_target")
+    if reader.has("additional_target"):
+        reader.put("method.modules_to_save", listed(reader.get("additional_target")), "additional_target")
+    if reader.true("pissa_init"):
+        reader.put("method.init", "pissa", "pissa_init", "pissa_iter")
+        if reader.number("pissa_iter", 16) != -1:
+            reader.note("differs", "pissa_iter", "the singular values are found exactly, not by iteration")
+    else:
+        reader.idle("without pissa_init it does nothing", "pissa_iter")
+        reader.put("method.init", "default", "pissa_init")
+    _plus(reader)
+    _quantization(reader, bits)
+
+
+def _plus(reader: Reader) -> None:
+    if reader.number("loraplus_lr_embedding", 1e-6) == 1e-6 or not reader.has("loraplus_lr_ratio"):
+        reader.idle("it is the usual one, or without loraplus_lr_ratio", "loraplus_lr_embedding")
+
+
+def _quantization(reader: Reader, bits: float | None) -> None:
+    if not bits:
+        reader.idle("without quantization_bit it does nothing", "quantization_method", "quantization_type")
+        reader.idle("without quantization_bit it does nothing", "double_quantization")
+        return
+    method = str(reader.get("quantization_method", "bnb"))
+    if bits not in (4, 8) or method != "bnb":
+        key = "quantization_bit" if method == "bnb" else "quantization_method"
+        reader.note("refused", key, f"ftc quantises by bitsandbytes, to 4 or 8 bit, and not by {method} to {bits:g}")
+    reader.also("method.kind", "quantization_method")
+    reader.put("method.quantization.bits", int(bits), "quantization_bit")
+    leaves = {"quantization_type": "type", "double_quantization": "double_quant"}
+    for key, name in leaves.items():
+        if reader.has(key) and bits == 4:
+            reader.put(f"method.quantization.{name}", reader.get(key), key)
+        elif reader.has(key):
+            reader.idle("8 bit have neither", key)
+
+
+def _objective(reader: Reader) -> None:
+    stage = str(reader.get("stage", "sft"))
+    loss = str(reader.get("pref_loss", "sigmoid"))
+    reader.put("training.objective", stage if stage in ("dpo", "kto") else "sft", "stage", "do_train")
+    if stage not in ("dpo", "kto"):
+        reader.idle("nothing is compared", *(key for key in reader.config if key.startswith("pref_")))
+        return
+    if stage == "dpo" and loss == "orpo":
+        reader.put("training.objective", "orpo", "stage", "pref_loss", "do_train")
+    elif stage == "dpo" and loss in ("sigmoid", "ipo", "hinge"):
+        reader.put("training.preference.loss", loss, "pref_loss")
+    elif stage == "dpo":
+        reader.note("refused", "pref_loss", f"{loss} is none of sigmoid, ipo, hinge and orpo")
+    reader.put("training.preference.beta", reader.number("pref_beta", 0.1), "pref_beta")
+    for key, usual in (("pref_ftx", 0.0), ("dpo_label_smoothing", 0.0), ("kto_chosen_weight", 1.0)):
+        if reader.number(key, usual) == usual:
+            reader.idle("it is off, or the usual weight", key)
+    if reader.number("kto_rejected_weight", 1.0) == 1.0:
+        reader.idle("it is the usual weight", "kto_rejected_weight")
+
+
+def _training(reader: Reader) -> None:
+    keys = ("per_device_train_batch_size", "gradient_accumulation_steps")
+    micro, accumulated = int(reader.number(keys[0], 8) or 8), int(reader.number(keys[1], 1) or 1)
+    reader.put("training.global_batch_size", micro * accumulated, keys[1])
+    steps = reader.number("max_steps", -1) or -1
+    if steps > 0:
+        reader.put("training.max_steps", int(steps), "max_steps", "num_train_epochs")
+    else:
+        reader.put(
+            "training.epochs", whole(reader.number("num_train_epochs", 3.0) or 3.0), "num_train_epochs", "max_steps"
+        )
+    off = reader.true("disable_gradient_checkpointing")
+    kind = False if off else "offload" if reader.true("use_unsloth_gc") else True
+    reader.put("training.gradient_checkpointing", kind, "disable_gradient_checkpointing", "use_unsloth_gc")
+    _schedule(reader)
+
+
+def _schedule(reader: Reader) -> None:
+    named = str(reader.get("lr_scheduler_type", "linear"))
+    arguments = cast("dict[str, object]", reader.get("lr_scheduler_kwargs", {}))
+    known = {"cosine": "cosine", "linear": "linear", "constant": "constant", "constant_with_warmup": "constant"}
+    if named == "cosine_with_min_lr" and set(arguments) == {"min_lr_rate"}:
+        reader.put("training.min_lr_ratio", arguments["min_lr_rate"], "lr_scheduler_kwargs")
+        named = "cosine"
+    elif named == "polynomial" and "lr_end" in arguments and arguments.get("power", 1.0) == 1.0:
+        rate = reader.number("learning_rate", 5e-5) or 5e-5
+        share = round((reader.number("lr_scheduler_kwargs.lr_end") or 0.0) / rate, 9)
+        reader.put("training.min_lr_ratio", share, "lr_scheduler_kwargs")
+        known = {"polynomial": "polynomial"}
+    if named not in known:
+        reader.note("refused", "lr_scheduler_type", f"no scheduler of a recipe falls like {named}")
+    reader.put("training.scheduler", known.get(named, "cosine"), "lr_scheduler_type")
+    keys = ("warmup_steps", "warmup_ratio")
+    steps, share = reader.number("warmup_steps"), reader.number("warmup_ratio")
+    if named == "constant":
+        reader.put("training.warmup", 0.0, *keys)
+        reader.idle("a constant learning rate has none there", *keys)
+    elif steps:
+        reader.put("training.warmup", steps if steps < 1 else int(steps), *keys)
+    else:
+        reader.put("training.warmup", float(share or 0.0), *keys)
+
+
+def _optimizer(reader: Reader) -> None:
+    named = reader.get("optim")
+    if reader.true("use_muon"):
+        reader.put("training.optimizer", "muon", "use_muon", "optim")
+    elif named in OPTIMIZERS:
+        reader.put("training.optimizer", OPTIMIZERS[str(named)], "optim")
+    elif named is not None and named not in cast("dict[object, object]", BACK["optim"].values):
+        reader.note("refused", "optim", f"no optimizer of a recipe is {spelled(named)}")
+    if reader.has("adam_beta1", "adam_beta2"):
+        betas = [reader.number("adam_beta1", 0.9), reader.number("adam_beta2", 0.999)]
+        reader.put("training.betas", betas, "adam_beta1", "adam_beta2")
+
+
+def _cadence(reader: Reader) -> None:
+    validated = reader.has("eval_dataset") or bool(reader.number("val_size", 0.0))
+    keys = ("eval_strategy", "eval_steps")
+    if validated:
+        reader.put("evaluation.every", _every(reader, "eval", "no"), *keys)
+    else:
+        reader.idle("there are no validation rows", *keys, "per_device_eval_batch_size")
+    reader.put("checkpoint.every", _every(reader, "save", "steps"), "save_strategy", "save_steps")
+    if reader.true("load_best_model_at_end"):
+        reader.put("checkpoint.best", validated, "load_best_model_at_end")
+    reader.also("checkpoint.best", "metric_for_best_model", "greater_is_better")
+
+
+def _every(reader: Reader, what: str, usual: str) -> object:
+    strategy = reader.get(f"{what}_strategy", usual)
+    if strategy in ("no", False):
+        return None
+    if strategy == "epoch":
+        return "epoch"
+    steps = reader.number(f"{what}_steps", 500) or 500
+    if steps >= 1:
+        return int(steps)
+    total, epochs = reader.number("max_steps") or 0, reader.number("num_train_epochs", 3.0) or 3.0
+    if total > 0:
+        return ceil(steps * total)
+    share = round(steps * epochs, 9)
+    return share if share < 1 else "epoch"
+
+
+def _run(reader: Reader) -> None:
+    told = reader.get("report_to")
+    named = [name for name in listed(told) if name != "none"] if told is not None else []
+    known = ("tensorboard", "wandb", "mlflow", "trackio")
+    for name in named:
+        if name not in known:
+            reader.note("lost", "report_to", f"ftc reports to {', '.join(known)}, not to {name}")
+    if told is not None:
+        reader.put("logging.to", [name for name in named if name in known], "report_to")
+    if reader.has("project"):
+        reader.put("logging.project", reader.get("project"), "project")
+    reader.idle("the run is named by the recipe's name", "run_name")
+    if reader.has("output_dir"):
+        reader.put("output.dir", reader.get("output_dir"), "output_dir")
+    if reader.has("overwrite_output_dir"):
+        resume = "never" if reader.true("overwrite_output_dir") else "auto"
+        reader.put("checkpoint.resume", resume, "overwrite_output_dir")
+
+
+def _sharding(reader: Reader, count: int | None) -> None:
+    if reader.get("deepspeed"):
+        deepspeed(reader)
+    elif reader.get("fsdp"):
+        fully_sharded(reader)
+        reader.idle("ftc says how layers are sharded", "fsdp_transformer_layer_cls_to_wrap", "fsdp_min_num_params")
+    cards(reader, count)
+
+
+KEPT: Final = 1000
+"""Without save_total_limit every checkpoint stays; a recipe wants a number."""
+
+DEFAULTS: Final = {
+    "model.attention": "sdpa",
+    "data.max_length": 2048,
+    "data.overlong": "truncate",
+    "training.micro_batch_size": 8,
+    "training.learning_rate": 5.0e-5,
+    "training.loss": "full",
+    "training.kernels": "none",
+    "evaluation.batch_size": 8,
+    "checkpoint.keep": KEPT,
+    "logging.every": 500,
+}

@@ -1,0 +1,318 @@
+"""Configs of other tools read as recipes: their tables backwards, and an account of every key.
+
+`Reader` is filled topic by topic (`backends/<tool>/reading.py`); what none of them takes comes to `account`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Literal, Union, cast, get_args, get_origin
+
+from msgspec import Struct
+from pydantic import BaseModel
+
+from backends import load, pinned
+from backends.base import spelled
+from backends.known import fits, known
+from backends.raw_keys import Tool, raw_keys, refusal
+from schemas.method import FullMethod, LoraMethod
+from schemas.recipe import Recipe
+from schemas.support import Key, Table, same
+
+Config = Mapping[str, object]
+Kind = Literal["idle", "differs", "lost", "refused"]
+"""idle: left out, without effect on what is learnt. differs: carried, and not quite the same. lost: left out, and
+something else is learnt. refused: nothing is imported."""
+
+
+class Leaf(Struct, frozen=True):
+    """What a leaf of the recipe becomes. `keys`: of the config, as dotted paths; none: it is the tool's default."""
+
+    value: object
+    keys: tuple[str, ...] = ()
+
+
+class Left(Struct, frozen=True):
+    """A key of the config that is worth a word."""
+
+    key: str
+    kind: Kind
+    why: str
+    hint: str | None = None
+
+
+class Reading(Struct, frozen=True):
+    """`leaves`: recipe path → what it becomes; `data.train` and `data.validation` may be lists of sources. `files`:
+    what must stand beside the recipe. `said`: every key of the config that has a value. `empty`: those without."""
+
+    leaves: dict[str, Leaf]
+    left: tuple[Left, ...]
+    said: tuple[str, ...]
+    empty: tuple[str, ...]
+    files: dict[str, str] = {}
+
+    def carried(self) -> frozenset[str]:
+        """The keys that a leaf came from, one by one."""
+        taken = {key for leaf in self.leaves.values() for key in leaf.keys}
+        lost = {item.key for item in self.left if item.kind != "differs"}
+        return frozenset(key for key in self.said if covered(key, taken) and not covered(key, lost))
+
+
+def covered(key: str, keys: set[str] | frozenset[str]) -> bool:
+    """Whether the key or a section that it stands in is among these."""
+    return any(key == item or key.startswith((f"{item}.", f"{item}[")) for item in keys)
+
+
+class Back(Struct, frozen=True):
+    """A key's leaf; `values`: theirs → ours, None where they are the same."""
+
+    leaf: str
+    values: Mapping[object, object] | None
+
+
+class Reader:
+    """A config that is taken apart. A key without a value says nothing: the tools take it for one that is not there."""
+
+    def __init__(self, config: Config) -> None:
+        self.all = config
+        self.config = cast("dict[str, object]", _without_nulls(config))
+        self.leaves: dict[str, Leaf] = {}
+        self.left: dict[tuple[str, Kind], Left] = {}
+        self.files: dict[str, str] = {}
+
+    def get(self, key: str, default: object = None) -> object:
+        """The value at a dotted path."""
+        value: object = self.config
+        for part in key.split("."):
+            if not isinstance(value, dict) or part not in value:
+                return default
+            value = cast("dict[str, object]", value)[part]
+        return value
+
+    def has(self, *keys: str) -> bool:
+        """Whether one of them is set."""
+        return any(self.get(key) is not None for key in keys)
+
+    def number(self, key: str, default: float | None = None) -> float | None:
+        """A number, as some write it as text; the default where it is none."""
+        value = numbered(self.get(key, default))
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else default
+
+    def true(self, key: str) -> bool:
+        """Whether a switch is on."""
+        return switched(self.get(key)) is True
+
+    def put(self, leaf: str, value: object, *keys: str) -> None:
+        """What this leaf becomes, by these keys; by the tool's default where none of them is set."""
+        self.leaves[leaf] = Leaf(value, tuple(key for key in keys if _at(self.config, key) is not None))
+
+    def also(self, leaf: str, *keys: str) -> None:
+        """These keys are said by that leaf too."""
+        known = self.leaves.get(leaf)
+        if known:
+            more = tuple(key for key in keys if _at(self.config, key) is not None)
+            self.leaves[leaf] = Leaf(known.value, (*known.keys, *more))
+
+    def note(self, kind: Kind, key: str, why: str, hint: str | None = None) -> None:
+        """A word about a key, once of each kind."""
+        if _at(self.config, key) is not None or kind == "refused":
+            self.left.setdefault((key, kind), Left(key, kind, why, hint))
+
+    def idle(self, why: str, *keys: str) -> None:
+        """Keys without effect on what is learnt."""
+        for key in keys:
+            self.note("idle", key, why)
+
+    def taken(self) -> set[str]:
+        """Keys and sections that something was said of."""
+        return {key for leaf in self.leaves.values() for key in leaf.keys} | {key for key, _ in self.left}
+
+    def done(self) -> Reading:
+        """The reading."""
+        said = tuple(occurrences(self.config))
+        empty = tuple(key for key in occurrences(self.all) if _at(self.all, key) in (None, [], {}))
+        return Reading(self.leaves, tuple(self.left.values()), said, empty, self.files)
+
+
+def occurrences(value: object, path: str = "") -> Iterator[str]:
+    """The keys that have a value: dotted paths, lists numbered; a list of plain values belongs to its key."""
+    if isinstance(value, dict) and value:
+        for name, item in cast("dict[str, object]", value).items():
+            yield from occurrences(item, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in cast("list[object]", value)):
+        for index, item in enumerate(cast("list[object]", value)):
+            yield from occurrences(item, f"{path}[{index}]")
+    elif path:
+        yield path
+
+
+def _at(config: object, key: str) -> object:
+    for part in re.findall(r"[^.\[\]]+|\[\d+\]", key):
+        if part.startswith("["):
+            items = cast("list[object]", config) if isinstance(config, list) else []
+            config = items[int(part[1:-1])] if int(part[1:-1]) < len(items) else None
+        else:
+            config = cast("dict[str, object]", config).get(part) if isinstance(config, dict) else None
+    return config
+
+
+def _without_nulls(value: object) -> object:
+    if isinstance(value, dict):
+        inner = {str(key): _without_nulls(item) for key, item in cast("dict[object, object]", value).items()}
+        return {key: item for key, item in inner.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in cast("list[object]", value)]
+    return value
+
+
+# --- tables backwards
+
+
+def backwards(table: Table) -> dict[str, Back]:
+    """Key → leaf, from the answers that are one key; values by trying what the recipe's leaf can be."""
+    return {
+        answer.key: Back(leaf, _values(answer.via, words(leaf)))
+        for leaf, answer in reversed(table.items())
+        if isinstance(answer, Key)
+    }
+
+
+def _values(via: Callable[[object], object], domain: tuple[object, ...]) -> Mapping[object, object] | None:
+    """Theirs → ours; where several of ours are one of theirs, the first."""
+    if via is same:
+        return None
+    found: dict[object, object] = {}
+    for ours in domain:
+        try:
+            theirs = via(ours)
+        except (KeyError, TypeError):
+            continue
+        found.setdefault(theirs, ours)
+    return found
+
+
+def words(leaf: str) -> tuple[object, ...]:
+    """The words that a leaf of the recipe may be, without `auto`: those of its type, switches first."""
+    return tuple(word for word in _words(annotation(leaf)) if word != "auto")
+
+
+def annotation(leaf: str) -> object:
+    """The type of a leaf of the recipe."""
+    kind: object = Recipe
+    for part in leaf.split("."):
+        fields = {name: info for model in _models(kind) for name, info in model.model_fields.items()}
+        if part not in fields:
+            return None
+        kind = fields[part].annotation
+    return kind
+
+
+def _models(kind: object) -> list[type[BaseModel]]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [kind]
+    found = [model for part in get_args(kind) for model in _models(part)]
+    return [FullMethod, LoraMethod] if LoraMethod in found else found
+
+
+def _words(kind: object) -> Iterator[object]:
+    if kind is bool:
+        yield from (True, False)
+    elif get_origin(kind) is Literal:
+        yield from get_args(kind)
+    else:
+        parts = sorted(get_args(kind), key=lambda part: part is not bool)
+        for part in parts if get_origin(kind) in (Union, type(int | str)) else parts[:1]:
+            yield from _words(part)
+
+
+def read_table(reader: Reader, back: Mapping[str, Back], but: frozenset[str]) -> None:
+    """Every key that stands for one leaf alone and that no function has taken (`but`)."""
+    for key, answer in back.items():
+        value = reader.get(key)
+        if key in but or value is None or answer.leaf in reader.leaves:
+            continue
+        if answer.values is None:
+            reader.put(answer.leaf, typed(answer.leaf, value), key)
+            continue
+        value = switched(value) if isinstance(next(iter(answer.values), None), bool) else value
+        if isinstance(value, str | bool) and value in answer.values:
+            reader.put(answer.leaf, answer.values[value], key)
+        else:
+            reader.note("lost", key, f"ftc has nothing that is {spelled(value)} there")
+
+
+def typed(leaf: str, value: object) -> object:
+    """A value as the recipe's strict types want it: tools turn texts into numbers and switches."""
+    kinds = str(annotation(leaf))
+    if "bool" in kinds and not isinstance(value, bool):
+        return switched(value)
+    return numbered(value) if "float" in kinds or "int" in kinds else value
+
+
+NUMBER: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+def numbered(value: object) -> object:
+    """Texts that are numbers, as YAML 1.1 makes of 2e-4; whole numbers that are written with a point."""
+    if isinstance(value, str) and NUMBER.fullmatch(value.replace("_", "")):
+        text = value.replace("_", "")
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
+    return value
+
+
+def whole(value: float) -> int | float:
+    """3.0 as 3."""
+    return int(value) if float(value).is_integer() else value
+
+
+def switched(value: object) -> object:
+    """Texts that YAML 1.1 takes for switches."""
+    if isinstance(value, str) and value.lower() in ("true", "yes", "on"):
+        return True
+    return False if isinstance(value, str) and value.lower() in ("false", "no", "off") else value
+
+
+# --- what no table has
+
+
+def account(reader: Reader, tool: Tool, idle: Mapping[str, str], plugged: bool = True) -> None:
+    """The keys that nothing was said of: without effect, raw keys of the recipe, or lost."""
+    listed, rules = known(tool, pinned(tool)), raw_keys(tool)
+    called = f"{load(tool).TITLE} {listed.version}"
+    taken = reader.taken()
+    for key in [key for key in reader.config if not covered(key, taken)]:
+        value = reader.get(key)
+        if key in idle:
+            _rest(reader, key, "idle", idle[key])
+        elif any(item.startswith((f"{key}.", f"{key}[")) for item in taken):
+            _rest(reader, key, "lost", "no leaf of a recipe says this")
+        elif value in (False, [], {}, "") and key not in rules.owners:
+            _rest(reader, key, "idle", "it is off")
+        elif key not in listed.keys:
+            _rest(reader, key, *_unknown(tool, called))
+        elif why := refusal(tool, key):
+            _rest(reader, key, "lost", f"{why}; a recipe may not say it")
+        elif key in rules.owners or key in rules.fixed:
+            leaf = rules.owners.get(key)
+            _rest(reader, key, "lost", f"{leaf} cannot say this" if leaf else rules.fixed[key])
+        elif not fits(numbered(value), listed.keys[key]):
+            _rest(reader, key, "lost", f"{called} takes no {spelled(value)} there")
+        elif key in listed.brought_by and not plugged:
+            _rest(reader, key, "idle", f"it belongs to {listed.brought_by[key]}, which is not among plugins")
+        else:
+            reader.put(f"targets.{tool}.{key}", value, key)
+
+
+def _rest(reader: Reader, key: str, kind: Kind, why: str) -> None:
+    """Of a key, or of what is left in its section."""
+    taken = reader.taken()
+    for path in occurrences({key: reader.config[key]}):
+        if not covered(path, taken):
+            reader.note(kind, path, why)
+
+
+def _unknown(tool: Tool, called: str) -> tuple[Kind, str]:
+    if tool == "axolotl":
+        return "idle", f"{called} knows no such key, and drops it in silence"
+    return "lost", f"{called} knows no such key, and stops at it"

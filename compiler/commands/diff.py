@@ -1,0 +1,5 @@
+"""`ftc diff`."""
+import click
+@click.command()
+def command() -> None:
+    """todo"""
