@@ -230,7 +230,7 @@ def read_table(reader: Reader, back: Mapping[str, Back], but: frozenset[str]) ->
     """Every key that stands for one leaf alone and that no function has taken (`but`)."""
     for key, answer in back.items():
         value = reader.get(key)
-        if key in but or value is None or answer.leaf in reader.leaves:
+        if key in but or value is None or answer.leaf in reader.leaves or (key, "idle") in reader.left:
             continue
         if answer.values is None:
             reader.put(answer.leaf, typed(answer.leaf, value), key)
@@ -287,7 +287,7 @@ def account(reader: Reader, tool: Tool, idle: Mapping[str, str], plugged: bool =
             _rest(reader, key, "idle", idle[key])
         elif any(item.startswith((f"{key}.", f"{key}[")) for item in taken):
             _rest(reader, key, "lost", "no leaf of a recipe says this")
-        elif value in (False, [], {}, "") and key not in rules.owners:
+        elif value in (False, [], {}, "") and key not in rules.fixed:
             _rest(reader, key, "idle", "it is off")
         elif key not in listed.keys:
             _rest(reader, key, *_unknown(tool, called))

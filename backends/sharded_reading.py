@@ -52,7 +52,9 @@ def fully_sharded(reader: Reader) -> None:
         reader.put("hardware.offload", "all", f"fsdp_config.{offload}")
     for ours, theirs in plain.items():
         if ours == "activation_checkpointing" and settings[theirs] in (True, "true"):
-            reader.put("training.gradient_checkpointing", True, f"fsdp_config.{theirs}", "gradient_checkpointing")
+            known = reader.leaves.get("training.gradient_checkpointing")
+            more = known.keys if known else ()
+            reader.put("training.gradient_checkpointing", True, f"fsdp_config.{theirs}", *more)
         elif ours not in ("version", "offload_params"):
             reader.idle("ftc says how layers are sharded and saved", f"fsdp_config.{theirs}")
         elif theirs == offload:
@@ -63,12 +65,16 @@ def cards(reader: Reader, count: int | None) -> None:
     """A file says what one card does; the batch of a step is that of all cards."""
     strategy = reader.leaves.get("hardware.strategy")
     several = strategy is not None and strategy.value != "single"
-    number = count or (CARDS if several else 1)
-    if several and count is None:
+    sharded = int((reader.number("dp_shard_size", 1) or 1) * (reader.number("dp_replicate_size", 1) or 1))
+    number = count or (sharded if sharded > 1 else CARDS if several else 1)
+    if several and count is None and sharded == 1:
         key = next(iter(strategy.keys), "") if strategy else ""
         why = f"how many cards is not in the file: read as {CARDS}"
         reader.note("differs", key, why, "say it with --count")
     if number > 1:
         batch = reader.leaves["training.global_batch_size"]
         reader.put("training.global_batch_size", cast(int, batch.value) * number, *batch.keys)
-        reader.put("hardware.count", number)
+        reader.put("hardware.count", number, "dp_shard_size", "dp_replicate_size")
+    for key in ("dp_shard_size", "dp_replicate_size", "tensor_parallel_size", "context_parallel_size"):
+        if reader.number(key) == 1:
+            reader.idle("nothing is parted by it", key)

@@ -10,7 +10,7 @@ from math import ceil
 from typing import Final, cast
 
 from backends.axolotl.reading_data import read_data
-from backends.axolotl.reading_keys import ALIASES, IDLE, MULTIMODAL, OLD_ATTENTION, OLD_OPTIMIZERS, REINFORCED
+from backends.axolotl.reading_keys import ALIASES, IDLE, MULTIMODAL, OLD_ATTENTION, OLD_OPTIMIZERS, REINFORCED, WRITTEN
 from backends.axolotl.table import TABLE, TRACKERS
 from backends.base import spelled
 from backends.raw_keys import raw_keys
@@ -37,6 +37,7 @@ def read(config: Config, count: int | None = None) -> Reading:
     _plugins(reader)
     _cadence(reader)
     _trackers(reader)
+    _as_written(reader)
     read_table(reader, BACK, NAMED)
     _sharding(reader, count)
     _defaults(reader)
@@ -79,15 +80,32 @@ def _model(reader: Reader) -> None:
     else:
         reader.put("model.dtype", "auto", "bf16")
     reader.also("model.dtype", "bf16", "fp16", "float16", "bfloat16", "float32")
-    if reader.true("tf32"):
-        reader.note("differs", "tf32", "ftc computes what is left in float32 to its last digit")
-    reader.also("model.dtype", "tf32")
+    _tf32(reader)
+    if reader.true("model_quantization_config_kwargs.dequantize"):
+        reader.also("model.dtype", "model_quantization_config", "model_quantization_config_kwargs.dequantize")
     _attention(reader)
     special = reader.get("special_tokens")
     for name in cast("dict[str, object]", special) if isinstance(special, dict) else ():
         _special_token(reader, name)
     if reader.has("tokens"):
         _new_tokens(reader)
+
+
+def _tf32(reader: Reader) -> None:
+    """ftc leaves it off; beside products in 16 bit there are next to none that it would round."""
+    if not reader.true("tf32"):
+        reader.also("model.dtype", "tf32")
+    elif reader.leaves["model.dtype"].value == "float32":
+        reader.note("differs", "tf32", "ftc computes float32 products to their last digit")
+    else:
+        reader.idle("it rounds float32 products, and these are in 16 bit", "tf32")
+
+
+def _as_written(reader: Reader) -> None:
+    """What ftc itself writes for Axolotl, whatever the recipe, or what is Axolotl's own default."""
+    for key, value, leaf in WRITTEN:
+        if reader.get(key) == value and leaf in reader.leaves:
+            reader.also(leaf, key)
 
 
 def _attention(reader: Reader) -> None:
@@ -242,9 +260,11 @@ def _training(reader: Reader) -> None:
     _objective(reader)
     _schedule(reader)
     _optimizer(reader)
-    if reader.has("gradient_checkpointing_kwargs"):
-        reader.idle("gradients are the same", "gradient_checkpointing_kwargs")
     _checkpointing(reader)
+    if reader.get("gradient_checkpointing_kwargs.use_reentrant") is False:
+        reader.also("training.gradient_checkpointing", "gradient_checkpointing_kwargs.use_reentrant")
+    else:
+        reader.idle("gradients are the same", "gradient_checkpointing_kwargs.use_reentrant")
 
 
 def _length(reader: Reader) -> None:
@@ -410,7 +430,7 @@ def _trackers(reader: Reader) -> None:
             if reader.has(project):
                 reader.put("logging.project", reader.get(project), project)
         reader.idle("the run is named by the recipe's name", run)
-    if used:
+    if used or any(reader.get(f"use_{name}") is False for name in ("tensorboard", *TRACKERS)):
         reader.put("logging.to", used, "use_tensorboard", *(f"use_{name}" for name in TRACKERS), *TRACKERS.values())
     if reader.has("output_dir"):
         reader.put("output.dir", reader.get("output_dir"), "output_dir")

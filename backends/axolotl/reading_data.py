@@ -9,8 +9,8 @@ from typing import Final, cast
 
 from backends.alike import CHAT_TEMPLATES
 from backends.base import spelled
-from backends.reading import Reader
 from backends.native.formats import ROLES
+from backends.reading import Reader
 
 TEMPLATES: Final = {"alpaca": "alpaca", "chatml": "chatml", "gemma": "gemma", "llama3": "llama3", "phi_3": "phi3"}
 """Axolotl's chat templates that ftc has under a name."""
@@ -41,6 +41,7 @@ OWN: Final = {
 """Axolotl's copy of a model's own template → what the names of such models have in them."""
 
 PLACE: Final = ("path", "name", "split", "revision", "data_files", "ds_type")
+HUB: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 CUT: Final = re.compile(r"(\w+)\[:(\d+)(%?)\]")
 CHATTED: Final = ("chat_template", "chat_template.default", "sharegpt", "sharegpt.load_sharegpt")
 PLAIN: Final = "{instruction}"
@@ -61,19 +62,14 @@ def read_data(reader: Reader) -> None:
     reader.put("data.train", _sources(reader, "datasets"))
     _validation(reader)
     _masking(reader)
-    reader.also("data.shuffle", "curriculum_sampling")
-    if reader.has("curriculum_sampling"):
-        reader.put("data.shuffle", not reader.true("curriculum_sampling"), "curriculum_sampling")
-    if reader.has("sample_packing"):
-        reader.put("data.packing", reader.true("sample_packing"), "sample_packing")
+    _order(reader)
+    reader.put("data.packing", reader.true("sample_packing"), "sample_packing")
     if reader.has("default_system_message"):
         reader.put("data.system", reader.get("default_system_message"), "default_system_message")
-    if reader.has("eot_tokens"):
-        reader.put("model.chat_template", _chosen(reader), *reader.leaves["model.chat_template"].keys, "eot_tokens")
-
-
-def _chosen(reader: Reader) -> object:
-    return reader.leaves["model.chat_template"].value
+    reader.also("model.chat_template", "eot_tokens")
+    for key, value in (("eval_sample_packing", False), ("pad_to_sequence_len", reader.true("sample_packing"))):
+        if reader.get(key) is value:
+            reader.also("data.packing", key)
 
 
 def _validation(reader: Reader) -> None:
@@ -83,6 +79,17 @@ def _validation(reader: Reader) -> None:
         reader.also("data.validation", "val_set_size")
     else:
         reader.put("data.validation", (int(size) if size >= 1 else size) or None, "val_set_size")
+
+
+def _order(reader: Reader) -> None:
+    """Rows are drawn at random, unless they come in the order that they were put in before."""
+    in_order, mixed = reader.true("curriculum_sampling"), reader.get("shuffle_merged_datasets", True) is not False
+    reader.put("data.shuffle", not in_order, "curriculum_sampling", "shuffle_merged_datasets")
+    if in_order and mixed:
+        reader.note("differs", "curriculum_sampling", "Axolotl mixes the rows once before it keeps their order")
+    sources = cast("list[dict[str, object]]", reader.leaves["data.train"].value)
+    if sources and all(source["format"] == "text" for source in sources):
+        reader.put("data.overlong", "auto", "excess_length_strategy")
 
 
 def _masking(reader: Reader) -> None:
@@ -185,12 +192,20 @@ def _source(reader: Reader, what: str, at: int) -> list[dict[str, object]]:
     source["fields"] = {name: value for name, value in fields.items() if value}
     reader.put(f"{leaf}[{at}]", None, *(f"{here}.{name}" for name in (*PLACE, *TAKEN) if name in row))
     reader.idle("it follows from the file, or changes no row", *(f"{here}.{name}" for name in _IDLE))
+    thoughts = row.get("template_thinking_key") == "reasoning_content"
+    if thoughts:
+        reader.also(f"{leaf}[{at}]", f"{here}.template_thinking_key")
     for name in row:
+        if name == "template_thinking_key" and thoughts:
+            continue
         if name not in (*PLACE, *TAKEN, *_IDLE):
             reader.note("lost", f"{here}.{name}", "a source of a recipe has no such setting")
     kept = {name: value for name, value in source.items() if value not in (None, {}, "train") or name == "path"}
     files = row.get("data_files")
     if not files:
+        return [kept]
+    if HUB.fullmatch(str(row.get("path"))):
+        reader.note("lost", f"{here}.data_files", "of a hub data set a recipe reads splits, not files")
         return [kept]
     listed = cast("list[object]", files) if isinstance(files, list) else [files]
     return [{**kept, "path": _inside(str(row.get("path")), str(name))} for name in listed]

@@ -85,3 +85,14 @@ IDLE: Final = {
     "resume_from_checkpoint": "a run goes on from its own folder",
 }
 """Key → why leaving it out changes nothing that is learnt."""
+
+WRITTEN: Final = (
+    *((f"lora_{what}_kernel", False, "method.kind") for what in ("mlp", "qkv", "o", "embedding")),
+    ("lora_fan_in_fan_out", False, "method.kind"),
+    ("group_by_length", False, "data.train"),
+    ("dataloader_num_workers", 0, "data.train"),
+    ("model_type", "AutoModelForCausalLM", "model.base"),
+    ("tokenizer_type", "AutoTokenizer", "model.base"),
+    ("save_safetensors", True, "checkpoint.every"),
+)
+"""Key, value and leaf of what ftc writes by itself, or Axolotl does where nothing is written."""

@@ -69,6 +69,17 @@ IDLE: Final = {
     "use_fast_tokenizer": "it follows from the base",
 }
 
+WRITTEN: Final = (
+    ("overwrite_cache", True, "data.train"),
+    ("dataloader_num_workers", 0, "data.train"),
+    ("mix_strategy", "concat", "data.train"),
+    ("plot_loss", False, "logging.to"),
+    ("push_to_hub", False, "output.dir"),
+    ("average_tokens_across_devices", True, "training.global_batch_size"),
+    ("use_reentrant_gc", False, "training.gradient_checkpointing"),
+)
+"""Key, value and leaf of what ftc writes for LLaMA-Factory, whatever the recipe."""
+
 
 def read(
     config: Config,
@@ -89,6 +100,9 @@ def read(
     _optimizer(reader)
     _cadence(reader)
     _run(reader)
+    for key, value, leaf in WRITTEN:
+        if reader.get(key) == value and leaf in reader.leaves:
+            reader.also(leaf, key)
     read_table(reader, BACK, NAMED)
     _sharding(reader, count)
     for leaf, value in DEFAULTS.items():
@@ -128,9 +142,11 @@ def _model(reader: Reader) -> None:
         reader.put("model.dtype", "bfloat16", "bf16", "pure_bf16", "fp16")
     else:
         reader.put("model.dtype", "float32", "bf16", "fp16")
-    if reader.true("tf32"):
-        reader.note("differs", "tf32", "ftc computes what is left in float32 to its last digit")
-    reader.also("model.dtype", "tf32")
+    if reader.true("tf32") and reader.leaves["model.dtype"].value == "float32":
+        reader.note("differs", "tf32", "ftc computes float32 products to their last digit")
+    elif reader.true("tf32"):
+        reader.idle("it rounds float32 products, and these are in 16 bit", "tf32")
+    reader.also("model.dtype", *(() if reader.true("tf32") else ("tf32",)))
     attention = reader.get("flash_attn")
     if attention == "auto":
         reader.put("model.attention", "auto", "flash_attn")
@@ -295,6 +311,7 @@ def _cadence(reader: Reader) -> None:
     keys = ("eval_strategy", "eval_steps")
     if validated:
         reader.put("evaluation.every", _every(reader, "eval", "no"), *keys)
+        reader.put("evaluation.batch_size", int(reader.number("per_device_eval_batch_size", 8) or 8), "per_device_eval_batch_size")
     else:
         reader.idle("there are no validation rows", *keys, "per_device_eval_batch_size")
     reader.put("checkpoint.every", _every(reader, "save", "steps"), "save_strategy", "save_steps")
@@ -358,7 +375,6 @@ DEFAULTS: Final = {
     "training.learning_rate": 5.0e-5,
     "training.loss": "full",
     "training.kernels": "none",
-    "evaluation.batch_size": 8,
     "checkpoint.keep": KEPT,
     "logging.every": 500,
 }

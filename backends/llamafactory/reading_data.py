@@ -13,8 +13,8 @@ from schemas.facts import ModelFacts
 
 Entry = Mapping[str, object]
 
-ALIKE: Final = {"qwen3_nothink": "qwen3", "gemma2": "gemma", "phi4_mini": "phi4_mini"}
-"""Templates that write the turns as another one does, but for thoughts or names."""
+ALIKE: Final = {"qwen3_nothink": "chatml", "qwen3_5_nothink": "chatml", "gemma2": "gemma"}
+"""Templates that write turns of text exactly as another one does (llamafactory/data/template.py, 0.9.5)."""
 
 
 def listed(value: object) -> list[str]:
@@ -74,11 +74,11 @@ def _template(reader: Reader, facts: ModelFacts | None) -> None:
     ours = next((name for name, theirs in OURS.items() if theirs.name == wanted), None)
     if own and own.name == wanted:
         reader.put("model.chat_template", "tokenizer", "template")
-        if wanted != named:
-            why = f"{named} is read as the template that the tokenizer brings, which may write an empty thought"
-            reader.note("differs", "template", why)
     elif ours:
         reader.put("model.chat_template", ours, "template")
+    elif wanted == "qwen3" and facts and facts.chat_format == "chatml":
+        reader.put("model.chat_template", "tokenizer", "template")
+        reader.note("differs", "template", "qwen3 writes an empty thought before answers; this base's own template does not")
     elif facts is None or facts.chat_format is None:
         reader.put("model.chat_template", "auto", "template")
         reader.note("differs", "template", f"{named} is read as the template that the base's tokenizer brings")

@@ -68,8 +68,8 @@ class Imported(Struct, frozen=True):
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is lost or otherwise."""
-        return self.text is not None and all(item.level == "note" for item in self.remarks)
+        """Whether nothing is lost or otherwise; what is not on this machine says nothing against it."""
+        return self.text is not None and all(item.level == "note" or item.code in ABSENT for item in self.remarks)
 
 
 def import_config(file: str, text: str, asked: Asked) -> Imported | tuple[Diagnostic, ...]:

@@ -53,6 +53,8 @@ def kept(leaves: Mapping[str, Leaf]) -> dict[str, Leaf]:
 
 
 def _same(left: object, right: object) -> bool:
+    if left == [] and right == ():
+        return True
     return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 
