@@ -19,6 +19,7 @@ from backends.sharded_reading import cards, deepspeed, fully_sharded
 
 BACK: Final = backwards(TABLE)
 LIGER: Final = "axolotl.integrations.liger."
+SWANLAB: Final = "axolotl.integrations.swanlab."
 CUT: Final = "axolotl.integrations.cut_cross_entropy."
 NAMED: Final = frozenset(
     ("adapter", "load_best_model_at_end", "eval_steps", "save_steps", "use_tensorboard", "num_epochs", "max_steps")
@@ -28,7 +29,8 @@ NAMED: Final = frozenset(
 
 def read(config: Config, count: int | None = None) -> Reading:
     """A config as leaves of a recipe. `count`: the cards that it is trained on, which the file does not say."""
-    reader = Reader({ALIASES.get(key, key): value for key, value in config.items()})
+    old = renamed(config)
+    reader = Reader({name: config[old.get(name, name)] for name in (*(key for key in config if key not in old.values()), *old)})
     _refuse(reader)
     _model(reader)
     _method(reader)
@@ -47,7 +49,7 @@ def read(config: Config, count: int | None = None) -> Reading:
 
 def renamed(config: Config) -> dict[str, str]:
     """Key as it is read → key as it is written, where an older name is used."""
-    return {ALIASES[key]: key for key in config if key in ALIASES}
+    return {new: old for old, new in ALIASES.items() if config.get(old) is not None and config.get(new) is None}
 
 
 def _refuse(reader: Reader) -> None:
@@ -84,6 +86,9 @@ def _model(reader: Reader) -> None:
     if reader.true("model_quantization_config_kwargs.dequantize"):
         reader.also("model.dtype", "model_quantization_config", "model_quantization_config_kwargs.dequantize")
     _attention(reader)
+    if reader.true("tokenizer_use_mistral_common"):
+        why = "rows become tokens by the base's own tokenizer and template, not by mistral-common"
+        reader.note("lost", "tokenizer_use_mistral_common", why)
     special = reader.get("special_tokens")
     for name in cast("dict[str, object]", special) if isinstance(special, dict) else ():
         _special_token(reader, name)
@@ -296,6 +301,8 @@ def _objective(reader: Reader) -> None:
     for key in ("kto_desirable_weight", "kto_undesirable_weight"):
         if reader.number(key, 1.0) == 1.0:
             reader.idle("it is the usual weight", key)
+    if reader.true("dataset_exact_deduplication"):
+        reader.note("lost", "dataset_exact_deduplication", "of compared answers ftc writes the rows as they are")
     reader.also("training.objective", "remove_unused_columns", "skip_prepare_dataset")
 
 
@@ -365,12 +372,14 @@ def _plugins(reader: Reader) -> None:
     named = reader.get("plugins", [])
     plugins = [str(item) for item in cast("list[object]", named)] if isinstance(named, list) else []
     known = raw_keys("axolotl").plugins or {}
-    others = [item for item in plugins if not item.startswith((LIGER, CUT)) and "." in item]
+    others = [item for item in plugins if not item.startswith((LIGER, CUT, SWANLAB)) and "." in item]
     refused = [item for item in others if not item.startswith("axolotl.integrations.")]
     refused += [item for item in others if item.rpartition(".")[0] in known]
     liger, cut = (any(item.startswith(what) for item in plugins) for what in (LIGER, CUT))
     if refused:
         reader.note("refused", "plugins", f"{refused[0]} is code that a recipe does not show")
+    if any(item.startswith(SWANLAB) for item in plugins):
+        reader.idle("ftc reports to trackers of its own list", "plugins", "use_swanlab")
     if others:
         reader.put("targets.axolotl.plugins", others, "plugins")
     cut = cut and reader.get("cut_cross_entropy", True) is not False
@@ -409,7 +418,10 @@ def _every(reader: Reader, what: str) -> object:
     if often:
         steps = 1.0 / (often * epochs)
         if steps >= 1:
-            return "epoch" if steps == 1 else None
+            steps = None
+            if what == "eval" and strategy is None:
+                why = "Axolotl never evaluates here: it takes fewer than two evaluations of a run for none"
+                reader.note("idle", "evals_per_epoch", why)
     if not steps:
         never = strategy in ("no", False) or (what == "eval" and strategy is None)
         return None if never else "epoch"

@@ -12,7 +12,7 @@ from backends.base import spelled
 from backends.native.formats import ROLES
 from backends.reading import Reader
 
-TEMPLATES: Final = {"alpaca": "alpaca", "chatml": "chatml", "gemma": "gemma", "llama3": "llama3", "phi_3": "phi3"}
+TEMPLATES: Final = {"alpaca": "alpaca", "chatml": "chatml", "gemma": "gemma", "llama3": "llama3"}
 """Axolotl's chat templates that ftc has under a name."""
 
 OWN: Final = {
@@ -22,6 +22,7 @@ OWN: Final = {
     "gemma3": "gemma-?3",
     "gemma4": "gemma-?4",
     "llama4": "llama-?4",
+    "phi_3": "phi-?3",
     "phi_35": "phi-?3.5",
     "mistral_v1": "mi[sx]tral",
     "mistral_v2v3": "mi[sx]tral",

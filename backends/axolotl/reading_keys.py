@@ -9,8 +9,6 @@ ALIASES: Final = {
     "model_revision": "revision_of_model",
     "noisy_embedding_alpha": "neftune_noise_alpha",
     "evaluation_strategy": "eval_strategy",
-    "adam_eps": "adam_epsilon",
-    "max_packed_sequence_len": "sequence_len",
 }
 """Older names that it still reads, or once read → today's."""
 
@@ -60,6 +58,8 @@ _SAME: Final = "what is computed is the same"
 IDLE: Final = {
     **dict.fromkeys(("wandb_entity", "wandb_watch", "wandb_run_id", "wandb_mode", "project_name"), _NAMES),
     **dict.fromkeys(("swanlab_project", "swanlab_experiment_name", "swanlab_description", "swanlab_mode"), _NAMES),
+    **dict.fromkeys(("swanlab_workspace", "swanlab_log_completions", "swanlab_completion_log_interval"), _NAMES),
+    **dict.fromkeys(("swanlab_completion_max_buffer", "swanlab_lark_webhook_url"), _NAMES),
     **dict.fromkeys(("hub_model_id", "hub_strategy", "push_dataset_to_hub", "wandb_log_model"), _UPLOADS),
     **dict.fromkeys(("hf_use_auth_token", "trackio_space_id", "swanlab_log_model"), _UPLOADS),
     **dict.fromkeys(("dataset_prepared_path", "dataset_processes", "dataset_num_proc"), _SPEED),

@@ -21,6 +21,7 @@ from compiler.importing.tools import TITLES, Tool, is_recipe, recognise
 from compiler.importing.writing import kept, recipe_text, slug
 from compiler.locate import locate
 from compiler.models import find_model
+from compiler.refusals import LOSSY
 from compiler.source import Source, parse
 from schemas.artifact import Target
 from schemas.diagnostic import Diagnostic, Finding, Span
@@ -132,7 +133,7 @@ def _written(
     name = asked.name or slug(Path(source.file).stem)
     for _ in range(_PASSES):
         text = recipe_text(name, leaves, TITLES[tool], Path(source.file).name)
-        compiled = compile_recipe("recipe", text, asked.folder, Options())
+        compiled = compile_recipe("recipe", text, asked.folder, Options(target=target_of(tool)))
         given_up = {path for item in compiled.diagnostics if (path := _default_at(item, leaves))}
         if not given_up:
             break
@@ -146,7 +147,7 @@ def _written(
 
 def _default_at(found: Diagnostic, leaves: Mapping[str, Leaf]) -> str | None:
     """The leaf of an error, where it is no more than the tool's default."""
-    if found.level != "error":
+    if found.level != "error" or found.code in ABSENT:
         return None
     leaf = leaves.get(found.path)
     return found.path if leaf and not leaf.keys and found.path not in ("data.train", "method.kind") else None
@@ -161,7 +162,8 @@ def _of_recipe(found: Diagnostic, leaves: Mapping[str, Leaf], source: Source, to
     if found.path.startswith("data.") and not keys:
         keys = ("datasets", "dataset", "data")
     key = next((item for item in keys if _place(source, item, tool)), keys[0] if keys else "")
-    level = "warning" if found.code in ABSENT else "error"
+    # What the tool cannot do of the recipe says that it is not the tool's config any more; other targets may take it.
+    level = "warning" if found.code in (*ABSENT, *LOSSY) else "error"
     return Remark(level, found.code, key, found.message, _span(source, key, tool), found.hint)
 
 

@@ -38,6 +38,7 @@ KEYS = (
     *("activation_offloading", "val_set_size", "kto_desirable_weight", "logging_steps", "deepspeed", "fsdp_config"),
     *("cut_cross_entropy", "chunked_cross_entropy", "liger_rms_norm", "liger_fused_linear_cross_entropy", "plugins"),
     *("gradient_checkpointing", "curriculum_sampling", "dpo_loss_type", "train_on_eos", "bnb_config_kwargs"),
+    *("wandb_project", "use_wandb", "lr_scheduler_kwargs"),
 )
 TURNS = [
     {"role": "system", "content": "Be brief."},
@@ -61,9 +62,10 @@ def check(told: dict[str, Any]) -> Report:
     builder = HFRLTrainerBuilder if cfg.rl else HFCausalTrainerBuilder
     made = builder(cfg, torch.nn.Linear(1, 1), None)
     made.train_dataset, made.eval_dataset = [1], [1] if (cfg.val_set_size or cfg.test_datasets) else None
-    arguments = made._set_base_training_args(STEPS)[0]
+    arguments = made._set_base_training_args(cfg.max_steps or STEPS)[0]
     values = {name: arguments.get(name) for name in ARGUMENTS}
     values |= {f"cfg.{name}": plain(cfg.get(name)) for name in KEYS}
+    values["max_steps"] = cfg.max_steps
     values["template"] = template(cfg)
     return {"wrong": [], "effective": {name: getattr(value, "value", value) for name, value in values.items()}}
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import transformers
@@ -23,7 +25,8 @@ def check(told: dict[str, Any]) -> Report:
     """Values by name."""
     del told
     sys.argv = ["llamafactory-cli", "config.yaml"]
-    with on_its_cards(), contextlib.redirect_stdout(io.StringIO()):
+    spread = re.search(r"^(deepspeed|fsdp):", Path("config.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    with on_its_cards() if spread else contextlib.nullcontext(), contextlib.redirect_stdout(io.StringIO()):
         parts = parser.get_train_args()
     seen = {field.name: getattr(part, field.name) for part in parts for field in dataclasses.fields(part)}
     seen["template"] = template(seen["template"])

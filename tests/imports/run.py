@@ -38,6 +38,7 @@ from schemas.artifact import Target  # noqa: E402
 PLACE: Final = HERE.parent.parent / "build" / "imports"
 STAND_IN: Final = "meta-llama/Llama-3.2-1B-Instruct"
 """For a base that is not known here: its name does not matter to what is compared."""
+REFUSED_BY_TOOL: Final = "the tool itself does not take it"
 LEAST: Final = 0.85
 """The share of keys that must be carried."""
 TOOLS: Final[tuple[Target, ...]] = ("axolotl", "llamafactory")
@@ -52,6 +53,12 @@ class File(Struct):
     stood_in: bool = False
     why: str = ""
     differs: dict[str, tuple[Any, Any]] | None = None
+
+    @property
+    def excused(self) -> bool:
+        """Whether there can be no round trip: the tool does not take its own example, or the base is not known here and
+        the one in its place has other layers."""
+        return self.why.startswith(REFUSED_BY_TOOL) or (self.stood_in and self.built is None)
 
 
 class Result(Struct):
@@ -88,7 +95,7 @@ class Result(Struct):
         found += [f"{item.name}: refused without a line" for item in self.of("refused") if not errors(item.made)]
         for item in self.of("whole"):
             found += [f"{item.name}: {name} {values}" for name, values in (item.differs or {}).items()]
-            found += [f"{item.name}: not built back: {item.why}"] if item.differs is None else []
+            found += [f"{item.name}: not built back: {item.why}"] if item.differs is None and not item.excused else []
         return found
 
 
@@ -227,11 +234,18 @@ def _compared(tool: Target, item: File, folder: Path) -> None:
         file = folder / what / REPORT
         found = json.loads(file.read_text("utf-8")) if file.is_file() else {"wrong": ["no answer in time"]}
         if found.get("wrong"):
-            item.why = f"the tool does not take {what}: {found['wrong'][0]}"
+            item.why = f"{REFUSED_BY_TOOL if what == 'theirs' else 'the tool does not take ours'}: {found['wrong'][0]}"
             return
         reports.append(meaning(tool, found["effective"]))
     theirs, ours = reports
+    leaves = item.made.reading.leaves
     skipped = {"base"} if item.stood_in else set[str]()
+    template = leaves.get("model.chat_template")
+    if template and any(key.endswith(".type") for key in template.keys):
+        skipped.add("template")  # the type of the rows writes it
+    targets = leaves.get("method.target_modules")
+    if targets and targets.value == "all-linear" and theirs.get("modules") == "all":
+        skipped.add("modules")  # ftc names them, one by one
     item.differs = {
         name: (theirs[name], ours.get(name))
         for name in theirs

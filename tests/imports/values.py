@@ -9,6 +9,7 @@ from typing import Any, Final
 from backends.axolotl.reading import BACK, LINEAR
 from backends.axolotl.reading_keys import OLD_OPTIMIZERS
 from backends.llamafactory.reading import BACK as LF_BACK
+from backends.llamafactory.reading import KEPT
 from backends.llamafactory.reading import OPTIMIZERS as LF_OPTIMIZERS
 
 STEPS: Final = 1000
@@ -28,6 +29,8 @@ def axolotl(values: Values) -> dict[str, Any]:
     optimizer = cfg["optimizer"]
     found = {
         **_shared(values),
+        # Its own code for wandb says so, when it begins.
+        "trackers": sorted({*(values["report_to"] or ()), *(["wandb"] if cfg["wandb_project"] else [])}),
         "optimizer": OLD_OPTIMIZERS.get(optimizer, (None,))[0] or (BACK["optimizer"].values or {}).get(optimizer),
         "base": cfg["base_model"],
         "revision": cfg["revision_of_model"] or "main",
@@ -42,7 +45,7 @@ def axolotl(values: Values) -> dict[str, Any]:
         "tokens": {name: token for name, token in (cfg["special_tokens"] or {}).items() if name != "unk_token"},
         "new tokens": list(cfg["tokens"] or ()),
         "trained parameters": bool(cfg["unfrozen_parameters"]),
-        "recomputed": bool(values["gradient_checkpointing"]),
+        "recomputed": bool(values["gradient_checkpointing"] or cfg["gradient_checkpointing"] or _by_fsdp(cfg)),
         "rl": cfg["rl"],
         "beta": values["beta"],
         "chunked": bool(
@@ -57,6 +60,11 @@ def axolotl(values: Values) -> dict[str, Any]:
         "in order": bool(cfg["curriculum_sampling"]),
     }
     return {**found, **(_adapters(cfg) if cfg["adapter"] else {})}
+
+
+def _by_fsdp(cfg: Values) -> bool:
+    told = cfg["fsdp_config"] or {}
+    return bool(told.get("activation_checkpointing") or told.get("fsdp_activation_checkpointing"))
 
 
 def _adapters(cfg: Values) -> dict[str, Any]:
@@ -79,7 +87,10 @@ def _adapters(cfg: Values) -> dict[str, Any]:
 def _shared(values: Values) -> dict[str, Any]:
     """Transformers' arguments."""
     total = values["max_steps"] if (values["max_steps"] or 0) > 0 else STEPS
-    scheduler = values["lr_scheduler_type"]
+    scheduler, floor = values["lr_scheduler_type"], values.get("cfg.cosine_min_lr_ratio")
+    arguments = values.get("cfg.lr_scheduler_kwargs") or values["lr_scheduler_kwargs"] or {}
+    if scheduler == "cosine" and floor is not None:
+        scheduler, arguments = "cosine_with_min_lr", {"min_lr_rate": floor}
     warmup = values["warmup_steps"] or 0
     betas = [values["adam_beta1"] or 0.9, values["adam_beta2"] or 0.999]
     return {
@@ -87,7 +98,7 @@ def _shared(values: Values) -> dict[str, Any]:
         "accumulated": values["gradient_accumulation_steps"] or 1,
         "learning rate": float(values["learning_rate"]),
         "scheduler": "constant" if scheduler == "constant_with_warmup" and not warmup else scheduler,
-        "scheduler's": values["lr_scheduler_kwargs"] or {},
+        "scheduler's": arguments,
         "warm-up": math.ceil(warmup * total) if 0 < warmup < 1 else 0 if scheduler == "constant" else int(warmup),
         "weight decay": values["weight_decay"] or 0.0,
         "betas": betas,
@@ -99,7 +110,7 @@ def _shared(values: Values) -> dict[str, Any]:
         "type": "bf16" if values["bf16"] else "fp16" if values["fp16"] else "fp32",
         "evaluated": _when(values["eval_strategy"], values["eval_steps"], values, total),
         "saved every": _when(values["save_strategy"], values["save_steps"], values, total),
-        "kept": values["save_total_limit"],
+        "kept": min(values["save_total_limit"] or KEPT, KEPT),
         "noise": values["neftune_noise_alpha"],
         "compiled": bool(values["torch_compile"]),
         "trackers": sorted(values["report_to"] or ()),
