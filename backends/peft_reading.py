@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, cast
 
 from backends.base import spelled
@@ -84,7 +85,7 @@ def _ia3(reader: Reader) -> None:
             reader.note("refused", key, "IA3's modules are named one by one in a recipe")
 
 
-def _virtual(kind: str, more: dict[str, str]) -> object:
+def _virtual(kind: str, more: dict[str, str]) -> Callable[[Reader], None]:
     def read_it(reader: Reader) -> None:
         reader.put("method.kind", kind, "peft_type")
         reader.put("method.virtual_tokens", reader.number("num_virtual_tokens", 20), "num_virtual_tokens")

@@ -1,24 +1,18 @@
 """Configs of other tools read as recipes: their tables backwards, and an account of every key.
 
-`Reader` is filled topic by topic (`backends/<tool>/reading.py`); what none of them takes comes to `account`.
+`Reader` is filled topic by topic (`backends/<tool>/reading.py`); `backends/leftover.py` takes what is left.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Literal, Union, cast, get_args, get_origin
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal, cast
 
 from msgspec import Struct
-from pydantic import BaseModel
 
-from backends import load, pinned
+from backends.backwards import Back, annotation
 from backends.base import spelled
-from backends.known import fits, known
-from backends.raw_keys import Tool, raw_keys, refusal
-from schemas.method import FullMethod, LoraMethod
-from schemas.recipe import Recipe
-from schemas.support import Key, Table, same
 
 Config = Mapping[str, object]
 Kind = Literal["idle", "differs", "lost", "refused"]
@@ -64,13 +58,6 @@ def covered(key: str, keys: set[str] | frozenset[str]) -> bool:
     return any(key == item or key.startswith((f"{item}.", f"{item}[")) for item in keys)
 
 
-class Back(Struct, frozen=True):
-    """A key's leaf; `values`: theirs → ours, None where they are the same."""
-
-    leaf: str
-    values: Mapping[object, object] | None
-
-
 class Reader:
     """A config that is taken apart. A key without a value says nothing: the tools take it for one that is not there."""
 
@@ -87,7 +74,7 @@ class Reader:
         for part in key.split("."):
             if not isinstance(value, dict) or part not in value:
                 return default
-            value = cast("dict[str, object]", value)[part]
+            value = value[part]
         return value
 
     def has(self, *keys: str) -> bool:
@@ -166,66 +153,6 @@ def _without_nulls(value: object) -> object:
     return value
 
 
-# --- tables backwards
-
-
-def backwards(table: Table) -> dict[str, Back]:
-    """Key → leaf, from the answers that are one key; values by trying what the recipe's leaf can be."""
-    return {
-        answer.key: Back(leaf, _values(answer.via, words(leaf)))
-        for leaf, answer in reversed(table.items())
-        if isinstance(answer, Key)
-    }
-
-
-def _values(via: Callable[[object], object], domain: tuple[object, ...]) -> Mapping[object, object] | None:
-    """Theirs → ours; where several of ours are one of theirs, the first."""
-    if via is same:
-        return None
-    found: dict[object, object] = {}
-    for ours in domain:
-        try:
-            theirs = via(ours)
-        except (KeyError, TypeError):
-            continue
-        found.setdefault(theirs, ours)
-    return found
-
-
-def words(leaf: str) -> tuple[object, ...]:
-    """The words that a leaf of the recipe may be, without `auto`: those of its type, switches first."""
-    return tuple(word for word in _words(annotation(leaf)) if word != "auto")
-
-
-def annotation(leaf: str) -> object:
-    """The type of a leaf of the recipe."""
-    kind: object = Recipe
-    for part in leaf.split("."):
-        fields = {name: info for model in _models(kind) for name, info in model.model_fields.items()}
-        if part not in fields:
-            return None
-        kind = fields[part].annotation
-    return kind
-
-
-def _models(kind: object) -> list[type[BaseModel]]:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return [kind]
-    found = [model for part in get_args(kind) for model in _models(part)]
-    return [FullMethod, LoraMethod] if LoraMethod in found else found
-
-
-def _words(kind: object) -> Iterator[object]:
-    if kind is bool:
-        yield from (True, False)
-    elif get_origin(kind) is Literal:
-        yield from get_args(kind)
-    else:
-        parts = sorted(get_args(kind), key=lambda part: part is not bool)
-        for part in parts if get_origin(kind) in (Union, type(int | str)) else parts[:1]:
-            yield from _words(part)
-
-
 def read_table(reader: Reader, back: Mapping[str, Back], but: frozenset[str]) -> None:
     """Every key that stands for one leaf alone and that no function has taken (`but`)."""
     for key, answer in back.items():
@@ -271,48 +198,3 @@ def switched(value: object) -> object:
     if isinstance(value, str) and value.lower() in ("true", "yes", "on"):
         return True
     return False if isinstance(value, str) and value.lower() in ("false", "no", "off") else value
-
-
-# --- what no table has
-
-
-def account(reader: Reader, tool: Tool, idle: Mapping[str, str], plugged: bool = True) -> None:
-    """The keys that nothing was said of: without effect, raw keys of the recipe, or lost."""
-    listed, rules = known(tool, pinned(tool)), raw_keys(tool)
-    called = f"{load(tool).TITLE} {listed.version}"
-    taken = reader.taken()
-    for key in [key for key in reader.config if not covered(key, taken)]:
-        value = reader.get(key)
-        if key in idle:
-            _rest(reader, key, "idle", idle[key])
-        elif any(item.startswith((f"{key}.", f"{key}[")) for item in taken):
-            _rest(reader, key, "lost", "no leaf of a recipe says this")
-        elif value in (False, [], {}, "") and key not in rules.fixed:
-            _rest(reader, key, "idle", "it is off")
-        elif key not in listed.keys:
-            _rest(reader, key, *_unknown(tool, called))
-        elif why := refusal(tool, key):
-            _rest(reader, key, "lost", f"{why}; a recipe may not say it")
-        elif key in rules.owners or key in rules.fixed:
-            leaf = rules.owners.get(key)
-            _rest(reader, key, "lost", f"{leaf} cannot say this" if leaf else rules.fixed[key])
-        elif not fits(numbered(value), listed.keys[key]):
-            _rest(reader, key, "lost", f"{called} takes no {spelled(value)} there")
-        elif key in listed.brought_by and not plugged:
-            _rest(reader, key, "idle", f"it belongs to {listed.brought_by[key]}, which is not among plugins")
-        else:
-            reader.put(f"targets.{tool}.{key}", value, key)
-
-
-def _rest(reader: Reader, key: str, kind: Kind, why: str) -> None:
-    """Of a key, or of what is left in its section."""
-    taken = reader.taken()
-    for path in occurrences({key: reader.config[key]}):
-        if not covered(path, taken):
-            reader.note(kind, path, why)
-
-
-def _unknown(tool: Tool, called: str) -> tuple[Kind, str]:
-    if tool == "axolotl":
-        return "idle", f"{called} knows no such key, and drops it in silence"
-    return "lost", f"{called} knows no such key, and stops at it"

@@ -5,6 +5,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from backends.axolotl.table import TABLE
+from backends.backwards import backwards
+
+BACK: Final = backwards(TABLE)
+"""Key → leaf, of the keys that stand for one leaf alone."""
+
 ALIASES: Final = {
     "model_revision": "revision_of_model",
     "noisy_embedding_alpha": "neftune_noise_alpha",
@@ -67,7 +73,9 @@ IDLE: Final = {
     **dict.fromkeys(("dataset_keep_in_memory", "dataset_shard_num", "shuffle_before_merging_datasets"), _SPEED),
     **dict.fromkeys(("sample_packing_eff_est", "total_num_tokens", "sample_packing_group_size"), _SPEED),
     **dict.fromkeys(("sample_packing_bin_size", "sample_packing_seq_len_multiplier"), _SPEED),
-    **dict.fromkeys(("model_type", "type_of_model", "tokenizer_type", "tokenizer_use_fast", "tokenizer_legacy"), _FOLLOWS),
+    **dict.fromkeys(
+        ("model_type", "type_of_model", "tokenizer_type", "tokenizer_use_fast", "tokenizer_legacy"), _FOLLOWS
+    ),
     **dict.fromkeys(("base_model_config", "is_llama_derived_model", "is_falcon_derived_model"), _FOLLOWS),
     **dict.fromkeys(("is_mistral_derived_model", "base_model_ignore_patterns", "torch_dtype"), _FOLLOWS),
     **dict.fromkeys(("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "lora_embedding_kernel"), _SAME),
@@ -75,7 +83,9 @@ IDLE: Final = {
     **dict.fromkeys(("flash_attn_fuse_qkv", "flash_optimum", "flex_attn_compile_kwargs", "fused_attn_kernel"), _SAME),
     **dict.fromkeys(("use_kernels", "tiled_mlp", "tiled_mlp_num_shards", "torch_compile_mode"), _SAME),
     **dict.fromkeys(("torch_compile_backend", "lora_fan_in_fan_out", "low_cpu_mem_usage", "device_map"), _SAME),
-    **dict.fromkeys(("max_memory", "local_rank", "ddp_timeout", "ddp_find_unused_parameters", "ddp_bucket_cap_mb"), _SAME),
+    **dict.fromkeys(
+        ("max_memory", "local_rank", "ddp_timeout", "ddp_find_unused_parameters", "ddp_bucket_cap_mb"), _SAME
+    ),
     **dict.fromkeys(("experimental_skip_move_to_device", "save_safetensors", "strict", "debug", "ddp"), _SAME),
     **dict.fromkeys(("pad_to_sequence_len", "eval_sample_packing", "group_by_length", "eval_table_size"), _SAME),
     **dict.fromkeys(("eval_max_new_tokens", "eval_causal_lm_metrics", "do_causal_lm_eval", "save_first_step"), _SAME),

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil
-from typing import Final, cast
+from typing import Final
 
-from backends.base import spelled
+from backends.leftover import account
 from backends.llamafactory.reading_data import listed, read_data
-from backends.llamafactory.table import TABLE
-from backends.reading import Config, Reader, Reading, account, backwards, read_table, typed, whole
+from backends.llamafactory.reading_method import BACK, read_method
+from backends.llamafactory.reading_training import read_objective, read_optimizer, read_training
+from backends.reading import Config, Reader, Reading, read_table
 from backends.sharded_reading import cards, deepspeed, fully_sharded
 from schemas.facts import ModelFacts
 
-BACK: Final = backwards(TABLE)
 NAMED: Final = frozenset(
     (
         *("finetuning_type", "num_train_epochs", "max_steps", "eval_steps", "save_steps", "load_best_model_at_end"),
@@ -27,16 +27,6 @@ NAMED: Final = frozenset(
 )
 """Keys of one leaf that are read beside others."""
 
-OPTIMIZERS: Final = {"adamw_torch": "adamw", "adamw_hf": "adamw", "adamw_bnb_8bit": "adamw_8bit", "adamw_8bit": "adamw_8bit"}
-"""Other names of transformers' for the same."""
-
-NO_RECIPE: Final = {
-    "use_galore": "GaLore",
-    "use_apollo": "APOLLO",
-    "use_badam": "BAdam",
-    "use_adam_mini": "Adam-mini",
-}
-"""Switches of optimizers beside `optim`, which reach LLaMA-Factory as raw keys."""
 
 FOREIGN: Final = {
     "compute_environment": "a file of accelerate's launcher, which trains nothing by itself",
@@ -53,12 +43,20 @@ IDLE: Final = {
         ("preprocessing_num_workers", "preprocessing_batch_size", "dataloader_num_workers", "overwrite_cache"),
         "it changes how fast rows are prepared or read",
     ),
-    **dict.fromkeys(("plot_loss", "ddp_timeout", "include_num_input_tokens_seen", "disable_tqdm"), "nothing is learnt of it"),
-    **dict.fromkeys(("save_safetensors", "ddp_find_unused_parameters", "flash_attn_impl"), "what is computed is the same"),
-    **dict.fromkeys(("use_reentrant_gc", "gradient_checkpointing_kwargs", "print_param_status"), "gradients are the same"),
+    **dict.fromkeys(
+        ("plot_loss", "ddp_timeout", "include_num_input_tokens_seen", "disable_tqdm"), "nothing is learnt of it"
+    ),
+    **dict.fromkeys(
+        ("save_safetensors", "ddp_find_unused_parameters", "flash_attn_impl"), "what is computed is the same"
+    ),
+    **dict.fromkeys(
+        ("use_reentrant_gc", "gradient_checkpointing_kwargs", "print_param_status"), "gradients are the same"
+    ),
     **dict.fromkeys(("push_to_hub", "hub_model_id", "hub_token"), "ftc sends nothing away"),
     **dict.fromkeys(("cache_dir", "tokenized_path", "logging_dir"), "where files lie while it runs"),
-    **dict.fromkeys(("ray_run_name", "ray_storage_path", "ray_num_workers", "resources_per_worker"), "how Ray starts it"),
+    **dict.fromkeys(
+        ("ray_run_name", "ray_storage_path", "ray_num_workers", "resources_per_worker"), "how Ray starts it"
+    ),
     **dict.fromkeys(("placement_strategy", "ray_init_kwargs"), "how Ray starts it"),
     "gradient_checkpointing": "LLaMA-Factory does not read it",
     "resume_from_checkpoint": "a run goes on from its own folder",
@@ -93,11 +91,11 @@ def read(
     if _refuse(reader):
         return reader.done()
     _model(reader)
-    _method(reader)
+    read_method(reader)
     read_data(reader, info, facts)
-    _objective(reader)
-    _training(reader)
-    _optimizer(reader)
+    read_objective(reader)
+    read_training(reader)
+    read_optimizer(reader)
     _cadence(reader)
     _run(reader)
     for key, value, leaf in WRITTEN:
@@ -157,161 +155,16 @@ def _model(reader: Reader) -> None:
         reader.put("model.tokens.add", listed(reader.get("add_tokens")), "add_tokens")
 
 
-def _method(reader: Reader) -> None:
-    kind = str(reader.get("finetuning_type", "lora"))
-    if kind == "full":
-        _full(reader)
-    elif kind != "lora":
-        what = {"freeze": "the last layers are trained", "oft": "OFT"}.get(kind, kind)
-        reader.note("refused", "finetuning_type", f"{what}, which no recipe can say", "name a method of ftc")
-    else:
-        _lora(reader)
-
-
-def _full(reader: Reader) -> None:
-    reader.put("method.kind", "full", "finetuning_type")
-    if reader.has("quantization_bit"):
-        reader.note("refused", "quantization_bit", "quantised weights cannot be trained without an adapter")
-    if not reader.true("pure_bf16"):
-        reader.put("method.weights_dtype", "float32")
-    reader.also("method.kind", "pure_bf16")
-    idle = [key for key in reader.config if key.startswith(("lora", "pissa")) or key in ("use_dora", "use_rslora")]
-    reader.idle("without LoRA it does nothing", *idle, "additional_target")
-
-
-def _lora(reader: Reader) -> None:
-    bits, dora = reader.number("quantization_bit"), reader.true("use_dora")
-    reader.put("method.kind", f"{'q' if bits else ''}{'d' if dora else 'l'}ora", "finetuning_type", "use_dora")
-    reader.put("method.rank", int(reader.number("lora_rank", 8) or 8), "lora_rank")
-    alpha = reader.number("lora_alpha")
-    reader.put("method.alpha", int(alpha) if alpha else "auto", "lora_alpha")
-    for key in ("use_rslora", "lora_dropout", "loraplus_lr_ratio"):
-        if reader.has(key):
-            leaf = BACK[key].leaf
-            reader.put(leaf, typed(leaf, reader.get(key)), key)
-    target = reader.get("lora_target", "all")
-    names = listed(target)
-    reader.put("method.target_modules", "all-linear" if names == ["all"] else names, "lora_target")
-    if reader.has("additional_target"):
-        reader.put("method.modules_to_save", listed(reader.get("additional_target")), "additional_target")
-    if reader.true("pissa_init"):
-        reader.put("method.init", "pissa", "pissa_init", "pissa_iter")
-        if reader.number("pissa_iter", 16) != -1:
-            reader.note("differs", "pissa_iter", "the singular values are found exactly, not by iteration")
-    else:
-        reader.idle("without pissa_init it does nothing", "pissa_iter")
-        reader.put("method.init", "default", "pissa_init")
-    _plus(reader)
-    _quantization(reader, bits)
-
-
-def _plus(reader: Reader) -> None:
-    if reader.number("loraplus_lr_embedding", 1e-6) == 1e-6 or not reader.has("loraplus_lr_ratio"):
-        reader.idle("it is the usual one, or without loraplus_lr_ratio", "loraplus_lr_embedding")
-
-
-def _quantization(reader: Reader, bits: float | None) -> None:
-    if not bits:
-        reader.idle("without quantization_bit it does nothing", "quantization_method", "quantization_type")
-        reader.idle("without quantization_bit it does nothing", "double_quantization")
-        return
-    method = str(reader.get("quantization_method", "bnb"))
-    if bits not in (4, 8) or method != "bnb":
-        key = "quantization_bit" if method == "bnb" else "quantization_method"
-        reader.note("refused", key, f"ftc quantises by bitsandbytes, to 4 or 8 bit, and not by {method} to {bits:g}")
-    reader.also("method.kind", "quantization_method")
-    reader.put("method.quantization.bits", int(bits), "quantization_bit")
-    leaves = {"quantization_type": "type", "double_quantization": "double_quant"}
-    for key, name in leaves.items():
-        if reader.has(key) and bits == 4:
-            reader.put(f"method.quantization.{name}", reader.get(key), key)
-        elif reader.has(key):
-            reader.idle("8 bit have neither", key)
-
-
-def _objective(reader: Reader) -> None:
-    stage = str(reader.get("stage", "sft"))
-    loss = str(reader.get("pref_loss", "sigmoid"))
-    reader.put("training.objective", stage if stage in ("dpo", "kto") else "sft", "stage", "do_train")
-    if stage not in ("dpo", "kto"):
-        reader.idle("nothing is compared", *(key for key in reader.config if key.startswith("pref_")))
-        return
-    if stage == "dpo" and loss == "orpo":
-        reader.put("training.objective", "orpo", "stage", "pref_loss", "do_train")
-    elif stage == "dpo" and loss in ("sigmoid", "ipo", "hinge"):
-        reader.put("training.preference.loss", loss, "pref_loss")
-    elif stage == "dpo":
-        reader.note("refused", "pref_loss", f"{loss} is none of sigmoid, ipo, hinge and orpo")
-    reader.put("training.preference.beta", reader.number("pref_beta", 0.1), "pref_beta")
-    for key, usual in (("pref_ftx", 0.0), ("dpo_label_smoothing", 0.0), ("kto_chosen_weight", 1.0)):
-        if reader.number(key, usual) == usual:
-            reader.idle("it is off, or the usual weight", key)
-    if reader.number("kto_rejected_weight", 1.0) == 1.0:
-        reader.idle("it is the usual weight", "kto_rejected_weight")
-
-
-def _training(reader: Reader) -> None:
-    keys = ("per_device_train_batch_size", "gradient_accumulation_steps")
-    micro, accumulated = int(reader.number(keys[0], 8) or 8), int(reader.number(keys[1], 1) or 1)
-    reader.put("training.global_batch_size", micro * accumulated, keys[1])
-    steps = reader.number("max_steps", -1) or -1
-    if steps > 0:
-        reader.put("training.max_steps", int(steps), "max_steps", "num_train_epochs")
-    else:
-        reader.put(
-            "training.epochs", whole(reader.number("num_train_epochs", 3.0) or 3.0), "num_train_epochs", "max_steps"
-        )
-    off = reader.true("disable_gradient_checkpointing")
-    kind = False if off else "offload" if reader.true("use_unsloth_gc") else True
-    reader.put("training.gradient_checkpointing", kind, "disable_gradient_checkpointing", "use_unsloth_gc")
-    _schedule(reader)
-
-
-def _schedule(reader: Reader) -> None:
-    named = str(reader.get("lr_scheduler_type", "linear"))
-    arguments = cast("dict[str, object]", reader.get("lr_scheduler_kwargs", {}))
-    known = {"cosine": "cosine", "linear": "linear", "constant": "constant", "constant_with_warmup": "constant"}
-    if named == "cosine_with_min_lr" and set(arguments) == {"min_lr_rate"}:
-        reader.put("training.min_lr_ratio", arguments["min_lr_rate"], "lr_scheduler_kwargs")
-        named = "cosine"
-    elif named == "polynomial" and "lr_end" in arguments and arguments.get("power", 1.0) == 1.0:
-        rate = reader.number("learning_rate", 5e-5) or 5e-5
-        share = round((reader.number("lr_scheduler_kwargs.lr_end") or 0.0) / rate, 9)
-        reader.put("training.min_lr_ratio", share, "lr_scheduler_kwargs")
-        known = {"polynomial": "polynomial"}
-    if named not in known:
-        reader.note("refused", "lr_scheduler_type", f"no scheduler of a recipe falls like {named}")
-    reader.put("training.scheduler", known.get(named, "cosine"), "lr_scheduler_type")
-    keys = ("warmup_steps", "warmup_ratio")
-    steps, share = reader.number("warmup_steps"), reader.number("warmup_ratio")
-    if named == "constant":
-        reader.put("training.warmup", 0.0, *keys)
-        reader.idle("a constant learning rate has none there", *keys)
-    elif steps:
-        reader.put("training.warmup", steps if steps < 1 else int(steps), *keys)
-    else:
-        reader.put("training.warmup", float(share or 0.0), *keys)
-
-
-def _optimizer(reader: Reader) -> None:
-    named = reader.get("optim")
-    if reader.true("use_muon"):
-        reader.put("training.optimizer", "muon", "use_muon", "optim")
-    elif named in OPTIMIZERS:
-        reader.put("training.optimizer", OPTIMIZERS[str(named)], "optim")
-    elif named is not None and named not in cast("dict[object, object]", BACK["optim"].values):
-        reader.note("refused", "optim", f"no optimizer of a recipe is {spelled(named)}")
-    if reader.has("adam_beta1", "adam_beta2"):
-        betas = [reader.number("adam_beta1", 0.9), reader.number("adam_beta2", 0.999)]
-        reader.put("training.betas", betas, "adam_beta1", "adam_beta2")
-
-
 def _cadence(reader: Reader) -> None:
     validated = reader.has("eval_dataset") or bool(reader.number("val_size", 0.0))
     keys = ("eval_strategy", "eval_steps")
     if validated:
         reader.put("evaluation.every", _every(reader, "eval", "no"), *keys)
-        reader.put("evaluation.batch_size", int(reader.number("per_device_eval_batch_size", 8) or 8), "per_device_eval_batch_size")
+        reader.put(
+            "evaluation.batch_size",
+            int(reader.number("per_device_eval_batch_size", 8) or 8),
+            "per_device_eval_batch_size",
+        )
     else:
         reader.idle("there are no validation rows", *keys, "per_device_eval_batch_size")
     reader.put("checkpoint.every", _every(reader, "save", "steps"), "save_strategy", "save_steps")

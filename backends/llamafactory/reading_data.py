@@ -78,7 +78,9 @@ def _template(reader: Reader, facts: ModelFacts | None) -> None:
         reader.put("model.chat_template", ours, "template")
     elif wanted == "qwen3" and facts and facts.chat_format == "chatml":
         reader.put("model.chat_template", "tokenizer", "template")
-        reader.note("differs", "template", "qwen3 writes an empty thought before answers; this base's own template does not")
+        reader.note(
+            "differs", "template", "qwen3 writes an empty thought before answers; this base's own template does not"
+        )
     elif facts is None or facts.chat_format is None:
         reader.put("model.chat_template", "auto", "template")
         reader.note("differs", "template", f"{named} is read as the template that the base's tokenizer brings")
@@ -139,13 +141,11 @@ def _shape(
     if stage == "pt":
         text = columns.get("prompt", "instruction")
         return "text", {"text": text} if text != "text" else {}
-    shared = {ours: columns[ours] for ours in ("system", "tools") if columns.get(ours, ours) != ours}
-    if "tools" in columns:
-        shared["tools"] = columns["tools"]
+    shared = _shared(columns)
     if kind not in ("alpaca", "sharegpt", "openai"):
         reader.note("refused", key, f"{name} is of the formatting {kind}, which ftc does not know")
     if kind == "alpaca":
-        return _alpaca(reader, key, name, entry, {**shared}, columns)
+        return _alpaca(reader, key, name, entry)
     tags = cast("dict[str, str]", entry.get("tags", {}))
     _speakers(reader, key, name, tags, kind)
     usual = ("from", "value") if kind == "sharegpt" else ("role", "content")
@@ -159,9 +159,15 @@ def _shape(
     return "messages", {**shared, **{word: value for word, value in turns.items() if value != word}}
 
 
-def _alpaca(
-    reader: Reader, key: str, name: str, entry: Entry, shared: dict[str, object], columns: Mapping[str, str]
-) -> tuple[str, dict[str, object]]:
+def _shared(columns: Mapping[str, str]) -> dict[str, object]:
+    """Columns that any format may have; that of tools is always named."""
+    system = {"system": columns["system"]} if columns.get("system", "system") != "system" else {}
+    return {**system, **({"tools": columns["tools"]} if "tools" in columns else {})}
+
+
+def _alpaca(reader: Reader, key: str, name: str, entry: Entry) -> tuple[str, dict[str, object]]:
+    columns = cast("dict[str, str]", entry.get("columns", {}))
+    shared = _shared(columns)
     words = {"instruction": "prompt", "input": "query", "output": "response"}
     usual = {"instruction": "instruction", "input": "input", "output": "output"}
     if "history" in columns:

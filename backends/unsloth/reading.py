@@ -67,9 +67,8 @@ SECTIONS: Final = {
 """Every key that the command knows; it stops at others."""
 
 
-def read(config: Config, *, local: bool = True) -> Reading:
+def read(config: Config) -> Reading:
     """A config as leaves of a recipe."""
-    del local
     reader = Reader(config)
     if not reader.has("model"):
         reader.note("refused", "model", "there is no model; the command line may have named it", "write `model:`")
@@ -128,7 +127,9 @@ def _data(reader: Reader) -> None:
     listed = cast("list[object]", files) if isinstance(files, list) else [files] if files else []
     paths = [(str(path), True) for path in listed] or [(str(reader.get("data.dataset")), False)]
     if not listed and not reader.has("data.dataset"):
-        reader.note("refused", "data", "there is no data; the command line may have named it", "write `data: {dataset: …}`")
+        reader.note(
+            "refused", "data", "there is no data; the command line may have named it", "write `data: {dataset: …}`"
+        )
         return
     shape = FORMATS.get(kind, "auto")
     told = {} if shape == "auto" else {"format": shape}
@@ -171,7 +172,9 @@ def _logging(reader: Reader) -> None:
         reader.put("logging.project", reader.get("logging.wandb_project", "unsloth-training"), "logging.wandb_project")
     else:
         reader.idle("nothing is sent to wandb", "logging.wandb_project")
-    reader.idle("secrets are read from the environment, and never from a recipe", "logging.wandb_token", "logging.hf_token")
+    reader.idle(
+        "secrets are read from the environment, and never from a recipe", "logging.wandb_token", "logging.hf_token"
+    )
     reader.idle("tensorboard's files lie in the output folder", "logging.tensorboard_dir")
 
 

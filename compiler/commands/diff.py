@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Literal
 
 import click
 
@@ -92,11 +93,10 @@ def _sides(
     called = [f"{item.target}{f'@{item.version}' if item.version else ''}" for _, item in pairs]
     short = labels([item.file for item, _ in pairs], called)
     read_once = {file: read(file) for file in dict.fromkeys(item.file for item, _ in pairs)}
-    made = [
+    return [
         side(*read_once[item.file], label, (wanted.target, wanted.version), asked)
         for (item, wanted), label in zip(pairs, short, strict=True)
     ]
-    return made
 
 
 def _own(item: Named, target: options.Asked | None, ctx: click.Context) -> options.Asked:

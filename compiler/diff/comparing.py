@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from msgspec import Struct
 
@@ -16,7 +16,7 @@ from compiler.memory.saved import trained
 from compiler.timing import estimate
 from schemas.diagnostic import Diagnostic
 from schemas.footprint import Parts
-from schemas.plan import SourcePlan, is_sources, leaves
+from schemas.plan import is_sources, leaves
 from schemas.support import Key
 
 BESIDE: Final = ("name", "output.dir", "logging.project")
@@ -116,7 +116,7 @@ def _mark(path: str, side: Side) -> str | None:
     what, _, rest = path.partition("[")
     number = int(rest.partition("]")[0])
     listed = side.plan.data.train if what == "data.train" else side.plan.data.validation
-    sources = cast(tuple[SourcePlan, ...], listed) if is_sources(listed) else ()
+    sources = listed if is_sources(listed) else ()
     if number >= len(sources) or not sources[number].local:
         return None
     from compiler.data.files import expand
@@ -219,7 +219,9 @@ def _word(leaf: str, side: Side) -> object:
 
 def _told(sides: Sequence[Side]) -> Iterator[Told]:
     """Findings of the targets, but those that every side has word for word."""
-    everywhere = set.intersection(*({(item.code, item.message) for item in side.said} for side in sides))
+    everywhere = {(item.code, item.message) for item in sides[0].said}
+    for side in sides[1:]:
+        everywhere &= {(item.code, item.message) for item in side.said}
     for number, side in enumerate(sides):
         for item in side.said:
             if (item.code, item.message) not in everywhere:

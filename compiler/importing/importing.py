@@ -31,7 +31,6 @@ CODES: Final[dict[Kind, str]] = {"refused": "FTC420", "lost": "FTC421", "differs
 ABSENT: Final = frozenset(("FTC011", "FTC501", "FTC502"))
 """What is not on this machine: it says nothing against the recipe."""
 PLACEHOLDER: Final = "data/train.jsonl"
-_PASSES: Final = 8
 
 
 class Asked(Struct, frozen=True):
@@ -57,8 +56,8 @@ class Remark(Struct, frozen=True):
 
 
 class Imported(Struct, frozen=True):
-    """`text`: the recipe; None where the config is refused. `files`: what must stand beside it. `carried`, `occurrences`
-    and `empty`: how many keys with a value reached it, of how many, and how many have no value."""
+    """`text`: the recipe; None where the config is refused. `files`: what must stand beside it. `compiled`: what became
+    of the recipe."""
 
     tool: Tool
     text: str | None
@@ -85,7 +84,8 @@ def import_config(file: str, text: str, asked: Asked) -> Imported | tuple[Diagno
     remarks = [_remark(item, source, tool) for item in reading.left]
     if any(item.level == "error" for item in remarks):
         return Imported(tool, None, {}, _sorted(remarks), reading, None)
-    return _written(source, tool, reading, places, asked, remarks)
+    name = asked.name or slug(Path(file).stem)
+    return _written(_Read(source, tool, reading, places), name, remarks)
 
 
 def _recognised(config: Mapping[str, object], file: str) -> Tool:
@@ -125,19 +125,23 @@ def _facts(base: object, places: Places) -> ModelFacts | None:
     return found if isinstance(found, ModelFacts) else None
 
 
-def _written(
-    source: Source, tool: Tool, reading: Reading, places: Places, asked: Asked, remarks: list[Remark]
-) -> Imported:
+class _Read(Struct, frozen=True):
+    """A config that was read, and where it stood."""
+
+    source: Source
+    tool: Tool
+    reading: Reading
+    places: Places
+
+
+def _written(read: _Read, name: str, remarks: list[Remark]) -> Imported:
     """The text, once it compiles; what is wrong with it at the config's lines."""
-    leaves = kept(moved(reading.leaves, places))
-    name = asked.name or slug(Path(source.file).stem)
-    for _ in range(_PASSES):
-        text = recipe_text(name, leaves, TITLES[tool], Path(source.file).name)
-        compiled = compile_recipe("recipe", text, asked.folder, Options(target=target_of(tool)))
-        given_up = {path for item in compiled.diagnostics if (path := _default_at(item, leaves))}
-        if not given_up:
-            break
+    source, tool, reading = read.source, read.tool, read.reading
+    leaves = kept(moved(reading.leaves, read.places))
+    text, compiled = _compiled(read, name, leaves)
+    while given_up := {path for item in compiled.diagnostics if (path := _default_at(item, leaves))}:
         leaves = {path: leaf for path, leaf in leaves.items() if path not in given_up}
+        text, compiled = _compiled(read, name, leaves)
     about = [_of_recipe(item, leaves, source, tool) for item in compiled.diagnostics]
     remarks = [*remarks, *(item for item in about if item)]
     if any(item.level == "error" for item in remarks):
@@ -145,9 +149,14 @@ def _written(
     return Imported(tool, text, reading.files, _sorted(remarks), reading, compiled)
 
 
+def _compiled(read: _Read, name: str, leaves: Mapping[str, Leaf]) -> tuple[str, Compiled]:
+    text = recipe_text(name, leaves, TITLES[read.tool], Path(read.source.file).name)
+    return text, compile_recipe("recipe", text, read.places.recipe, Options(target=target_of(read.tool)))
+
+
 def _default_at(found: Diagnostic, leaves: Mapping[str, Leaf]) -> str | None:
     """The leaf of an error, where it is no more than the tool's default."""
-    if found.level != "error" or found.code in ABSENT:
+    if found.level != "error" or found.code in (*ABSENT, *LOSSY):
         return None
     leaf = leaves.get(found.path)
     return found.path if leaf and not leaf.keys and found.path not in ("data.train", "method.kind") else None

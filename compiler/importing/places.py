@@ -42,6 +42,10 @@ class Places(Struct, frozen=True):
         places = (folder / Path(path).expanduser() for folder in self.folders())
         return next((place for place in places if _exists(place)), None)
 
+    def is_folder(self, name: str) -> bool:
+        """Whether what may be a hub id is a folder, as the tool sees it."""
+        return any(_exists(folder / name) and (folder / name).is_dir() for folder in (Path.cwd(), self.config))
+
     def moved(self, path: str) -> str:
         """A path as the recipe has it."""
         place = self.found(path) or Path.cwd() / path
@@ -105,7 +109,7 @@ def _moved(path: str, value: object, places: Places) -> object:
         return value
     if path == "output.dir" or (path == "model.chat_template" and value.endswith(".jinja")):
         return value if value == "./chat_template.jinja" else places.moved(value)
-    if path in FOLDERS and (value.startswith((".", "~", "/")) or (places.found(value) or Path("-")).is_dir()):
+    if path in FOLDERS and (value.startswith((".", "~", "/")) or places.is_folder(value)):
         found = places.moved(value)
         return found if found.startswith((".", "~", "/")) else f"./{found}"
     return value
@@ -135,5 +139,7 @@ def _near(path: str, places: Places) -> str:
 
 def _kind(folder: Path) -> str:
     """What most of a folder's files end with, of what ftc reads."""
-    kinds = [item.suffix[1:] for item in sorted(folder.iterdir()) if item.suffix in (".jsonl", ".json", ".parquet", ".csv")]
+    kinds = [
+        item.suffix[1:] for item in sorted(folder.iterdir()) if item.suffix in (".jsonl", ".json", ".parquet", ".csv")
+    ]
     return max(kinds, key=kinds.count, default="jsonl")

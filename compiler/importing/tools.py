@@ -34,7 +34,7 @@ def recognise(config: Mapping[str, object]) -> Tool | None:
     """The tool that most of the telling keys belong to; None where none or several would do."""
     if "peft_type" in config:
         return "peft"
-    found = {tool: sum(key in config for key in keys) for tool, keys in SIGNS.items()}
+    found: dict[Tool, int] = {tool: sum(key in config for key in keys) for tool, keys in SIGNS.items()}
     found["unsloth"] = sum(isinstance(config.get(key), dict) for key in SIGNS["unsloth"])
     first, second = sorted(found.values(), reverse=True)[:2]
     return next(tool for tool, count in found.items() if count == first) if first > second else None

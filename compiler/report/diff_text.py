@@ -39,14 +39,18 @@ def _head(sides: Sequence[Side], paint: Paint) -> str:
     lines: list[str] = []
     for side in sides:
         imported = f", imported from {side.origin}" if side.origin else ""
-        lines.append(f"{paint(side.label.ljust(width), bold=True)}  {printable(side.file.name)}{imported}, by {side.tool}\n")
+        lines.append(
+            f"{paint(side.label.ljust(width), bold=True)}  {printable(side.file.name)}{imported}, by {side.tool}\n"
+        )
     return "".join(lines)
 
 
 def _section(title: str, labels: Sequence[str], rows: Sequence[list[str]], paint: Paint) -> str:
     if not rows:
         return ""
-    return paint(title, bold=True) + "\n" + "".join(f"  {line}\n" for line in table([["", *labels], *rows]).splitlines())
+    return (
+        paint(title, bold=True) + "\n" + "".join(f"  {line}\n" for line in table([["", *labels], *rows]).splitlines())
+    )
 
 
 def _leaf(row: Row) -> list[str]:

@@ -63,9 +63,7 @@ def import_json(made: Imported, file: str, out: str | None) -> str:
                 "empty": len(made.reading.empty),
             },
             "carried": sorted(made.reading.carried()),
-            "leaves": {
-                path: list(leaf.keys) for path, leaf in made.reading.leaves.items() if "[" not in path
-            },
+            "leaves": {path: list(leaf.keys) for path, leaf in made.reading.leaves.items() if "[" not in path},
             "diagnostics": [_data(item, file) for item in made.remarks],
             "files": made.files,
             "recipe": made.text,

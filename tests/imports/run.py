@@ -268,7 +268,9 @@ def report(result: Result) -> None:
         print(f"{result.tool:13}{kind_of(item.made):9}{item.name:70} {why or back or item.why}"[:400])
     carried, said, empty = result.keys
     sums = Counter(kind_of(item.made) for item in result.files)
-    print(f"{result.tool}: {dict(sums)}, {carried} of {said} keys carried ({carried / max(said, 1):.1%}), {empty} empty")
+    print(
+        f"{result.tool}: {dict(sums)}, {carried} of {said} keys carried ({carried / max(said, 1):.1%}), {empty} empty"
+    )
     print("\n".join(result.broken))
 
 

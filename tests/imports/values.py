@@ -1,4 +1,4 @@
-"""Effective values of two configs of a tool, brought to what they mean, so that only what is learnt otherwise differs."""
+"""Effective values of two configs of a tool, brought to what they mean."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from backends.axolotl.reading import BACK, LINEAR
-from backends.axolotl.reading_keys import OLD_OPTIMIZERS
-from backends.llamafactory.reading import BACK as LF_BACK
+from backends.axolotl.reading_keys import BACK, OLD_OPTIMIZERS
+from backends.axolotl.reading_model import LINEAR
 from backends.llamafactory.reading import KEPT
-from backends.llamafactory.reading import OPTIMIZERS as LF_OPTIMIZERS
+from backends.llamafactory.reading_method import BACK as LF_BACK
+from backends.llamafactory.reading_training import OPTIMIZERS as LF_OPTIMIZERS
 
 STEPS: Final = 1000
 Values = Mapping[str, Any]
@@ -49,9 +49,7 @@ def axolotl(values: Values) -> dict[str, Any]:
         "rl": cfg["rl"],
         "beta": values["beta"],
         "chunked": bool(
-            "CutCross" in plugins
-            or cfg["chunked_cross_entropy"]
-            or (liger and cfg["liger_fused_linear_cross_entropy"])
+            "CutCross" in plugins or cfg["chunked_cross_entropy"] or (liger and cfg["liger_fused_linear_cross_entropy"])
         ),
         "liger": bool(liger and cfg["liger_rms_norm"]),
         "template": values["template"],
