@@ -23,12 +23,18 @@ OFF: Final = {
 IDLE: Final = ("task_type", "auto_mapping", "peft_version", "inference_mode", "revision", "megatron_config")
 IDLE_TOO: Final = ("megatron_core", "corda_config", "eva_config", "loftq_config", "runtime_config", "qalora_group_size")
 IDLE_OF_PROMPTS: Final = ("num_layers", "num_attention_heads", "token_dim", "num_transformer_submodules")
+NAMES: Final = ("target_modules", "target_parameters", "feedforward_modules", "modules_to_save")
+SHAPES: Final = {
+    **dict.fromkeys(("base_model_name_or_path", "revision", "peft_type", "r", "lora_alpha", "lora_dropout"), "str"),
+    **dict.fromkeys(("use_rslora", "use_dora", "init_lora_weights", "num_virtual_tokens", "prefix_projection"), "str"),
+    **dict.fromkeys(NAMES, "list[str] | str"),
+}
 STARTS: Final = {True: "default", "true": "default", "gaussian": "gaussian", "pissa": "pissa", "olora": "olora"}
 
 
 def read(config: Config, train: str) -> Reading:
     """An adapter's config as leaves of a recipe. `train`: rows to train on, of which it says nothing."""
-    reader = Reader(config)
+    reader = Reader(config, SHAPES)
     if reader.has("base_model_name_or_path"):
         reader.put("model.base", reader.get("base_model_name_or_path"), "base_model_name_or_path")
     else:
@@ -70,9 +76,13 @@ def _targets(reader: Reader, leaf: str) -> None:
     if isinstance(named, str):
         reader.put(leaf, named if named == "all-linear" else f"re:{named}", "target_modules")
         return
-    names = [*cast("list[str]", named or []), *cast("list[str]", fused or [])]
+    names = [*_names(named), *_names(fused)]
     if names:
         reader.put(leaf, sorted(names), "target_modules", "target_parameters")
+
+
+def _names(value: object) -> list[str]:
+    return [str(item) for item in cast("list[object]", value)] if isinstance(value, list) else []
 
 
 def _ia3(reader: Reader) -> None:
@@ -80,7 +90,7 @@ def _ia3(reader: Reader) -> None:
     for key in ("target_modules", "feedforward_modules"):
         value = reader.get(key)
         if isinstance(value, list):
-            reader.put(f"method.{key}", sorted(cast("list[str]", value)), key)
+            reader.put(f"method.{key}", sorted(_names(value)), key)
         elif value is not None:
             reader.note("refused", key, "IA3's modules are named one by one in a recipe")
 

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, Literal, cast
 
 from msgspec import Struct
 
 from backends.backwards import Back, annotation
 from backends.base import spelled
+from backends.shapes import sound
 
 Config = Mapping[str, object]
 Kind = Literal["idle", "differs", "lost", "refused"]
@@ -61,12 +62,16 @@ def covered(key: str, keys: set[str] | frozenset[str]) -> bool:
 class Reader:
     """A config that is taken apart. A key without a value says nothing: the tools take it for one that is not there."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, kinds: Mapping[str, str], lists: Collection[str] = ()) -> None:
+        """`kinds` and `lists`: what shape each key has, as `sound` takes them."""
         self.all = config
-        self.config = cast("dict[str, object]", _without_nulls(config))
+        kept, self.odd = sound(config, kinds, lists)
+        self.config = cast("dict[str, object]", without_nulls(kept))
         self.leaves: dict[str, Leaf] = {}
         self.left: dict[tuple[str, Kind], Left] = {}
         self.files: dict[str, str] = {}
+        for key in self.odd:
+            self.left[key, "lost"] = Left(key, "lost", "a list or a section where none belongs, or the other way round")
 
     def get(self, key: str, default: object = None) -> object:
         """The value at a dotted path."""
@@ -117,7 +122,7 @@ class Reader:
 
     def done(self) -> Reading:
         """The reading."""
-        said = tuple(occurrences(self.config))
+        said = (*occurrences(self.config), *self.odd)
         empty = tuple(key for key in occurrences(self.all) if _at(self.all, key) in (None, [], {}))
         return Reading(self.leaves, tuple(self.left.values()), said, empty, self.files)
 
@@ -144,12 +149,13 @@ def _at(config: object, key: str) -> object:
     return config
 
 
-def _without_nulls(value: object) -> object:
+def without_nulls(value: object) -> object:
+    """Without keys that have no value, all the way down."""
     if isinstance(value, dict):
-        inner = {str(key): _without_nulls(item) for key, item in cast("dict[object, object]", value).items()}
+        inner = {str(key): without_nulls(item) for key, item in cast("dict[object, object]", value).items()}
         return {key: item for key, item in inner.items() if item is not None}
     if isinstance(value, list):
-        return [_without_nulls(item) for item in cast("list[object]", value)]
+        return [without_nulls(item) for item in cast("list[object]", value)]
     return value
 
 

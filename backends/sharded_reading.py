@@ -10,6 +10,13 @@ from backends.reading import Reader
 CARDS: Final = 2
 """Where a strategy is for several cards, and nobody says how many."""
 
+WRITTEN: Final[dict[str, object]] = {
+    "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+    "reshard_after_forward": True,
+    "state_dict_type": "FULL_STATE_DICT",
+}
+"""What ftc itself tells FSDP2, whatever the recipe (`backends/sharding.py`)."""
+
 
 def deepspeed(reader: Reader) -> None:
     """The stage of ZeRO, from DeepSpeed's file where it was read (`reader.all` has it then), or from its usual name."""
@@ -24,8 +31,7 @@ def deepspeed(reader: Reader) -> None:
         stage = int(found[1]) if found else None
         offload = "all" if "offload" in name and stage == 3 else "optimizer" if "offload" in name else "none"
         if found:
-            why = f"{name} was not there to be read: its name says ZeRO-{stage}" + (", offloaded" * (offload != "none"))
-            reader.note("differs", "deepspeed", why)
+            reader.note("differs", "deepspeed", f"{name} was not there to be read: its name says ZeRO-{stage}")
     if stage in (2, 3):
         reader.put("hardware.strategy", f"zero{stage}", "deepspeed")
         if offload != "none":
@@ -55,6 +61,8 @@ def fully_sharded(reader: Reader) -> None:
             known = reader.leaves.get("training.gradient_checkpointing")
             more = known.keys if known else ()
             reader.put("training.gradient_checkpointing", True, f"fsdp_config.{theirs}", *more)
+        elif WRITTEN.get(ours, settings) == settings[theirs]:
+            reader.also("hardware.strategy", f"fsdp_config.{theirs}")
         elif ours not in ("version", "offload_params"):
             reader.idle("ftc says how layers are sharded and saved", f"fsdp_config.{theirs}")
         elif theirs == offload:

@@ -1,7 +1,7 @@
-"""Recipe → a tool's config → recipe: the tables read backwards give the plan back, leaf by leaf, as far as the tool is told.
+"""Recipe → a tool's config → recipe: tables read backwards give the plan back, leaf by leaf, as far as the tool is told.
 
-What a config does not hold is not asked for (`NOT_TOLD`): the card, how many cards, where rows lie once ftc has prepared
-them. Where ftc prepares rows, what it did to them is in the rows.
+What a config does not hold is not asked for (`NOT_TOLD`): the card, how many cards, where rows lie once ftc has
+prepared them. Where ftc prepares rows, what it did to them is in the rows.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ def told(plan: Plan, target: Target, *, prepared: bool) -> dict[str, Any]:
     found = leaves(plan)
     left = (*NOT_TOLD, *(BY_ROWS if prepared else ()), *(LAUNCHED if target == "llamafactory" else ()))
     kept = {path: value for path, value in found.items() if not path.startswith(left)}
+    kept["logging.to"] = sorted(plan.logging.to)
     kept["training.warmup"] = warmup_steps(plan)
     if prepared:
         kept = {path: value for path, value in kept.items() if not path.startswith(("data.train", "data.validation"))}

@@ -8,11 +8,13 @@ from __future__ import annotations
 from math import ceil
 from typing import Final, cast
 
+from backends import pinned
 from backends.axolotl.reading_data import read_data
 from backends.axolotl.reading_keys import ALIASES, BACK, IDLE, MULTIMODAL, REINFORCED, WRITTEN
 from backends.axolotl.reading_model import read_method, read_model
 from backends.axolotl.reading_training import read_training
 from backends.axolotl.table import TRACKERS
+from backends.known import known
 from backends.leftover import account
 from backends.raw_keys import raw_keys
 from backends.reading import Config, Reader, Reading, read_table
@@ -21,6 +23,8 @@ from backends.sharded_reading import cards, deepspeed, fully_sharded
 LIGER: Final = "axolotl.integrations.liger."
 SWANLAB: Final = "axolotl.integrations.swanlab."
 CUT: Final = "axolotl.integrations.cut_cross_entropy."
+LISTS: Final = ("fsdp", "dpo_loss_type", "lora_target_modules", "datasets[].data_files", "datasets[].roles_to_train")
+"""Keys that may be lists, whatever the list of keys says of the newest version."""
 NAMED: Final = frozenset(
     ("adapter", "load_best_model_at_end", "eval_steps", "save_steps", "use_tensorboard", "num_epochs", "max_steps")
 )
@@ -31,7 +35,8 @@ def read(config: Config, count: int | None = None) -> Reading:
     """A config as leaves of a recipe. `count`: the cards that it is trained on, which the file does not say."""
     old = renamed(config)
     as_written = {key: value for key, value in config.items() if key not in old.values()}
-    reader = Reader({**as_written, **{name: config[key] for name, key in old.items()}})
+    named = {**as_written, **{name: config[key] for name, key in old.items()}}
+    reader = Reader(named, known("axolotl", pinned("axolotl")).keys, LISTS)
     _refuse(reader)
     read_model(reader)
     read_method(reader)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Final
 
+from backends import pinned
+from backends.known import known
 from backends.leftover import account
 from backends.llamafactory.reading_data import listed, read_data
 from backends.llamafactory.reading_method import BACK, read_method
@@ -17,6 +19,8 @@ from backends.reading import Config, Reader, Reading, read_table
 from backends.sharded_reading import cards, deepspeed, fully_sharded
 from schemas.facts import ModelFacts
 
+LISTS: Final = ("dataset", "eval_dataset", "lora_target", "additional_target", "add_tokens", "report_to")
+"""Texts with commas between names, or lists of them."""
 NAMED: Final = frozenset(
     (
         *("finetuning_type", "num_train_epochs", "max_steps", "eval_steps", "save_steps", "load_best_model_at_end"),
@@ -87,7 +91,7 @@ def read(
 ) -> Reading:
     """A config as leaves of a recipe. `info`: what its dataset_info.json says; `facts`: of its base, for the template;
     `count`: the cards that it is trained on, which the file does not say."""
-    reader = Reader(config)
+    reader = Reader(config, known("llamafactory", pinned("llamafactory")).keys, LISTS)
     if _refuse(reader):
         return reader.done()
     _model(reader)

@@ -8,11 +8,20 @@ from typing import Final, cast
 from backends.llamafactory.data import MESSAGES_TAGS, SHAREGPT_TAGS
 from backends.llamafactory.templates import OURS, TEMPLATES
 from backends.native.formats import ROLES
-from backends.reading import Reader
+from backends.reading import Reader, without_nulls
+from backends.shapes import sound
 from schemas.facts import ModelFacts
 
 Entry = Mapping[str, object]
 
+ENTRY: Final = {
+    **dict.fromkeys(("file_name", "hf_hub_url", "formatting", "subset", "split", "num_samples", "ranking"), "str"),
+    **dict.fromkeys(("columns.messages", "columns.prompt", "columns.query", "columns.response"), "str"),
+    **dict.fromkeys(("columns.system", "columns.tools", "columns.chosen", "columns.rejected"), "str"),
+    **dict.fromkeys(("columns.kto_tag", "columns.history", "tags.role_tag", "tags.content_tag"), "str"),
+    **dict.fromkeys(("tags.user_tag", "tags.assistant_tag", "tags.system_tag", "tags.observation_tag"), "str"),
+}
+"""The shapes of an entry of dataset_info.json."""
 ALIKE: Final = {"qwen3_nothink": "chatml", "qwen3_5_nothink": "chatml", "gemma2": "gemma"}
 """Templates that write turns of text exactly as another one does (llamafactory/data/template.py, 0.9.5)."""
 
@@ -108,7 +117,9 @@ def _source(reader: Reader, key: str, name: str, info: Entry | None) -> dict[str
         what = f"dataset_info.json has no {name}" if info else f"no dataset_info.json says what {name} is"
         reader.note("refused", key, what, "say where it lies with --dataset-info")
         return None
-    return _entry(reader, key, name, cast("dict[str, object]", entry))
+    return _entry(
+        reader, key, name, cast("dict[str, object]", without_nulls(sound(cast("dict[str, object]", entry), ENTRY)[0]))
+    )
 
 
 def _entry(reader: Reader, key: str, name: str, entry: Entry) -> dict[str, object] | None:

@@ -66,10 +66,16 @@ SECTIONS: Final = {
 }
 """Every key that the command knows; it stops at others."""
 
+KINDS: Final = {
+    "model": "str",
+    **{f"{name}.{key}": "str" for name, section in SECTIONS.items() for key in section},
+    "data.local_dataset": "list[str] | str",
+}
+
 
 def read(config: Config) -> Reading:
     """A config as leaves of a recipe."""
-    reader = Reader(config)
+    reader = Reader(config, KINDS)
     if not reader.has("model"):
         reader.note("refused", "model", "there is no model; the command line may have named it", "write `model:`")
     _method(reader)

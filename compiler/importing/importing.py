@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, Literal, cast
 
 from msgspec import Struct
@@ -150,8 +151,21 @@ def _written(read: _Read, name: str, remarks: list[Remark]) -> Imported:
 
 
 def _compiled(read: _Read, name: str, leaves: Mapping[str, Leaf]) -> tuple[str, Compiled]:
+    """The text, and what the compiler says of it; files that will stand beside it are there for that long."""
+    options, files = Options(target=target_of(read.tool)), read.reading.files
     text = recipe_text(name, leaves, TITLES[read.tool], Path(read.source.file).name)
-    return text, compile_recipe("recipe", text, read.places.recipe, Options(target=target_of(read.tool)))
+    if not files:
+        return text, compile_recipe("recipe", text, read.places.recipe, options)
+    with TemporaryDirectory(prefix="ftc-import-") as aside:
+        for file, content in files.items():
+            (Path(aside) / file).write_text(content, encoding="utf-8")
+        there = {path: Leaf(_aside(leaf.value, aside), leaf.keys) for path, leaf in leaves.items()}
+        tried = recipe_text(name, there, TITLES[read.tool], Path(read.source.file).name)
+        return text, compile_recipe("recipe", tried, read.places.recipe, options)
+
+
+def _aside(value: object, folder: str) -> object:
+    return f"{folder}/chat_template.jinja" if value == "./chat_template.jinja" else value
 
 
 def _default_at(found: Diagnostic, leaves: Mapping[str, Leaf]) -> str | None:
@@ -170,7 +184,7 @@ def _of_recipe(found: Diagnostic, leaves: Mapping[str, Leaf], source: Source, to
     keys = leaves[path].keys if path else ()
     if found.path.startswith("data.") and not keys:
         keys = ("datasets", "dataset", "data")
-    key = next((item for item in keys if _place(source, item, tool)), keys[0] if keys else "")
+    key = next((item for item in keys if _place(source, item, tool)), keys[0] if path else "")
     # What the tool cannot do of the recipe says that it is not the tool's config any more; other targets may take it.
     level = "warning" if found.code in (*ABSENT, *LOSSY) else "error"
     return Remark(level, found.code, key, found.message, _span(source, key, tool), found.hint)
