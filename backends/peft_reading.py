@@ -17,6 +17,7 @@ OFF: Final = {
     "use_bdlora": False,
     "use_qalora": False,
     "inference_mode": True,
+    "init_ia3_weights": True,
 }
 """Settings with the value at which nothing is lost; as all that is off or empty."""
 
@@ -88,10 +89,10 @@ def _names(value: object) -> list[str]:
 def _ia3(reader: Reader) -> None:
     reader.put("method.kind", "ia3", "peft_type")
     for key in ("target_modules", "feedforward_modules"):
-        value = reader.get(key)
-        if isinstance(value, list):
-            reader.put(f"method.{key}", sorted(_names(value)), key)
-        elif value is not None:
+        names = _names(reader.get(key))
+        if names:
+            reader.put(f"method.{key}", sorted(names), key)
+        elif reader.get(key):
             reader.note("refused", key, "IA3's modules are named one by one in a recipe")
 
 

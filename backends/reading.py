@@ -75,12 +75,8 @@ class Reader:
 
     def get(self, key: str, default: object = None) -> object:
         """The value at a dotted path."""
-        value: object = self.config
-        for part in key.split("."):
-            if not isinstance(value, dict) or part not in value:
-                return default
-            value = value[part]
-        return value
+        found = _at(self.config, key)
+        return default if found is None else found
 
     def has(self, *keys: str) -> bool:
         """Whether one of them is set."""

@@ -54,7 +54,7 @@ def _inside(value: object, path: str, listed: str, kinds: _Kinds) -> object:
         elif sections or (isinstance(item, dict | list) and "section" not in kinds.kinds.get(listed, "any")):
             kinds.odd.append(f"{path}[{index}]")
         elif item is not None:
-            kept.append(item)
+            kept.append(cast(object, item))
     return kept
 
 

@@ -1,4 +1,4 @@
-"""Recipe → a tool's config → recipe: tables read backwards give the plan back, leaf by leaf, as far as the tool is told.
+"""Recipe → a tool's config → recipe: tables read backwards give the plan back, leaf by leaf, as far as it is told.
 
 What a config does not hold is not asked for (`NOT_TOLD`): the card, how many cards, where rows lie once ftc has
 prepared them. Where ftc prepares rows, what it did to them is in the rows.

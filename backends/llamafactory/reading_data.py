@@ -107,7 +107,12 @@ def _sources(reader: Reader, key: str, info: Entry | None) -> list[dict[str, obj
 
 def _source(reader: Reader, key: str, name: str, info: Entry | None) -> dict[str, object] | None:
     if reader.get("dataset_dir") == "ONLINE":
-        return {"path": name, **_limit(reader, {})}
+        return {
+            "path": name,
+            "local": False,
+            **_limit(reader, {}),
+            "format": "text" if reader.get("stage") == "pt" else "alpaca",
+        }
     if str(reader.get("dataset_dir")).startswith("REMOTE:") and info is None:
         why = f"dataset_info.json is in the hub data set {str(reader.get('dataset_dir'))[7:]}"
         reader.note("refused", key, why, "fetch it, and say where it lies with --dataset-info")

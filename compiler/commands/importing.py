@@ -15,7 +15,7 @@ from compiler.errors import FtcError
 from compiler.exit import INVALID, USAGE
 from compiler.importing.importing import Asked, Imported, import_config
 from compiler.importing.tools import TOOLS, Tool
-from compiler.report.import_text import import_json, import_text
+from compiler.report.import_text import import_json, import_text, unreadable_json
 from compiler.report.paint import painter
 from compiler.report.text import diagnostics_text
 from compiler.source import read
@@ -56,6 +56,9 @@ def command(
     made = import_config(file, text, Asked(folder, tool, name, count, dataset_info, data))
     lines = re.split(r"\r\n|[\n\r\x85\u2028\u2029]", text)
     if not isinstance(made, Imported):
+        if style == "json":
+            click.echo(unreadable_json(made, file), nl=False)
+            return INVALID
         paint = painter(sys.stderr)
         click.echo(diagnostics_text(made, {file: lines}, paint), nl=False, err=True, color=paint.on)
         return INVALID

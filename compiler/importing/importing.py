@@ -29,7 +29,7 @@ from schemas.diagnostic import Diagnostic, Finding, Span
 from schemas.facts import ModelFacts
 
 CODES: Final[dict[Kind, str]] = {"refused": "FTC420", "lost": "FTC421", "differs": "FTC422", "idle": "FTC423"}
-ABSENT: Final = frozenset(("FTC011", "FTC501", "FTC502"))
+ABSENT: Final = frozenset(("FTC011", "FTC238", "FTC501", "FTC502"))
 """What is not on this machine: it says nothing against the recipe."""
 PLACEHOLDER: Final = "data/train.jsonl"
 
@@ -76,7 +76,7 @@ class Imported(Struct, frozen=True):
 def import_config(file: str, text: str, asked: Asked) -> Imported | tuple[Diagnostic, ...]:
     """Read a config; the findings where its text is no YAML mapping. `FtcError` where its tool is not clear."""
     source = parse(text, file)
-    wrong = tuple(item for item in source.diagnostics if source.data is None or item.code in ("FTC004", "FTC005"))
+    wrong = tuple(item for item in source.diagnostics if item.level == "error")
     if source.data is None or wrong:
         return wrong
     tool = asked.tool or _recognised(source.data, file)
@@ -181,10 +181,10 @@ def _of_recipe(found: Diagnostic, leaves: Mapping[str, Leaf], source: Source, to
     if found.level != "error":
         return None
     path = next((item for item in _upwards(found.path) if item in leaves and leaves[item].keys), "")
-    keys = leaves[path].keys if path else ()
+    keys: tuple[str, ...] = leaves[path].keys if path else ()
     if found.path.startswith("data.") and not keys:
         keys = ("datasets", "dataset", "data")
-    key = next((item for item in keys if _place(source, item, tool)), keys[0] if path else "")
+    key = next((item for item in keys if _place(source, item, tool)), (keys or ("",))[0] if path else "")
     # What the tool cannot do of the recipe says that it is not the tool's config any more; other targets may take it.
     level = "warning" if found.code in (*ABSENT, *LOSSY) else "error"
     return Remark(level, found.code, key, found.message, _span(source, key, tool), found.hint)

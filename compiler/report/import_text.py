@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from compiler.importing.importing import Imported, Remark
 from compiler.importing.tools import TITLES
-from compiler.report.machine import FORMAT_VERSION, as_json
+from compiler.report.machine import FORMAT_VERSION, as_json, diagnostic_data
 from compiler.report.paint import Paint, printable
 from compiler.report.text import diagnostics_text
 from schemas.diagnostic import Diagnostic
@@ -69,6 +69,13 @@ def import_json(made: Imported, file: str, out: str | None) -> str:
             "recipe": made.text,
         }
     )
+
+
+def unreadable_json(found: Sequence[Diagnostic], file: str) -> str:
+    """The same of a text that is no YAML mapping."""
+    diagnostics = [diagnostic_data(item) for item in found]
+    told = {"format_version": FORMAT_VERSION, "file": file, "imported": False, "recipe": None}
+    return as_json({**told, "diagnostics": diagnostics})
 
 
 def _data(item: Remark, file: str) -> dict[str, object]:

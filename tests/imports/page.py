@@ -23,8 +23,8 @@ Written by `make imports`, which takes every YAML file under `examples` of the t
 through the tool's own parser.
 
 *Whole*: no key is lost or means another thing. *With losses*: each difference is named at its line (FTC421, FTC422).
-*Carried* is a key that a leaf or a raw key of the recipe came from, of the keys with a value in files that are imported;
-the others are named too. A key without a value (`wandb_name:`) says nothing to the tools, and nothing is left of it to carry.
+*Carried* is a key that a leaf or a raw key of the recipe came from, of those with a value in files that are imported;
+the others are named too. A key without a value (`wandb_name:`) says nothing to the tools: there is nothing to carry.
 """
 
 
@@ -55,8 +55,9 @@ def _sums(results: Sequence[Result]) -> Iterator[str]:
     yield UNTRIED
 
 
-UNTRIED: Final = """Not tried: files that the tool itself does not take any more, and files whose base is not known to ftc offline and
-whose layers have other names than those of the base that stands in for it.
+UNTRIED: Final = """\
+Not tried: files that the tool itself does not take any more, and files whose base is not known to ftc offline and has
+layers of other names than the base that stands in for it.
 """
 
 
