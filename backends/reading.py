@@ -68,10 +68,11 @@ class Reader:
         kept, self.odd = sound(config, kinds, lists)
         self.config = cast("dict[str, object]", without_nulls(kept))
         self.leaves: dict[str, Leaf] = {}
-        self.left: dict[tuple[str, Kind], Left] = {}
+        self.left: dict[tuple[str, str], Left] = {}
         self.files: dict[str, str] = {}
         for key in self.odd:
-            self.left[key, "lost"] = Left(key, "lost", "a list or a section where none belongs, or the other way round")
+            why = "a list or a section where none belongs, or the other way round"
+            self.left[key, why] = Left(key, "lost", why)
 
     def get(self, key: str, default: object = None) -> object:
         """The value at a dotted path."""
@@ -103,14 +104,18 @@ class Reader:
             self.leaves[leaf] = Leaf(known.value, (*known.keys, *more))
 
     def note(self, kind: Kind, key: str, why: str, hint: str | None = None) -> None:
-        """A word about a key, once of each kind."""
+        """A word about a key, each once."""
         if _at(self.config, key) is not None or kind == "refused":
-            self.left.setdefault((key, kind), Left(key, kind, why, hint))
+            self.left.setdefault((key, why), Left(key, kind, why, hint))
 
     def idle(self, why: str, *keys: str) -> None:
         """Keys without effect on what is learnt."""
         for key in keys:
             self.note("idle", key, why)
+
+    def is_idle(self, key: str) -> bool:
+        """Whether it was said to be without effect."""
+        return any(item.key == key and item.kind == "idle" for item in self.left.values())
 
     def taken(self) -> set[str]:
         """Keys and sections that something was said of."""
@@ -159,7 +164,7 @@ def read_table(reader: Reader, back: Mapping[str, Back], but: frozenset[str]) ->
     """Every key that stands for one leaf alone and that no function has taken (`but`)."""
     for key, answer in back.items():
         value = reader.get(key)
-        if key in but or value is None or answer.leaf in reader.leaves or (key, "idle") in reader.left:
+        if key in but or value is None or answer.leaf in reader.leaves or reader.is_idle(key):
             continue
         if answer.values is None:
             reader.put(answer.leaf, typed(answer.leaf, value), key)

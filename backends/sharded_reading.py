@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final, cast
 
-from backends.reading import Reader
+from backends.reading import Leaf, Reader
 
+OPTION: Final = "--count"
 CARDS: Final = 2
 """Where a strategy is for several cards, and nobody says how many."""
 
@@ -81,8 +82,12 @@ def cards(reader: Reader, count: int | None) -> None:
         reader.note("differs", key, why, "say it with --count")
     if number > 1:
         batch = reader.leaves["training.global_batch_size"]
-        reader.put("training.global_batch_size", cast(int, batch.value) * number, *batch.keys)
+        # Neither is a default of the tool's, even where no key of the file says it.
+        rows = cast(int, batch.value) * number
+        reader.leaves["training.global_batch_size"] = Leaf(rows, batch.keys or (OPTION,))
         reader.put("hardware.count", number, "dp_shard_size", "dp_replicate_size")
+        counted = reader.leaves["hardware.count"]
+        reader.leaves["hardware.count"] = Leaf(number, counted.keys or (OPTION,))
     for key in ("dp_shard_size", "dp_replicate_size", "tensor_parallel_size", "context_parallel_size"):
         if reader.number(key) == 1:
             reader.idle("nothing is parted by it", key)

@@ -97,6 +97,18 @@ def test_one_recipe_across_targets() -> None:
     assert not [item for item in found["plan"] if item["path"].startswith("data.")]
 
 
+def test_steps_are_counted_where_rows_are_lines(folder: Path) -> None:
+    """Of rows that are packed nobody knows before they are tokens."""
+    recipe(folder / "b.ftc.yaml", training={"epochs": 3}, data={"packing": False})
+    rows = len((folder / "data" / "support.jsonl").read_text().splitlines())
+    follows = {row["name"]: row["values"] for row in said("a.ftc.yaml", "b.ftc.yaml", cwd=folder)["follows"]}
+    once = -(-rows // 16)
+    assert follows["optimizer steps, at most"] == [once, -(-rows * 3 // 16)]
+    recipe(folder / "c.ftc.yaml", training={"max_steps": 7}, data={"packing": True})
+    follows = {row["name"]: row["values"] for row in said("a.ftc.yaml", "c.ftc.yaml", cwd=folder)["follows"]}
+    assert follows["optimizer steps, at most"] == [once, 7]
+
+
 def test_a_target_behind_an_at_sign_is_the_same() -> None:
     short = said(QUICK, "--targets", "axolotl,unsloth", cwd=RECIPES)
     assert said(f"{QUICK}@axolotl", f"{QUICK}@unsloth", cwd=RECIPES) == short

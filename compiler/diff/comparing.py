@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from compiler.memory.saved import trained
 from compiler.timing import estimate
 from schemas.diagnostic import Diagnostic
 from schemas.footprint import Parts
-from schemas.plan import is_sources, leaves
+from schemas.plan import SourcePlan, is_sources, leaves
 from schemas.support import Key
 
 BESIDE: Final = ("name", "output.dir", "logging.project")
@@ -144,6 +145,34 @@ def _follows(sides: Sequence[Side]) -> Iterator[Row]:
             yield Row(name, values, (None,) * len(sides))
 
 
+def _steps(side: Side) -> object:
+    """Of the whole run; None where it is counted in epochs of rows that are packed, or not lines of files here."""
+    plan = side.plan
+    if plan.training.max_steps or plan.data.packing or not plan.training.epochs:
+        return plan.training.max_steps
+    counts = [_lines(source) for source in plan.data.train]
+    held = plan.data.validation
+    if None in counts or isinstance(held, int):
+        return None
+    rows = sum(count for count in counts if count) * (1 - (held if isinstance(held, float) else 0))
+    return ceil(ceil(rows) / plan.training.global_batch_size * plan.training.epochs)
+
+
+def _lines(source: SourcePlan) -> int | None:
+    """Rows of a source whose rows are lines."""
+    if not source.local or source.limit is not None or source.weight != 1:
+        return None
+    from compiler.data.files import expand
+
+    files = expand(source.path, Path("/"))
+    if not files or any(file.suffix != ".jsonl" for file in files):
+        return None
+    try:
+        return sum(sum(1 for line in file.open("rb") if line.strip()) for file in files)
+    except OSError:
+        return None
+
+
 def _memory(part: str) -> Callable[[Side], object]:
     def figure(side: Side) -> object:
         footprint = side.compiled.footprint
@@ -178,6 +207,7 @@ def _time(name: str) -> Callable[[Side], object]:
 FIGURES: Final[dict[str, Callable[[Side], object]]] = {
     "parameters that are trained": _trained,
     "tokens a step, at most": lambda side: side.plan.tokens_per_step,
+    "optimizer steps, at most": _steps,
     "forward passes a step and card": lambda side: side.plan.accumulation,
     "memory verdict": _verdict,
     "memory of a card": _device,

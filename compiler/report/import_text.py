@@ -13,8 +13,9 @@ from schemas.diagnostic import Diagnostic
 
 
 def import_text(made: Imported, file: str, lines: Sequence[str], paint: Paint) -> str:
-    """Errors and warnings with their lines; what was left out without effect, a line each; the sum."""
-    loud = [_diagnostic(item, file) for item in made.remarks if item.level != "note"]
+    """Warnings with their lines, or errors alone; what was left out without effect, a line each; the sum."""
+    told = ("error",) if made.text is None else ("error", "warning")
+    loud = [_diagnostic(item, file) for item in made.remarks if item.level in told]
     quiet = [item for item in made.remarks if item.level == "note"]
     text = diagnostics_text(loud, {file: lines}, paint)
     if quiet and made.text is not None:
