@@ -7,7 +7,7 @@ EXAMPLES ?= 7000
 # A file of tests stays in one process, so that what it trained once serves all of it.
 BESIDE := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help install quickstart quickstart-real control test test-slow check docs format bench bench-memory fuzz browser editor vscode shells conformance parity methods chaos zero trackers clean
+.PHONY: help install quickstart quickstart-real control test test-slow check docs format bench bench-memory fuzz browser editor vscode shells conformance imports parity methods chaos zero trackers clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -91,6 +91,9 @@ shells: .venv/installed  ## completion in bash, zsh and fish, which must be inst
 
 conformance: .venv/installed  ## the real parsers of the other targets read what is built (installs them: about 7 GB)
 	$(BIN)/python tests/conformance/run.py
+
+imports: .venv/installed  ## other tools' example configs through `ftc import`: docs/imports.md (fetches two source packages)
+	$(BIN)/python tests/imports/run.py
 
 parity: .venv/installed  ## one recipe trained by all four targets, compared: docs/parity.md (a quarter of an hour)
 	PYTHONPATH=tests $(BIN)/python -m parity.run

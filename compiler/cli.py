@@ -31,6 +31,8 @@ COMMANDS: Final = (
     "eval",
     "data",
     "config",
+    "import",
+    "diff",
     "targets",
     "models",
     "gpus",
@@ -40,6 +42,9 @@ COMMANDS: Final = (
     "doctor",
     "completion",
 )
+
+MODULES: Final = {"import": "importing"}
+"""Commands whose name no module can have."""
 
 
 COMPLETE: Final = "_FTC_COMPLETE"
@@ -66,7 +71,9 @@ class Ftc(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, its module imported now."""
         del ctx
-        return import_module(f"compiler.commands.{cmd_name}").command if cmd_name in COMMANDS else None
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(f"compiler.commands.{MODULES.get(cmd_name, cmd_name)}").command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands by group."""

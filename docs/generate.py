@@ -101,7 +101,7 @@ def _code(page: Page) -> str:
         for name, text in (("Bad", page.bad), ("Good", page.good))
         if text
     )
-    return f"\n## {page.code}: {page.title}\n\n{page.level.capitalize()}. {page.text}\n{examples}"
+    return f"\n## {page.code}: {page.title}\n\n{page.word.capitalize()}. {page.text}\n{examples}"
 
 
 def readme(across: tuple[Column, ...]) -> str:

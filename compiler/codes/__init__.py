@@ -16,12 +16,15 @@ from msgspec import Struct
 from schemas.diagnostic import Level
 
 _PAGES: Final = Path(__file__).parent
-_HEADING: Final = re.compile(r"^## (FTC\d{3}) (.+?)( \(warning\))?$", re.MULTILINE)
+_HEADING: Final = re.compile(r"^## (FTC\d{3}) (.+?)(?: \((warning|note)\))?$", re.MULTILINE)
 _EXAMPLE: Final = re.compile(r"^```yaml (bad|good)\n(.*?)^```\n?", re.MULTILINE | re.DOTALL)
 
 
 class Page(Struct, frozen=True):
-    """`bad` and `good`: recipes, or the sections of one that matter; None where no recipe alone causes the code."""
+    """`bad` and `good`: recipes, or the sections of one that matter; None where no recipe alone causes the code.
+
+    `word`: error, warning, or note, which only `ftc import` has.
+    """
 
     code: str
     title: str
@@ -29,6 +32,7 @@ class Page(Struct, frozen=True):
     text: str
     bad: str | None
     good: str | None
+    word: str
 
 
 @cache
@@ -59,7 +63,7 @@ def text_of(page: Page) -> str:
     examples = "".join(
         f"\n{name}:\n\n{_indented(text)}" for name, text in (("bad", page.bad), ("good", page.good)) if text
     )
-    return f"{page.code} ({page.level}): {page.title}\n\n{page.text}\n{examples}"
+    return f"{page.code} ({page.word}): {page.title}\n\n{page.text}\n{examples}"
 
 
 def _pages_of(text: str) -> list[Page]:
@@ -71,8 +75,9 @@ def _pages_of(text: str) -> list[Page]:
 def _page(heading: re.Match[str], body: str) -> Page:
     examples: dict[Literal["bad", "good"] | str, str] = dict(_EXAMPLE.findall(body))
     text = _EXAMPLE.sub("", body).strip()
-    level: Level = "warning" if heading[3] else "error"
-    return Page(heading[1], heading[2], level, text, examples.get("bad"), examples.get("good"))
+    word = heading[3] or "error"
+    level: Level = "error" if word == "error" else "warning"
+    return Page(heading[1], heading[2], level, text, examples.get("bad"), examples.get("good"), word)
 
 
 def _indented(text: str) -> str:

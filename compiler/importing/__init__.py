@@ -1,0 +1,1 @@
+"""Configs of other tools → recipes: found out, read, written, and tried."""
