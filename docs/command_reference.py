@@ -18,6 +18,9 @@ standard error. [Exit codes](exit-codes.md) are the same in every command. `NO_C
 COMMAND --help` says the same as this page.
 """
 
+WHOLE = "\b\n"
+"""How a paragraph begins that click does not wrap."""
+
 
 def commands_page() -> str:
     """docs/reference/commands.md."""
@@ -44,10 +47,14 @@ def _command(command: click.Command, name: str, above: click.Context) -> Iterato
 
 
 def _help(command: click.Command) -> str:
-    """Its text, paragraphs as they are; a part that click would not wrap stays a block."""
+    """Its text, paragraph by paragraph."""
     text = cleandoc((command.help or command.short_help or "").partition("\f")[0])
-    paragraphs = (part.removeprefix("\b\n") if part.startswith("\b\n") else part for part in text.split("\n\n"))
-    return "\n\n".join(paragraphs) + "\n"
+    return "\n\n".join(map(_paragraph, text.split("\n\n"))) + "\n"
+
+
+def _paragraph(text: str) -> str:
+    """A part that click would not wrap stays as it is."""
+    return f"```text\n{text.removeprefix(WHOLE)}\n```" if text.startswith(WHOLE) else text
 
 
 def _row(option: click.Parameter, context: click.Context) -> list[str] | None:
