@@ -47,7 +47,7 @@ docs: .venv/installed  ## write the generated documents anew, the site's referen
 	$(BIN)/python docs/generate.py
 
 site: .venv/installed  ## the documentation site: build/site/index.html, to be read from there or served
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 pictures: .venv/installed  ## the site's pictures anew, by a headless Chromium, which must be installed
 	$(BIN)/python docs/make_pictures.py
