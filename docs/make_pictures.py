@@ -56,6 +56,9 @@ THEME = TerminalTheme(
 """Colours of a dark terminal that can be read on light and dark pages."""
 MISTAKES = "docs/examples/mistakes.ftc.yaml"
 QUICKSTART = "recipes/quickstart/quickstart.ftc.yaml"
+ROWS = ".shown"
+"""Where the page of the data shows rows."""
+SHORTER = ("--set", "training.epochs=1", "--set", "evaluation.every=0.25")
 PLANNED = "recipes/llama3-8b-qlora-t4.ftc.yaml"
 
 
@@ -95,11 +98,14 @@ def terminal(line: str, printed: str) -> str:
     return re.sub(r"font-family: (Fira Code, monospace|arial)", f"font-family: {FONT}", svg)
 
 
-def shot(tab: Tab, page: Path, name: str, height: int = HEIGHT) -> None:
-    """The upper part of a page, light and dark."""
+def shot(tab: Tab, page: Path, name: str, begin: str = "h1") -> None:
+    """A page from its beginning, or from where the rows are, light and dark; without this machine's folders."""
+    page.write_text(page.read_text("utf-8").replace(f"{ROOT}/", ""), "utf-8")
     for scheme in ("light", "dark"):
-        tab.show(WIDTH, scheme, height=height)
+        tab.show(WIDTH, scheme, height=HEIGHT)
         tab.open(page)
+        if begin != "h1":
+            tab.ask(f"document.querySelector('{begin}').closest('section').scrollIntoView()")
         answer = tab.call("Page.captureScreenshot", format="webp", quality=82)
         (PICTURES / f"{name}-{scheme}.webp").write_bytes(base64.b64decode(answer["data"]))
 
@@ -116,8 +122,8 @@ def main() -> int:
         for name, arguments in {"plan": ("plan", PLANNED), "data": ("data", QUICKSTART, "--rows", "2")}.items():
             page = folder / f"{name}.html"
             page.write_text(ftc(*arguments, "--format", "html"), "utf-8")
-            shot(tab, page, name)
-        ftc("run", QUICKSTART, "--set", f"output.dir={folder}")
+            shot(tab, page, name, ROWS if name == "data" else "h1")
+        ftc("run", QUICKSTART, "--set", f"output.dir={folder}", *SHORTER)
         shot(tab, folder / "quickstart" / "report.html", "report")
     return 0
 
