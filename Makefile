@@ -7,7 +7,7 @@ EXAMPLES ?= 7000
 # A file of tests stays in one process, so that what it trained once serves all of it.
 BESIDE := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help install quickstart quickstart-real control test test-slow check docs format bench bench-memory fuzz browser editor vscode shells conformance imports parity methods chaos zero trackers clean
+.PHONY: help install quickstart quickstart-real control test test-slow check docs site pictures format bench bench-memory fuzz browser editor vscode shells conformance imports parity methods chaos zero trackers clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -19,7 +19,7 @@ install: .venv/installed  ## .venv with ftc, the native target and the developme
 	  || { echo "the tested versions need Python 3.11 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install -q "$$(grep '^torch==' backends/native/requirements.txt)"
-	$(PIP) install -q -c constraints.txt -e '.[native,lsp,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[native,lsp,dev,docs]'
 	@touch $@
 
 quickstart: .venv/installed  ## one recipe end to end: checked, planned, built four times, trained and measured
@@ -43,8 +43,14 @@ check: .venv/installed  ## lint, format, types, generated documents
 	$(BIN)/pyright
 	$(BIN)/python docs/generate.py --check
 
-docs: .venv/installed  ## write the generated documents anew
+docs: .venv/installed  ## write the generated documents anew, the site's reference among them
 	$(BIN)/python docs/generate.py
+
+site: .venv/installed  ## the documentation site: build/site/index.html, to be read from there or served
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+pictures: .venv/installed  ## the site's pictures anew, by a headless Chromium, which must be installed
+	$(BIN)/python docs/make_pictures.py
 
 format: .venv/installed  ## format the code
 	$(BIN)/ruff check --fix-only .
@@ -66,7 +72,7 @@ fuzz: .venv/installed  ## random bytes, YAML and mutated recipes: EXAMPLES of ea
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/fuzz_recipes.py
 
 browser: .venv/installed  ## the HTML pages in a headless Chromium, which must be installed; pictures in build/browser
-	$(BIN)/python -m pytest tests/browser/pages.py tests/browser/run_page.py
+	$(BIN)/python -m pytest tests/browser/pages.py tests/browser/run_page.py tests/browser/site_pages.py
 
 editor: .venv/installed build/editor/installed  ## the schema in a real yaml-language-server, reports by SARIF's schema (needs Node and npm)
 	FTC_SARIF_SCHEMA=1 $(BIN)/python -m pytest tests/editor/yaml_server.py tests/test_sarif.py

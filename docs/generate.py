@@ -1,4 +1,4 @@
-"""Write what the documents repeat from the code: the support matrix, what each code means, the editor's schema.
+"""Write what the documents repeat from the code: support matrix, codes, the editor's schema, the site's reference.
 
 python docs/generate.py           # write
 python docs/generate.py --check   # fail where something is not up to date
@@ -14,6 +14,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from catalog_reference import gpus_page, models_page
+from command_reference import commands_page
+from recipe_reference import recipe_pages
+
 from backends.base import spelled
 from backends.release import release
 from compiler.codes import Page, pages
@@ -21,7 +25,8 @@ from compiler.editor_files import schema_text
 from compiler.report.matrix import Column, columns, markdown_leaves, markdown_values, words_text
 from schemas.artifact import Target
 
-ROOT = Path(__file__).resolve().parents[1]
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
 FTC = (sys.executable, "-m", "compiler.cli")
 COMMANDS = {
     "mistake": ("ftc validate docs/examples/mistakes.ftc.yaml",),
@@ -34,6 +39,8 @@ COMMANDS = {
 }
 """What the README shows of the command line: block → commands."""
 NOTE = "<!-- Written by docs/generate.py. -->\n"
+BOOSTED = "---\nsearch: {boost: 3}\n---\n\n"
+"""Who searches for a leaf's name finds the leaf first."""
 
 
 VERSIONS = """\
@@ -66,7 +73,7 @@ def _tool(column: Column) -> str:
     also = ", ".join(f"`{name}`" for name in column.asked)
     known = f"; also known: {also}" if also else ""
     return f"- {column.target}: {column.title}, tested with `{column.version}`{known}\n" + "".join(
-        f"  - {version}: {line}\n" for version in column.others for line in _limits(column.target, version)
+        f"    - {version}: {line}\n" for version in column.others for line in _limits(column.target, version)
     )
 
 
@@ -101,7 +108,23 @@ def _code(page: Page) -> str:
         for name, text in (("Bad", page.bad), ("Good", page.good))
         if text
     )
-    return f"\n## {page.code}: {page.title}\n\n{page.word.capitalize()}. {page.text}\n{examples}"
+    return (
+        f'\n<a id="{page.code}"></a>\n'
+        + f"\n## {page.code}: {page.title}\n\n{page.word.capitalize()}. {page.text}\n{examples}"
+    )
+
+
+def decisions_page() -> str:
+    """docs/decisions/index.md."""
+    titles = (
+        (path.name, re.sub(r"^# (\d+\. )?", "", path.read_text(encoding="utf-8").partition("\n")[0]))
+        for path in sorted((DOCS / "decisions").glob("0*.md"))
+    )
+    return (
+        f"{NOTE}# Decisions\n\nWhat was costly to decide, and why it was decided so, in the order of time. A later one "
+        "may overrule an earlier one; none is rewritten.\n\n"
+        + "".join(f"- {name[:4]} [{title}]({name})\n" for name, title in titles)
+    )
 
 
 def readme(across: tuple[Column, ...]) -> str:
@@ -133,6 +156,12 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "codes.md", codes_page()
     yield ROOT / "README.md", readme(across)
     yield ROOT / "editors" / "recipe.schema.json", schema_text()
+    yield DOCS / "decisions" / "index.md", decisions_page()
+    yield DOCS / "reference" / "commands.md", f"{NOTE}{commands_page()}"
+    yield DOCS / "reference" / "models.md", f"{NOTE}{models_page()}"
+    yield DOCS / "reference" / "gpus.md", f"{NOTE}{gpus_page()}"
+    for name, text in recipe_pages(across):
+        yield DOCS / "reference" / "recipe" / name, f"{BOOSTED}{NOTE}{text}"
 
 
 def main() -> int:

@@ -144,9 +144,17 @@ def said(answer: Answer) -> str:
         return "ftc"
     if isinstance(answer, Key | Folded):
         key = answer.key if isinstance(answer, Key) else answer.into
-        return f"`{key}`" + "".join(f"; {_word(value)}: {_because(why)}" for value, why in answer.refused.items())
+        return f"`{key}`" + "".join(f"; {', '.join(values)}: {why}" for why, values in _reasons(answer.refused).items())
     only = " or ".join(f"`{_word(value)}`" for value in answer.neutral)
     return f"only {only}; else {_because(answer)}" if only else _because(answer)
+
+
+def _reasons(refused: Mapping[object, Refusal]) -> dict[str, list[str]]:
+    """Each reason once, with the values that are refused for it."""
+    found: dict[str, list[str]] = {}
+    for value, why in refused.items():
+        found.setdefault(_because(why), []).append(_word(value))
+    return found
 
 
 def _because(why: Refusal) -> str:
