@@ -53,9 +53,9 @@ def command(
     exit_code: bool,
     style: Literal["text", "json"],
 ) -> int:
-    """Show what two runs will really do differently, defaults included.
+    """Show what two runs will really do differently.
 
-    A and B are recipes, or configs of other tools. RECIPE@TARGET compiles one for a target: `ftc diff r.yaml@axolotl
+    Defaults included. A and B are recipes, or configs of other tools. RECIPE@TARGET compiles one for a target: `ftc diff r.yaml@axolotl
     r.yaml@unsloth`, or shorter `ftc diff r.yaml --targets axolotl,unsloth`.
     """
     sides = _sides([a, *((b,) if b else ())], target, targets, Options(gpu=gpu, sets=sets))

@@ -14,7 +14,10 @@ from compiler.exit import MISSING
 @click.command()
 @click.option("--stdio", is_flag=True, help="What it does anyway; some editors say so.")
 def command(*, stdio: bool) -> None:
-    """Serve editors: memory, refusals and fixes while a recipe is written. See docs/editors.md."""
+    """Serve editors while a recipe is written.
+
+    Memory, refusals and fixes; see docs/editors.md.
+    """
     del stdio
     try:
         from compiler.lsp.server import make_server
