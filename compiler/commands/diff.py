@@ -55,8 +55,8 @@ def command(
 ) -> int:
     """Show what two runs will really do differently.
 
-    Defaults included. A and B are recipes, or configs of other tools. RECIPE@TARGET compiles one for a target: `ftc diff r.yaml@axolotl
-    r.yaml@unsloth`, or shorter `ftc diff r.yaml --targets axolotl,unsloth`.
+    Defaults included. A and B are recipes, or configs of other tools. RECIPE@TARGET compiles one for a target:
+    `ftc diff r.yaml@axolotl r.yaml@unsloth`, or shorter `ftc diff r.yaml --targets axolotl,unsloth`.
     """
     sides = _sides([a, *((b,) if b else ())], target, targets, Options(gpu=gpu, sets=sets))
     for item in sides:

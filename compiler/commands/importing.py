@@ -47,7 +47,8 @@ def command(
 ) -> int:
     """Make a recipe of another tool's config.
 
-    Of Axolotl, LLaMA-Factory, Unsloth or PEFT. What could not be carried is named at its line. The recipe says what the config leaves to the tool's own defaults.
+    Of Axolotl, LLaMA-Factory, Unsloth or PEFT. What could not be carried is named at its line. The recipe says what
+    the config leaves to the tool's own defaults.
     """
     if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
         raise FtcError(f'"{name}" is no name of a recipe', "small letters, digits, dots and dashes", USAGE)
