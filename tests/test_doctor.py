@@ -220,6 +220,10 @@ def test_the_hub_is_asked_unless_it_may_not(bin_folder: Path) -> None:
         HF_ENDPOINT="http://user:secret@127.0.0.1:9",  # nobody listens there
     )["the hub", "access"]
     assert asked["said"] == "127.0.0.1 cannot be reached"
+    odd = looked("--target", "axolotl", path=bin_folder, HF_HUB_OFFLINE="0", HF_ENDPOINT="http://[")[
+        "the hub", "access"
+    ]
+    assert odd["said"] == "what HF_ENDPOINT names cannot be reached"
 
 
 def test_without_a_target_it_is_a_report(bin_folder: Path) -> None:
