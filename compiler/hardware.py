@@ -75,7 +75,8 @@ def find_gpu(name: str) -> Gpu | GpuProblem:
         return GpuProblem(name, tuple(choices), ambiguous=True)
     from difflib import get_close_matches  # only where something is misspelled
 
-    alike = get_close_matches(wanted, _index(), n=1, cutoff=0.6)
+    said_more = [known for known in _index() if wanted.startswith(f"{known}-")]  # as its memory: t4-16gb
+    alike = [max(said_more, key=len)] if said_more else get_close_matches(wanted, _index(), n=1, cutoff=0.6)
     return GpuProblem(name, tuple(_index()[each] for each in alike), ambiguous=False)
 
 

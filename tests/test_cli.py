@@ -450,6 +450,16 @@ def test_tables(command: str) -> None:
     assert all(item["name"] in text.stdout for item in data[command])
 
 
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [("102", "did you mean FTC102?"), ("FTC-11", "did you mean FTC011?"), ("FTC999", "lists them all")],
+)
+def test_2_a_code_that_is_none_is_taken_for_no_other(code: str, hint: str) -> None:
+    done = ftc("explain", code)
+    assert done.returncode == 2
+    assert hint in done.stderr
+
+
 def test_explain() -> None:
     done = ftc("explain", "ftc102")
     assert done.returncode == 0

@@ -45,13 +45,21 @@ def place(tmp_path: Path) -> Path:
         file.write("from compiler.cli import main\nmain()\n")
     program.chmod(0o755)
     work = tmp_path / "work"
-    for name in ("alpha.ftc.yaml", "notes.txt", "my recipe.ftc.yaml", "sub/deep.ftc.yml", "outputs/tiny/summary.json"):
+    for name in (
+        "alpha.ftc.yaml",
+        "notes.txt",
+        "my recipe.ftc.yaml",
+        "sub/deep.ftc.yml",
+        "outputs/tiny/summary.json",
+        MINE,
+    ):
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).write_text("")
     return work
 
 
 Type = Callable[[str], list[str]]
+MINE = "to do/in it/it's $1 x:y.ftc.yaml"
 
 
 @pytest.fixture(params=SHELLS)
@@ -95,6 +103,10 @@ def test_what_is_alone_is_written_out(shell: pexpect.spawn[str]) -> None:
     assert came_to(shell, "ftc vali\talp\t") == ["validate", "alpha.ftc.yaml"]
     assert came_to(shell, "ftc plan su\tde\t") == ["plan", "sub/deep.ftc.yml"]
     assert came_to(shell, "ftc validate my\t") == ["validate", "my recipe.ftc.yaml"]
+    assert came_to(shell, "ftc validate to\\ do/i\tit\t") == ["validate", MINE]
+    assert came_to(shell, "ftc validate to\\ do/in\\ it/it\\'s\\ \t") == ["validate", MINE]
+    assert came_to(shell, 'ftc validate "to do/in it/i\t') == ["validate", MINE]
+    assert came_to(shell, "ftc validate 'my r\t") == ["validate", "my recipe.ftc.yaml"]
     assert came_to(shell, "ftc build alpha.ftc.yaml --target ll\t") == (
         ["build", "alpha.ftc.yaml", "--target", "llamafactory"]
     )
@@ -155,7 +167,7 @@ def offered(line: str, cwd: Path) -> list[str]:
 
 def test_what_is_offered_is_described(place: Path) -> None:
     assert "validate\tFind everything wrong with recipes." in offered("ftc ", place)
-    assert offered("ftc validate ", place) == ["alpha.ftc.yaml", "my recipe.ftc.yaml", "outputs/", "sub/"]
+    assert offered("ftc validate ", place) == ["alpha.ftc.yaml", "my recipe.ftc.yaml", "outputs/", "sub/", "to do/"]
     assert offered("ftc merge ", place)[0] == "outputs/tiny\ta run that has ended"
     assert "t4\tNVIDIA T4, 14.6 GiB" in offered("ftc plan --gpu ", place)
     assert any(line.startswith("all\t") for line in offered("ftc plan --gpu ", place))

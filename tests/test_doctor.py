@@ -26,7 +26,9 @@ class _Sum:
     def __add__(self, other): return self
     def sum(self): return 4.0
 float16 = None
-def ones(*shape, **more): return _Sum()
+def ones(*shape, **more):
+    if {fails!r}: raise RuntimeError({fails!r})
+    return _Sum()
 """
 
 
@@ -124,7 +126,7 @@ def test_4_a_broken_torch_is_a_line_and_no_traceback(bin_folder: Path, tmp_path:
     line = found["this environment", "torch"]
     assert line["status"] == "missing"
     assert said in line["said"]
-    assert line["remedy"]
+    assert f"torch=={pins('native', None)['torch']}" in line["remedy"]
     looked("--target", "axolotl", path=bin_folder, modules=tmp_path / "modules")  # which has an environment of its own
 
 
@@ -133,17 +135,25 @@ def test_4_a_broken_torch_is_a_line_and_no_traceback(bin_folder: Path, tmp_path:
     [
         ({"cuda": "13.0", "sees": True, "arches": ["sm_75", "sm_90"]}, "ok", ("computes on it", None)),
         ({"cuda": "13.0", "sees": True, "arches": ["sm_80", "sm_90"]}, "warning", ("no code for this card", "7.5")),
-        ({"cuda": "13.0", "sees": False, "arches": []}, "warning", ("does not see the card", "driver 580.65 or newer")),
+        (
+            {"cuda": "13.0", "sees": True, "arches": ["sm_80"], "fails": "no kernel image is available"},
+            *("warning", ("no code for this card", "7.5")),
+        ),
+        (
+            {"cuda": "13.0", "sees": True, "arches": ["sm_75"], "fails": "CUDA out of memory.\nTried"},
+            *("warning", ("cannot compute on it: RuntimeError: CUDA out of memory.", "nvidia-smi")),
+        ),
+        ({"cuda": "13.0", "sees": False, "arches": []}, "warning", ("does not see the card", "driver 580 or newer")),
         ({"cuda": None, "sees": False, "arches": []}, "warning", ("for the CPU alone", "CUDA")),
     ],
-    ids=["well", "too new a build", "old driver", "cpu build"],
+    ids=["well", "too new a build", "which shows", "full", "old driver", "cpu build"],
 )
 def test_torch_and_the_card(
     bin_folder: Path, tmp_path: Path, torch: dict[str, Any], status: str, expected: tuple[str, str | None]
 ) -> None:
     said, remedy = expected
     (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "torch.py").write_text(TORCH.format(**torch))
+    (tmp_path / "modules" / "torch.py").write_text(TORCH.format(**{"fails": "", **torch}))
     script(bin_folder, "nvidia-smi", "echo 'Tesla T4, 15360, 3, 550.54, 7.5'")
     found = looked("--target", "native", path=bin_folder, modules=tmp_path / "modules")
     line = found["this environment", "torch"]
@@ -210,6 +220,10 @@ def test_the_hub_is_asked_unless_it_may_not(bin_folder: Path) -> None:
         HF_ENDPOINT="http://user:secret@127.0.0.1:9",  # nobody listens there
     )["the hub", "access"]
     assert asked["said"] == "127.0.0.1 cannot be reached"
+    odd = looked("--target", "axolotl", path=bin_folder, HF_HUB_OFFLINE="0", HF_ENDPOINT="http://[")[
+        "the hub", "access"
+    ]
+    assert odd["said"] == "what HF_ENDPOINT names cannot be reached"
 
 
 def test_without_a_target_it_is_a_report(bin_folder: Path) -> None:

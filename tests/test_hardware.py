@@ -90,6 +90,16 @@ def test_a_misspelled_card_is_answered_with_the_nearest() -> None:
     assert problem.hint == 'did you mean "rtx-4090"?'
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("t4-16gb", "t4"), ("RTX4090 24GB", "rtx-4090"), ("h100-sxm5-80gb", "h100"), ("nvidia l4 24gb", "l4")],
+)
+def test_a_card_named_with_more_than_its_name(name: str, meant: str) -> None:
+    problem = find_gpu(name)
+    assert isinstance(problem, GpuProblem)
+    assert problem.hint == f'did you mean "{meant}"?'
+
+
 def test_a_name_like_none_gets_no_guess() -> None:
     problem = find_gpu("abacus")
     assert isinstance(problem, GpuProblem)

@@ -115,6 +115,25 @@ def test_sarif_is_written_beside(runner: Path) -> None:
     assert log["runs"][0]["results"][0]["ruleId"] == "FTC301"
 
 
+def test_sarif_goes_into_a_folder_that_is_not_there_yet(runner: Path) -> None:
+    done = step("validate", runner, {"paths": str(GOOD), "sarif-file": "reports/of it/out.sarif"})
+    assert done.returncode == 0, done.stderr
+    assert json.loads((runner / "work" / "reports" / "of it" / "out.sarif").read_text())["runs"][0]["results"] == []
+
+
+def test_a_report_that_cannot_be_written_fails_the_step(runner: Path) -> None:
+    (runner / "work" / "taken").mkdir()
+    done = step("validate", runner, {"paths": str(GOOD), "sarif-file": "taken"})
+    assert done.returncode != 0
+    assert output(runner) == {"exit-code": "0"}
+
+
+def test_usage_that_is_wrong_leaves_no_empty_report(runner: Path) -> None:
+    done = step("validate", runner, {"paths": str(GOOD), "gpu": "zzz", "sarif-file": "out.sarif"})
+    assert done.returncode == 2
+    assert not (runner / "work" / "out.sarif").exists()
+
+
 @pytest.mark.parametrize("evil", ["$(touch pwned)", "`touch pwned`", '"; touch pwned; "', "-h", "a b; touch pwned"])
 @pytest.mark.parametrize("name", ["paths", "target", "gpu", "format"])
 def test_inputs_are_never_run(runner: Path, name: str, evil: str) -> None:

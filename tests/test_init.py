@@ -139,6 +139,13 @@ def test_a_schema_that_somebody_changed_stays(rows: Path) -> None:
     (rows / ".ftc" / "recipe.schema.json").write_text("{}")
     said = init("--model", "qwen2.5-0.5b-instruct", "--gpu", "t4", "--data", "text.jsonl", cwd=rows)
     assert "editors go on with that one" in said
+    (rows / "other").mkdir()
+    (rows / "other" / ".ftc").write_text("a file")
+    said = init(
+        *("--model", "qwen2.5-0.5b-instruct", "--gpu", "t4", "--data", "text.jsonl", "--out", "other/r.ftc.yaml"),
+        cwd=rows,
+    )
+    assert "editors find none" in said
     assert (rows / ".ftc" / "recipe.schema.json").read_text() == "{}"
     assert list(rows.glob("*.ftc.yaml"))
 
@@ -155,6 +162,10 @@ def test_a_schema_that_somebody_changed_stays(rows: Path) -> None:
         ({"--data": "mesages.jsonl"}, 2, 'did you mean "messages.jsonl"?'),
         ({"--data": "."}, 2, "*.jsonl"),
         ({"--data": "someone/rows"}, 2, "say it with --data-format"),
+        ({"--data": "my rows"}, 2, "is no file"),
+        ({"--data": " "}, 2, "is no file"),
+        ({"--data": "'messages.jsonl'"}, 2, 'did you mean "messages.jsonl"?'),
+        ({"--out": "/proc/r.ftc.yaml"}, 2, '"/proc/r.ftc.yaml" cannot be written: '),
         ({"--data": "odd.jsonl"}, 2, "its columns are a, b"),
         ({"--data": "empty.jsonl"}, 2, "has no rows"),
         ({"--objective": "dpo"}, 1, "dpo"),
@@ -285,7 +296,7 @@ def test_it_asks_for_what_is_missing_and_offers_what_was_meant(rows: Path) -> No
     child.expect("Training rows.*: ")
     child.sendline("mesages.jsonl")
     child.expect(r"\[messages\.jsonl\]: ")
-    child.sendline("")
+    child.sendline("'messages.jsonl'")  # as a terminal writes a file that is dropped on it
     child.expect(r"Write to \[qwen2\.5-7b-instruct-messages-\w+\.ftc\.yaml\]: ")
     child.sendline("mine.ftc.yaml")
     child.expect("wrote mine.ftc.yaml")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 import click
 
 from compiler.codes import explain, pages
@@ -21,7 +19,7 @@ def command(code: str | None) -> None:
         return
     text = explain(code)
     if text is None:
-        alike = get_close_matches(code.upper(), pages(), n=1)
-        hint = f"did you mean {alike[0]}?" if alike else "`ftc explain` lists them all"
+        meant = f"FTC{''.join(filter(str.isdecimal, code)):0>3}"  # a code with other digits is not like it
+        hint = f"did you mean {meant}?" if meant in pages() else "`ftc explain` lists them all"
         raise FtcError(f'there is no code "{code}"', hint, USAGE)
     click.echo(text.rstrip("\n"))

@@ -18,7 +18,7 @@ from compiler.exit import INVALID, NO_FIT, OK, USAGE, of_recipe
 from compiler.shape import admitted, arms
 from compiler.starting.answers import base_facts, base_seen_from, card, main_memory
 from compiler.starting.choosing import Choice, Draft, Wishes, choose, full_instead, name_of, refused, written
-from compiler.starting.files import require_free, write_new
+from compiler.starting.files import require_free, require_writable, write_new
 from compiler.starting.remarks import remarks
 from compiler.starting.rows import Rows, look_at
 from schemas.facts import Gpu, ModelFacts
@@ -118,6 +118,8 @@ def _check(given: Given) -> None:
         require_free(given.out)
         if not given.out.absolute().parent.is_dir():
             raise FtcError(f'there is no folder "{given.out.parent}"', "make it first, or name another", USAGE)
+    out = given.out or Path("NAME.ftc.yaml")
+    require_writable(out.absolute().parent, out)
 
 
 def _require(given: Given) -> None:
@@ -143,7 +145,7 @@ def _asked(
     if about:
         click.echo(about())
     for attempt in range(ATTEMPTS):
-        typed = str(click.prompt(question, default=default)).strip()
+        typed = _unquoted(str(click.prompt(question, default=default)).strip())
         try:
             return typed, read(typed)
         except FtcError as error:
@@ -153,6 +155,11 @@ def _asked(
             meant = re.search(r'did you mean "([^"]+)"', error.hint or "")
             default = meant[1] if meant else default
     raise AssertionError
+
+
+def _unquoted(typed: str) -> str:
+    """Without the quotes in which terminals put the name of a file that is dropped on them."""
+    return typed[1:-1] if len(typed) > 1 and typed[0] == typed[-1] and typed[0] in "'\"" else typed
 
 
 def _models_hint() -> str:
@@ -221,7 +228,8 @@ def _write(choice: Choice, out: Path, folder: Path) -> int:
         if write_schema(schema):
             click.echo(f"wrote {schema}, by which editors complete and check it")
     except FtcError as error:  # the recipe is there, and right without it
-        click.echo(f"{error.message}; editors go on with that one", err=True)
+        after = "editors go on with that one" if schema.is_file() else "editors find none; `ftc schema` writes it"
+        click.echo(f"{error.message}; {after}", err=True)
     _say_next(choice.draft, out)
     return OK
 

@@ -9,7 +9,7 @@ _ftc_completion() {
             open) unfinished+=("$value") ;;
             plain) if [[ -n $help ]]; then described+=("${value//:/\\:}:$help"); else plain+=("$value"); fi ;;
         esac
-    done < <(env FTC_LINE="${(j: :)words[1,CURRENT-1]} $PREFIX" _FTC_COMPLETE=zsh_complete $words[1] 2> /dev/null)
+    done < <(env FTC_LINE="${(j: :)words[1,CURRENT-1]} $QIPREFIX$PREFIX" _FTC_COMPLETE=zsh_complete $words[1] 2> /dev/null)
     (( $#described )) && _describe -V ftc described
     (( $#plain )) && compadd -V ftc-plain -a plain
     (( $#unfinished )) && compadd -V ftc-unfinished -S '' -a unfinished

@@ -50,11 +50,8 @@ class _Bash(_Asked):
     name: ClassVar[str] = "bash"
 
     def format_completion(self, item: CompletionItem[str]) -> str:
-        """Bash puts what we say in the place of what follows the last character that it breaks words at; of `@` and
-        `$`, from there on (readline's rl_special_prefixes)."""
-        _, typed = self.get_completion_args()
-        breaks = [typed.rfind(char) + (char not in "@$") for char in environ.get("FTC_BREAKS", "") if char in typed]
-        value = item.value[max(breaks, default=0) :]
+        """Bash puts what we say in the place of what follows the last character that it breaks words at."""
+        value = item.value[kept_by_bash(environ.get("FTC_LINE", ""), environ.get("FTC_BREAKS", "")) :]
         return f"{item.type},{value.rstrip('/') if item.type == 'path' and len(value) > 1 else value}"
 
 
@@ -81,6 +78,29 @@ def register() -> None:
 def script(shell: str) -> str:
     """What the shell is to read."""
     return (Path(__file__).parent / f"ftc.{shell}").read_text(encoding="utf-8")
+
+
+def kept_by_bash(line: str, breaks: str) -> int:
+    """How many characters of the last word stand before the last place where bash breaks it: none that is quoted, but
+    the quote itself that is still open. Of `@` and `$`, from there on (readline's rl_special_prefixes)."""
+    quote, escaped, length, kept = "", False, 0, 0
+    for index, char in enumerate(line):
+        if escaped:
+            length, escaped = length + 1, False
+        elif char == "\\" and (not quote or (quote == '"' and line[index + 1 : index + 2] in ('"', "\\"))):
+            escaped = True
+        elif char == quote:
+            quote = ""
+        elif quote:
+            length += 1
+        elif char in "'\"":
+            quote, kept = char, length
+        elif char.isspace():
+            length = kept = 0
+        else:
+            length += 1
+            kept = length - (char in "@$") if char in breaks else kept
+    return kept
 
 
 def _is_finished(line: str, last: str) -> bool:

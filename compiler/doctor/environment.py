@@ -13,13 +13,14 @@ from typing import Any, Final
 from compiler.doctor import probe
 from compiler.doctor.child import ask
 from compiler.doctor.line import Line
+from compiler.doctor.targets import pins
 from compiler.run import apart
 
 GROUP: Final = "this environment"
 SECONDS: Final = 90.0
 """The first import of torch on a slow disk takes half a minute."""
-DRIVERS: Final = {11: "450.80", 12: "525.60", 13: "580.65"}
-"""CUDA's major version → the oldest Linux driver that runs it (CUDA's release notes, minor version compatibility)."""
+DRIVERS: Final = {11: 450, 12: 525, 13: 580}
+"""CUDA's major version → the oldest driver that runs it (NVIDIA, "CUDA Compatibility", minor version compatibility)."""
 
 
 def environment(*, card: bool) -> Iterator[Line]:
@@ -31,7 +32,8 @@ def environment(*, card: bool) -> Iterator[Line]:
     found = _found(answer.out)
     if found is None:
         said = f"{_installed('torch')} is installed, and its import {answer.failure or 'said nothing'}"
-        yield Line(GROUP, "torch", "missing", said, "install it anew: pip install --force-reinstall torch")
+        remedy = f"install it anew: pip install --force-reinstall torch=={pins('native', None)['torch']}"
+        yield Line(GROUP, "torch", "missing", said, remedy)
         return
     yield _torch(found, card=card)
     yield _bitsandbytes(found)
@@ -62,9 +64,14 @@ def _torch(found: dict[str, Any], *, card: bool) -> Line:
 
 def _of_card(found: dict[str, Any], said: str) -> Line:
     major, minor = found["capability"]
-    if not found["adds"] or (found["arches"] and not has_code(found["arches"], major, minor)):
+    if found["arches"] and not has_code(found["arches"], major, minor):
         remedy = f"install a torch that is built for compute capability {major}.{minor}"
         return Line(GROUP, "torch", "warning", f"{said}, holds no code for this card", remedy)
+    if found["adds"] != "works":
+        remedy = "see `nvidia-smi`: others may hold its memory, or its driver may be too old for this torch"
+        return Line(
+            GROUP, "torch", "warning", f"{said}, sees the card and cannot compute on it: {found['adds']}", remedy
+        )
     return Line(GROUP, "torch", "ok", f"{said}; it sees the card and computes on it")
 
 

@@ -28,7 +28,7 @@ def _access() -> Line:
         return Line(GROUP, "access", "note", f"not asked: {named}", remedy)
     from compiler.hub import endpoint, is_out_of_reach
 
-    host = urlsplit(endpoint()).hostname or "what HF_ENDPOINT names"
+    host = _host(endpoint()) or "what HF_ENDPOINT names"
     answers: list[bool] = []
     asking = Thread(target=lambda: answers.append(not is_out_of_reach()), daemon=True)
     asking.start()
@@ -39,6 +39,13 @@ def _access() -> Line:
         "models and data come from the hub's cache or folders; see HTTPS_PROXY, HF_ENDPOINT, or set HF_HUB_OFFLINE=1"
     )
     return Line(GROUP, "access", "warning", f"{host} cannot be reached", remedy)
+
+
+def _host(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:  # as `http://[`
+        return None
 
 
 def _token() -> Line:

@@ -92,7 +92,7 @@ def _compilers() -> Line:
     named = os.environ.get("CC", "").split()[:1]
     found = next((path for name in (*named, "gcc", "clang", "cc") if (path := shutil.which(name))), None)
     header = Path(sysconfig.get_paths()["include"], "Python.h")
-    absent = [what for what, there in (("a C compiler", found), (str(header), header.is_file())) if not there]
+    absent = [what for what, there in (("C compiler", found), (str(header), header.is_file())) if not there]
     if not absent:
         return Line(GROUP, "compiler", "ok", f"{found}, with Python's headers: what triton needs")
     remedy = "needed on a card for compile: true, Liger and Unsloth: apt-get install gcc python3-dev, or your system's"

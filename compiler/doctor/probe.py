@@ -21,9 +21,21 @@ def look() -> dict[str, Any]:
     if found["sees"]:
         found["arches"] = torch.cuda.get_arch_list()
         found["capability"] = list(torch.cuda.get_device_capability(0))
-        found["adds"] = float((torch.ones(2, device="cuda") + 1).sum()) == 4.0
+        found["adds"] = adds(torch)
         found["bitsandbytes"] = quantises(torch)
     return found
+
+
+def adds(torch: Any) -> str:
+    """ "works", or what goes wrong: a card may be full, or of a kind that this torch has no code for."""
+    try:
+        return "works" if float((torch.ones(2, device="cuda") + 1).sum()) == 4.0 else "1 and 1 is not 2"
+    except Exception as error:
+        return _said(error)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def quantises(torch: Any) -> str:
@@ -34,7 +46,7 @@ def quantises(torch: Any) -> str:
         back = functional.dequantize_4bit(packed, state)
         return "works" if bool((back == 1).all()) else "gives wrong numbers"
     except Exception as error:
-        return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        return _said(error)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from os.path import relpath
 from pathlib import Path
 from typing import Final, cast
@@ -17,6 +18,10 @@ from schemas.recipe import DataFormat, Fields, Objective
 
 OBJECTIVES: Final[dict[DataFormat, Objective]] = {"preference": "dpo", "kto": "kto", "text": "pretrain"}
 """What is done with rows of a format; supervised fine-tuning with all others."""
+
+
+HUB_ID: Final = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?", re.ASCII)
+"""What a dataset of the hub may be called."""
 
 
 class Rows(Struct, frozen=True):
@@ -50,8 +55,10 @@ class Rows(Struct, frozen=True):
 
 def look_at(path: str, asked: DataFormat | None) -> Rows:
     """Look at what is named; `FtcError` (usage) where there is no such file, or it cannot be what the run reads."""
-    local = is_local(path) or Path(path).exists()
+    local = is_local(path) or (path != "" and Path(path).exists())
     if not local:
+        if not HUB_ID.fullmatch(path):
+            raise FtcError(f'"{path}" is no file, and no dataset of the hub can be called so', _instead(path), USAGE)
         return Rows(path, False, asked, {}, "a dataset of the hub, which is not looked at here")
     if Path(path).is_dir():
         raise FtcError(f'"{path}" is a folder', f"name its files: {path.rstrip('/')}/{_pattern(Path(path))}", USAGE)
