@@ -73,6 +73,6 @@ export function whyNotStarted(command: string, error: unknown): string {
   const code = (error as { code?: string } | null)?.code;
   const said = error instanceof Error ? error.message : String(error);
   return code === "ENOENT" || said.includes("ENOENT")
-    ? `ftc: there is no program "${command}". Install it (pip install 'ftc[lsp]'), or name it in ftc.path.`
+    ? `ftc: there is no program "${command}". Install it with its extra "lsp", or name it in ftc.path.`
     : `ftc: the language server did not start (${said}). It needs pip install 'ftc[lsp]'.`;
 }
