@@ -100,6 +100,6 @@ test("the server can be restarted", async () => {
 test("a program that is not there is named with the remedy", async () => {
   stub.settings["ftc.path"] = path.join(folder, "no-ftc");
   await stub.commands.get("ftc.restart")?.();
-  assert.match(stub.shown.at(-1) ?? "", /no program .*no-ftc.*pip install/);
+  assert.match(stub.shown.at(-1) ?? "", /no program .*no-ftc.*extra "lsp"/);
   assert.equal(existsSync(path.join(folder, "no-ftc")), false);
 });

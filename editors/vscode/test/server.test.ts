@@ -62,6 +62,6 @@ test("a plan is for one target", () => {
 
 test("what is missing is named with the remedy", () => {
   const missing = Object.assign(new Error("spawn ftc ENOENT"), { code: "ENOENT" });
-  assert.match(whyNotStarted("ftc", missing), /no program "ftc".*pip install 'ftc\[lsp\]'.*ftc\.path/);
+  assert.match(whyNotStarted("ftc", missing), /no program "ftc".*extra "lsp".*ftc\.path/);
   assert.match(whyNotStarted("ftc", new Error("write EPIPE")), /did not start \(write EPIPE\).*pip install/);
 });
