@@ -229,6 +229,10 @@ def test_settings_are_asked_for_and_follow_changes(folder: Path) -> None:
     editor.tell("workspace/didChangeConfiguration", {"settings": {"ftc": {"gpu": "h200"}}})
     (found,) = editor.diagnostics(uri)
     assert "t4" in found["message"]
+    editor.configuration = None
+    editor.tell("workspace/didChangeConfiguration", {"settings": None})
+    (found,) = editor.diagnostics(uri)
+    assert "t4" not in found["message"], "a setting that was taken back"
     assert editor.stop() == 0
 
 

@@ -14,7 +14,7 @@ YOUNG: Final = 2_000_000_000
 KEPT: Final = 1024
 Given = ParamSpec("Given")
 Seen = TypeVar("Seen")
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int, int]
 
 
 def seen_once(look: Callable[Concatenate[Path, Given], Seen]) -> Callable[Concatenate[Path, Given], Seen]:
@@ -38,5 +38,7 @@ def _stamp(path: Path) -> Stamp | None:
         found = path.stat()
     except (OSError, ValueError):
         return None
-    settled = abs(time_ns() - found.st_mtime_ns) > YOUNG
-    return (found.st_mtime_ns, found.st_size, found.st_ino) if settled else None
+    # Who copies a file with its times sets the first back, and cannot the second.
+    times = (found.st_mtime_ns, found.st_ctime_ns)
+    settled = min(abs(time_ns() - time) for time in times) > YOUNG
+    return (*times, found.st_size, found.st_ino) if settled else None

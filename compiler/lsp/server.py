@@ -40,6 +40,8 @@ class Server(LanguageServer):
         self.settings = Settings()
         self.given: object = None
         """What the editor began with."""
+        self.taken: object = None
+        """What `settings` were read from."""
         self.documents: dict[str, Document] = {}
         self.waiting: dict[str, asyncio.TimerHandle] = {}
         self.trouble = Trouble(self)
@@ -96,6 +98,7 @@ class Server(LanguageServer):
 
     def configure(self, given: object) -> None:
         """Take settings; what is wrong with them is shown once."""
+        self.taken = given
         self.settings, wrong = read_settings(given)
         for message in wrong:
             self.window_show_message(lsp.ShowMessageParams(lsp.MessageType.Warning, f"ftc: {message}"))
@@ -178,11 +181,11 @@ def _register(server: Server) -> None:
 
 
 def _pull(server: Server, sent: object) -> None:
-    """Ask for the settings; an editor that cannot be asked sent them, or has none."""
+    """Ask for the settings; an editor that cannot be asked sent them, or has none: those of the start hold."""
 
     def take(given: object) -> None:
-        if given:
-            server.configure(given)
+        if (chosen := given or server.given) != server.taken:
+            server.configure(chosen)
             server.look_again()
 
     def answered(found: Sequence[object] | None) -> None:
