@@ -66,7 +66,7 @@ class Reader:
         """`kinds` and `lists`: what shape each key has, as `sound` takes them."""
         self.all = config
         kept, self.odd = sound(config, kinds, lists)
-        self.config = cast("dict[str, object]", without_nulls(kept))
+        self.config = cast("dict[str, object]", without_nulls(_switches(kept, kinds)))
         self.leaves: dict[str, Leaf] = {}
         self.left: dict[tuple[str, str], Left] = {}
         self.files: dict[str, str] = {}
@@ -158,6 +158,20 @@ def without_nulls(value: object) -> object:
     if isinstance(value, list):
         return [without_nulls(item) for item in cast("list[object]", value)]
     return value
+
+
+def _switches(value: object, kinds: Mapping[str, str], path: str = "") -> object:
+    """With 1, 0 and words where a key is a switch as what the tools take them for."""
+    if isinstance(value, dict):
+        inner = cast("dict[str, object]", value)
+        return {name: _switches(item, kinds, f"{path}.{name}" if path else name) for name, item in inner.items()}
+    if isinstance(value, list):
+        return [_switches(item, kinds, f"{path}[]") for item in cast("list[object]", value)]
+    kind = kinds.get(path, "")
+    if "bool" not in kind:
+        return value
+    plain = isinstance(value, int | float) and value in (0, 1) and not re.search("int|float", kind)
+    return bool(value) if plain else switched(value)
 
 
 def read_table(reader: Reader, back: Mapping[str, Back], but: frozenset[str]) -> None:

@@ -139,6 +139,9 @@ def _entry(reader: Reader, key: str, name: str, entry: Entry) -> dict[str, objec
     told: dict[str, object] = {"path": path, "local": "hf_hub_url" not in entry}
     told |= {word: entry[word] for word in ("subset", "split") if entry.get(word) not in (None, "train")}
     told |= _limit(reader, entry)
+    if entry.get("num_samples"):
+        why = f"{name}: num_samples draws rows at random, some twice where there are too few; ftc takes the first"
+        reader.note("differs", key, why)
     kind, fields = _shape(reader, key, name, entry, columns)
     return {**told, "format": kind, **({"fields": fields} if fields else {})}
 

@@ -75,10 +75,12 @@ def _schedule(reader: Reader) -> None:
     if named == "constant":
         reader.put("training.warmup", 0.0, *keys)
         reader.idle("a constant learning rate has none there", *keys)
-    elif steps:
-        reader.put("training.warmup", steps if steps < 1 else int(steps), *keys)
-    else:
-        reader.put("training.warmup", float(share or 0.0), *keys)
+        return
+    # transformers puts warmup_ratio in the place of warmup_steps, whatever it is.
+    told = steps if share is None else share
+    reader.put("training.warmup", int(told) if told and told >= 1 else float(told or 0.0), *keys)
+    if share is not None:
+        reader.idle("warmup_ratio takes its place", "warmup_steps")
 
 
 def read_optimizer(reader: Reader) -> None:

@@ -70,6 +70,9 @@ KINDS: Final = {
     "model": "str",
     **{f"{name}.{key}": "str" for name, section in SECTIONS.items() for key in section},
     "data.local_dataset": "list[str] | str",
+    **dict.fromkeys(("training.load_in_4bit", "training.packing", "training.train_on_completions"), "bool"),
+    **{f"lora.{key}": "bool" for key in SECTIONS["lora"] if key.startswith(("use_", "finetune_", "vision_"))},
+    **dict.fromkeys(("logging.enable_wandb", "logging.enable_tensorboard"), "bool"),
 }
 
 
