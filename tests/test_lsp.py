@@ -644,6 +644,15 @@ def test_other_yaml_files_are_left_alone(editor: Editor) -> None:
     assert [item["code"] for item in editor.diagnostics(uri)] == ["FTC206"]
 
 
+def test_an_older_version_beside_it_is_left_alone(editor: Editor) -> None:
+    """An editor that shows what changed sends both; what lies nowhere has no files beside it."""
+    uri = "git:/somewhere/recipe.ftc.yaml?%7B%22ref%22%3A%22HEAD%22%7D"
+    editor.texts[uri], editor.versions[uri] = RECIPE.replace("q_proj", "w_proj"), 1
+    item = {"uri": uri, "languageId": "yaml", "version": 1, "text": editor.texts[uri]}
+    editor.tell("textDocument/didOpen", {"textDocument": item})
+    assert editor.diagnostics(uri) == []
+
+
 def test_it_starts_without_torch_and_asks_no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hub:
         hub.setblocking(False)

@@ -29,7 +29,10 @@ class Document:
 
     @property
     def is_recipe(self) -> bool:
-        """By its name; of another one, by its sections: an editor may send every YAML file there is."""
+        """By its name; of another one, by its sections: an editor may send every YAML file there is, and older versions
+        of one (`git:`), which lie nowhere."""
+        if not self.uri.startswith(("file:", "untitled:")):
+            return False
         return bool(_NAMED.search(self.uri)) or len(set(_SECTION.findall(self.text))) >= SECTIONS
 
     def change(self, text: str, version: int | None) -> None:
