@@ -12,27 +12,12 @@ from pydantic_core import PydanticUndefined
 
 from backends.reading import Leaf, typed
 from backends.yaml_text import yaml_entry
-from schemas.method import (
-    AdapterMethod,
-    FullMethod,
-    Ia3Method,
-    LoraMethod,
-    PrefixMethod,
-    PromptMethod,
-    PTuningMethod,
-    Quantization,
-)
+from schemas.members import arms, fields_of
+from schemas.method import LoraMethod, Quantization
 from schemas.recipe import Recipe, Source
 
 Tree = dict[str, object]
-KINDS: Final[dict[str, type[BaseModel]]] = {
-    "full": FullMethod,
-    "ia3": Ia3Method,
-    "prefix_tuning": PrefixMethod,
-    "prompt_tuning": PromptMethod,
-    "p_tuning": PTuningMethod,
-    "adapter": AdapterMethod,
-}
+KINDS: Final = arms(fields_of(Recipe)["method"])
 SOURCES: Final = ("data.train", "data.validation")
 
 
