@@ -130,6 +130,7 @@ def _plain(text: str) -> str:
 
 
 def _ranked(head: list[str], found: Counter[tuple[str, str]]) -> str:
-    rows = [[count, f"`{key}`", why] for (key, why), count in found.most_common(MOST)]
+    ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:MOST]
+    rows = [[count, f"`{key}`", why] for (key, why), count in ranked]
     more = len(found) - len(rows)
     return _markdown([head, *rows]) + (f"\nand {more} more, of one or two files each\n" if more > 0 else "")
