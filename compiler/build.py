@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 from msgspec import Struct
 
-from backends import load
+from backends import TARGETS, load
 from compiler.check import Checked, check
 from compiler.hardware import find_gpu
 from compiler.locate import locate
@@ -113,7 +113,8 @@ def _compile_known(
 def _solved(draft: Draft, stack: Stack, options: Options) -> Plan:
     release = _release(options)
     barred = frozenset(item for item in get_args(Strategy) if release and release.refuses("hardware.strategy", item))
-    return solve(draft.plan, draft.open, _target(options), stack, barred)
+    asked = options.target or next((name for name in TARGETS if name == stack), None)
+    return solve(draft.plan, draft.open, asked, stack, barred)
 
 
 def _emit(plan: Plan, footprint: Footprint, lost: tuple[Finding, ...], options: Options) -> Artifact | None:

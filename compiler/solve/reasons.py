@@ -46,14 +46,31 @@ def _decision(path: str, search: Search, found: Found) -> Decision:
         return Decision(path, value, "as in training" if same else "evaluation of as many rows as in training is too much")
     other = _other(path, value, found)
     second = _runner_up(other, leaf(other.plan, path), best) if other else None
-    said = _micro(search, found) if path == MICRO else _because(path, value, best)
+    said = _micro(search, found) if path == MICRO else _because(path, value, found)
     return Decision(path, value, "; ".join(filter(None, (said, _compared(path, second, best)))), second)
 
 
-def _because(path: str, value: object, best: Point) -> str:
-    if best.fits:
-        return MEANS[path, value]
-    return f"this needs least, and even so {_needs(best)}"
+def _because(path: str, value: object, found: Found) -> str:
+    best = found.best
+    if not best.fits:
+        return f"this needs least, and even so {_needs(best)}"
+    if path == CHECKPOINTING and value is not False:
+        return f"{MEANS[path, value]}: {_kept(found)}"
+    if path == STRATEGY and value != "ddp":
+        return f"{MEANS[path, value]}: a whole copy on each card needs more"
+    return MEANS[path, value]
+
+
+def _kept(found: Found) -> str:
+    """What it would take to keep everything."""
+    kept = [point for point in found.points if point.plan.training.gradient_checkpointing is False]
+    least = min(kept, key=lambda point: point.footprint.high, default=None)
+    if least is None:
+        return "the target cannot do without"
+    if not least.fits:
+        return f"without it a micro batch of {least.micro} {_needs(least)}"
+    largest = max(point.micro for point in kept if point.fits)
+    return f"without it a micro batch of {largest} is the most, which is slower"
 
 
 def _micro(search: Search, found: Found) -> str:
@@ -68,7 +85,7 @@ def _micro(search: Search, found: Found) -> str:
     larger = min(alike, key=lambda point: point.micro, default=None)
     if larger is None or larger.fits:
         tokens = best.micro * best.plan.data.max_length
-        return f"{_needs(best)}; more than {tokens:,} tokens at once are hardly faster"
+        return f"{_needs(best)}; more than {tokens:,} tokens at once are no faster"
     return f"{_needs(best)}; {larger.micro} would need {_gib(larger.footprint.high)}"
 
 

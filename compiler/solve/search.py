@@ -48,10 +48,10 @@ class Found(Struct, frozen=True):
 class Search:
     """Plans of one space, weighed and timed."""
 
-    def __init__(self, plan: Plan, within: Space, target: Target, stack: Stack) -> None:
+    def __init__(self, plan: Plan, within: Space, target: Target | None, stack: Stack) -> None:
         self.plan = plan
         self.within = within
-        self.target: Target = target
+        self.target: Target | None = target
         self.stack: Stack = stack
         self._lost = lost(plan, target)
 
@@ -79,23 +79,19 @@ class Search:
         return point
 
     def _points(self, setting: Setting) -> Iterator[Point]:
-        """The setting's smallest micro batch, and those from it to the largest that fits; and the next, which does
-        not. A larger one never needs less."""
-        sizes = self.within.micros
-        least = self.point(setting, sizes[0])
-        if not self._takes(least.plan):
-            return
-        yield least
-        if least.fits:
-            yield from self._larger(setting, sizes[1:])
-
-    def _larger(self, setting: Setting, sizes: Sequence[int]) -> Iterator[Point]:
-        for size in sizes:
+        """The setting with micro batches up to the first that does not fit: a larger one never needs less. But for the
+        whole batch at once, beside which no gradients of earlier passes are kept."""
+        *some, last = self.within.micros
+        for size in some:
             point = self.point(setting, size)
-            if self._takes(point.plan):
-                yield point
-            if not point.fits:
+            if not self._takes(point.plan):
                 return
+            yield point
+            if not point.fits:
+                break
+        whole = self.point(setting, last)
+        if self._takes(whole.plan):
+            yield whole
 
     def _takes(self, plan: Plan) -> bool:
         """Whether the target loses no more by this than by the plan as it came."""

@@ -20,7 +20,7 @@ from schemas.recipe import Strategy
 def solve(
     plan: Plan,
     open_leaves: Mapping[str, str],
-    target: Target,
+    target: Target | None,
     stack: Stack,
     barred: frozenset[Strategy] = frozenset(),
 ) -> Plan:

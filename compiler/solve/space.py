@@ -41,9 +41,6 @@ ROUNDING: Final[Mapping[str, tuple[object, ...]]] = {
     OPTIMIZER: ("adamw_8bit", "paged_adamw_8bit"),
 }
 """Values that change the result, if little. They are chosen only where nothing fits without them."""
-AMPERE: Final = 8.0
-"""Compute capability from which on Liger's kernels are known to be worth it; older cards have no bfloat16."""
-
 MOST_TOKENS: Final = 65_536
 """Tokens of a forward pass beyond which nothing is gained: reading all weights takes less than a hundredth of it."""
 
@@ -61,12 +58,13 @@ class Space(Struct, frozen=True):
     largest: int | None
 
 
-def space(plan: Plan, open_leaves: frozenset[str], target: Target, stack: Stack, barred: frozenset[Strategy]) -> Space:
-    """Everything that may be chosen for this plan. `barred`: strategies that an asked version of the target refuses."""
+def space(plan: Plan, open_leaves: frozenset[str], target: Target | None, stack: Stack, barred: frozenset[Strategy]) -> Space:
+    """Everything that may be chosen for this plan. `target`: None where a loop is weighed that no
+    target is behind. `barred`: strategies that an asked version of the target refuses."""
     axes = {path: tuple(_able(plan, path, target, stack)) for path in AXES if path in open_leaves}
     if STRATEGY in axes:
         axes[STRATEGY] = tuple(item for item in axes[STRATEGY] if item not in barred) or (plan.hardware.strategy,)
-    largest = load(target).largest_micro(plan)
+    largest = load(target).largest_micro(plan) if target else None
     return Space(open_leaves, _groups(axes), _micros(plan, open_leaves, largest), largest)
 
 
@@ -87,13 +85,13 @@ def _groups(axes: Mapping[str, tuple[object, ...]]) -> tuple[tuple[Setting, ...]
     return tuple(tuple(found[count]) for count in sorted(found))
 
 
-def _able(plan: Plan, path: str, target: Target, stack: Stack) -> Iterator[object]:
+def _able(plan: Plan, path: str, target: Target | None, stack: Stack) -> Iterator[object]:
     """Values that the language, the target and the stack that is weighed take; what stands there, where none is."""
     found = [
         value
         for value in AXES[path]
         if _suits(plan, path, value, stack)
-        and not _refused(target, path, value)
+        and not (target and _refused(target, path, value))
         and not _refused(stack, path, value)
     ]
     yield from found or [leaf(plan, path)]
@@ -114,10 +112,10 @@ def _suits(plan: Plan, path: str, value: object, stack: Stack) -> bool:
 
 
 def _liger(plan: Plan, stack: Stack) -> bool:
-    """Beside torch's compiler they are slower than it is alone (bench/results/h100.speed.json)."""
-    capability = plan.gpu.compute_capability if plan.gpu else None
-    known = plan.facts.family in LIGER.get(stack, ())
-    return known and capability is not None and capability >= AMPERE and not plan.training.compile
+    """On cards with bfloat16: Triton's kernels gain little before. Beside torch's compiler they are slower than it is
+    alone (bench/results/h100.speed.json)."""
+    gpu, known = plan.gpu, plan.facts.family in LIGER.get(stack, ())
+    return known and gpu is not None and gpu.has_bf16 and not gpu.is_cpu and not plan.training.compile
 
 
 def _refused(stack: Stack, path: str, value: object) -> bool:
@@ -126,8 +124,10 @@ def _refused(stack: Stack, path: str, value: object) -> bool:
     return refused(load(stack).TABLE[pattern(path)], value) is not None
 
 
-def lost(plan: Plan, target: Target) -> frozenset[str]:
+def lost(plan: Plan, target: Target | None) -> frozenset[str]:
     """Paths of what the target cannot do in combination."""
+    if target is None:
+        return frozenset()
     return frozenset(item.path for item in load(target).losses(plan) if item.level == "error")
 
 
