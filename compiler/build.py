@@ -31,6 +31,7 @@ from schemas.recipe import Recipe, Strategy
 if TYPE_CHECKING:  # read only where another version is asked for
     from backends.release import Release
 
+
 class Options(Struct, frozen=True):
     """What the command line adds to a recipe. Without a target nothing is refused, and the native stack is weighed.
 

@@ -24,7 +24,7 @@ from compiler.solve.reasons import ORDER
 from schemas.artifact import Target
 from schemas.facts import GIB, Gpu
 from schemas.footprint import Stack
-from schemas.plan import Plan, SourcePlan, leaves, leaves
+from schemas.plan import Plan, SourcePlan, leaves
 from schemas.recipe import Fields
 
 STACKS: tuple[Stack, ...] = get_args(Stack)

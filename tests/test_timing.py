@@ -16,7 +16,6 @@ from schemas.plan import Plan
 from schemas.work import pair_flops, token_flops
 
 
-
 def flops_per_token(plan: Plan, stack: Stack) -> float:
     facts = profile(stack)
     found = operations(plan, facts, batch(plan, plan.training.micro_batch_size, facts))
@@ -83,7 +82,7 @@ def test_hours_and_cost_need_the_number_of_tokens() -> None:
     known = estimate(plan, weigh(plan, "native"), tokens=10_000_000)
     assert known.hours == pytest.approx(10_000_000 / known.tokens_per_second / 3600)
     assert known.usd == pytest.approx(known.hours * 2.0)
-    assert "low confidence" in known.basis
+    assert "medium confidence" in known.basis
     assert "2026-11" in known.cost_basis
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from compiler.solve.search import SAME, Found, Point, Search
@@ -43,7 +42,9 @@ def _decision(path: str, search: Search, found: Found) -> Decision:
     value = leaf(best.plan, path)
     if path == EVALUATION:
         same = value == best.micro
-        return Decision(path, value, "as in training" if same else "evaluation of as many rows as in training is too much")
+        return Decision(
+            path, value, "as in training" if same else "evaluation of as many rows as in training is too much"
+        )
     other = _other(path, value, found)
     second = _runner_up(other, leaf(other.plan, path), best) if other else None
     said = _micro(search, found) if path == MICRO else _because(path, value, found)

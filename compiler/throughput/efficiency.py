@@ -41,12 +41,15 @@ class _Facts(TypedDict):
     traffic: _Number
     compiled: _Number
     compiled_liger: _Number
-    launch: _Number
+    launch: _Shares
+    attention_length: _Number
+    narrow: _Number
     trainer: _Number
     between_cards: _Shares
     pcie: _Shares
     between_nodes: _Number
     links_reached: _Number
+    host_reached: _Number
     hidden: _Number
 
 

@@ -38,15 +38,14 @@ def sent(run: Run, gpu: Gpu) -> Sent:
 def to_host(gpu: Gpu) -> float:
     """Bytes a second between a card and main memory."""
     found = facts()
-    return nearest(found["pcie"]["value"], gpu) * GIGA * found["links_reached"]["value"]
+    return nearest(found["pcie"]["value"], gpu) * GIGA * found["host_reached"]["value"]
 
 
 def _between(plan: Plan, gpu: Gpu) -> float:
     found = facts()
-    own = found["between_cards"]["value"].get(gpu.name)
-    within = own * GIGA * found["links_reached"]["value"] if own else to_host(gpu)
-    across = found["between_nodes"]["value"] * GIGA * found["links_reached"]["value"]
-    return min(within, across) if plan.hardware.nodes > 1 else within
+    own = found["between_cards"]["value"].get(gpu.name) or nearest(found["pcie"]["value"], gpu)
+    rate = min(own, found["between_nodes"]["value"]) if plan.hardware.nodes > 1 else own
+    return rate * GIGA * found["links_reached"]["value"]
 
 
 def _inputs(run: Run, gpu: Gpu) -> float:

@@ -11,6 +11,7 @@ from compiler.memory.stacks import Profile, profile
 from compiler.throughput.efficiency import facts, operators, reached
 from compiler.throughput.links import sent, to_host
 from compiler.throughput.products import operations, written_out
+from compiler.throughput.sureness import sureness
 from schemas.facts import Gpu
 from schemas.footprint import Stack
 from schemas.plan import Plan
@@ -53,8 +54,8 @@ class Interval(Struct, frozen=True):
 
 
 class Speed(Struct, frozen=True):
-    """`tokens_per_second`: positions of all cards together. `seconds`: of one step. `sure`: why the bounds are where
-    they are."""
+    """`tokens_per_second`: positions of all cards together, padding and both answers of a pair included. `seconds`: of
+    one step. `because`: why the bounds are where they are."""
 
     tokens_per_second: Interval
     seconds: Seconds
@@ -69,7 +70,8 @@ def speed(plan: Plan, stack: Stack) -> Speed | None:
     run = lay_out(plan, profile(stack))
     seconds = _seconds(run, gpu, peak)
     middle = plan.devices * plan.accumulation * run.work.tokens / seconds.step
-    return Speed(Interval(middle / 1.3, middle, middle * 1.3), seconds, "")
+    sure = sureness(plan, stack)
+    return Speed(Interval(middle / sure.factor, middle, middle * sure.factor), seconds, sure.because)
 
 
 def pace(plan: Plan, stack: Stack) -> float:
@@ -85,14 +87,17 @@ def _seconds(run: Run, gpu: Gpu, peak: float) -> Seconds:
     plan, tokens, times = run.plan, run.work.tokens, run.plan.accumulation
     count = operations(plan, run.stack, run.work)
     bandwidth = (gpu.bandwidth or 0) * GIGA * shares.copies
-    products = tokens * count.products / (peak * shares.products)
+    best = shares.products * plan.facts.hidden / (plan.facts.hidden + facts()["narrow"]["value"])
+    products = tokens * count.products / (peak * best)
     efficient = 0.5 if written_out(plan, run.work) else 1.0
-    attention = tokens * count.attention / (peak * shares.attention * efficient)
+    length = plan.data.max_length / (plan.data.max_length + facts()["attention_length"]["value"])
+    attention = tokens * count.attention / (peak * shares.attention * length * efficient)
     moved, tensors = _moved(run)
     move = moved * facts()["traffic"]["value"] * _fusing(run.stack, plan) / bandwidth
     weights = _weights_read(run) / bandwidth
     busy = products + attention + move + weights
-    waiting = max(tensors * facts()["launch"]["value"] * _fusing(run.stack, plan) - busy, 0)
+    starts = facts()["launch"]["value"][run.stack.stack] * (_fusing(run.stack, plan) if plan.training.compile else 1)
+    waiting = max(tensors * starts - busy, 0)
     links = sent(run, gpu)
     hidden = facts()["hidden"]["value"]
     outside = max(links.each - busy * hidden, (1 - hidden) * links.each)

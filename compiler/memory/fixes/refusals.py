@@ -10,6 +10,7 @@ from compiler.memory.stacks import PLAIN
 from schemas.footprint import Stack
 from schemas.plan import Plan, leaves
 
+
 class Refusals:
     """The refusals of one plan, to compare changed ones with: a leaf that was refused before is no news."""
 
