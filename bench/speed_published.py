@@ -182,9 +182,8 @@ def main() -> None:
     found = list(rows())
     if "--rows" in sys.argv:
         for row, interval in sorted(compared(found), key=lambda item: item[0].error):
-            print(
-                f"{row.error:+7.0%} {row.measured:9,.0f} {interval.middle:9,.0f} {row.gpu:12} {row.gpus} {row.stack:18} {row.name}"
-            )
+            about = f"{row.gpu:12} {row.gpus} {row.stack:18} {row.name}"
+            print(f"{row.error:+7.0%} {row.measured:9,.0f} {interval.middle:9,.0f} {about}")
     print(table(compared(found)))
     apart = [row.error for row in found if row.apart and row.found]
     print(f"\nset apart: {len(apart)} rows, median {median(apart):+.0%}")

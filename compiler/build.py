@@ -114,8 +114,12 @@ def _compile_known(
 def _solved(draft: Draft, stack: Stack, options: Options) -> Plan:
     release = _release(options)
     barred = frozenset(item for item in get_args(Strategy) if release and release.refuses("hardware.strategy", item))
-    asked = options.target or next((name for name in TARGETS if name == stack), None)
-    return solve(draft.plan, draft.open, asked, stack, barred)
+    return solve(draft.plan, draft.open, options.target or _behind(stack), stack, barred)
+
+
+def _behind(stack: Stack) -> Target | None:
+    """The target whose training code this is; None for a plain loop."""
+    return next((name for name in TARGETS if name == stack), None)
 
 
 def _emit(plan: Plan, footprint: Footprint, lost: tuple[Finding, ...], options: Options) -> Artifact | None:
