@@ -19,7 +19,7 @@ from compiler.overrides import override
 from compiler.resolve import Draft, resolve
 from compiler.resolve.ground import Ground
 from compiler.rules import Context, run_rules
-from compiler.solve import solve
+from compiler.solve import careful, solve
 from compiler.source import Source, parse
 from schemas.artifact import Artifact, Target
 from schemas.diagnostic import Diagnostic, Finding
@@ -100,7 +100,7 @@ def _compile_known(
     draft = resolve(ground)
     wrong = _errors((*source.diagnostics, *findings))
     stack = options.stack or ground.target
-    plan = draft.plan if wrong else _solved(draft, stack, options)
+    plan = careful(draft.plan, draft.open) if wrong else _solved(draft, stack, options)
     lost = tuple(item for item in _lost(plan, checked, options) if item.path not in wrong)
     findings += lost
     clean = not wrong and not _errors(lost)

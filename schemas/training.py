@@ -244,8 +244,7 @@ class Training(Section):
         json_schema_extra=about(
             "An H100 was a fifth faster with liger; with compile it is no faster than compile alone.",
             values={
-                "auto": "liger where the target has it for this model and an Ampere or newer card is faster with it; else "
-                "none.",
+                "auto": "liger where the target has it for this model and the card is faster with it; else none.",
                 "none": "The model's own.",
                 "liger": "Fused norms, rotations and mlp from the package liger-kernel; needs a GPU.",
             },

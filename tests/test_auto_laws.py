@@ -59,7 +59,7 @@ class Case(Struct, frozen=True):
         return solve(self.plan, dict.fromkeys(self.open, "fallback"), self.target, self.target)
 
 
-def a_case(
+def a_case(  # noqa: PLR0917 - Hypothesis names them
     model: str,
     kind: str,
     rows: int,
@@ -199,12 +199,15 @@ def test_a_leaf_of_the_recipe_is_never_changed(recipe: Path, sets: set[str], tar
 
 def test_it_is_the_same_on_every_machine(tmp_path: Path) -> None:
     """Whatever the order of hashes, the folder and the machine's own card."""
-    program = (
-        "import json, sys; from pathlib import Path; from compiler.build import *; from compiler.report.plan_data import plan_report\n"
-        "for file in sys.argv[1:]:\n"
-        "    path = Path(file); found = compile_recipe(path.name, path.read_text(), path.parent, Options(target='native'))\n"
-        "    print(json.dumps(plan_report(found, 'native', [])['decisions']))\n"
-    )
+    program = """
+import json, sys
+from pathlib import Path
+from compiler.build import Options, compile_recipe
+from compiler.report.plan_data import plan_report
+for file in map(Path, sys.argv[1:]):
+    found = compile_recipe(file.name, file.read_text(), file.parent, Options(target="native"))
+    print(json.dumps(plan_report(found, "native", [])["decisions"]))
+"""
     files = [str(file) for file in sorted(RECIPES.glob("*.yaml"))]
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 'NVIDIA H200, 143771, 9.0'\n")
     (tmp_path / "nvidia-smi").chmod(0o755)

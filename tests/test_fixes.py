@@ -291,8 +291,8 @@ def test_what_leaves_the_result_as_it_is_comes_first_and_other_cards_last() -> N
 
 @pytest.mark.parametrize(("method", "share"), [("lora", 42), ("full", 33)])
 def test_recomputing_costs_what_its_arithmetic_says(method: str, share: int) -> None:
-    """4 N FLOP a token become 6 N of a frozen base, 6 N become 8 N where all is trained; what moves more than it computes
-    is not done twice on the way back."""
+    """4 N FLOP a token become 6 N of a frozen base, 6 N become 8 N where all is trained; what moves more than it
+    computes is done again on the way to the loss alone."""
     plan = a_plan(LLAMA, method, checkpointing=False, length=4096, optimizer="sgd", loss="chunked")
     found = fixes(just_after(plan, "native", training__gradient_checkpointing=True), "native")
     costs = next(fix.costs for fix in found if fix.set == {"training.gradient_checkpointing": True})

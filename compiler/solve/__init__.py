@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from compiler.solve.solving import solve
+from compiler.solve.solving import careful, solve
 
-__all__ = ["solve"]
+__all__ = ["careful", "solve"]

@@ -42,9 +42,8 @@ def _decision(path: str, search: Search, found: Found) -> Decision:
     value = leaf(best.plan, path)
     if path == EVALUATION:
         same = value == best.micro
-        return Decision(
-            path, value, "as in training" if same else "evaluation of as many rows as in training is too much"
-        )
+        said = "as in training" if same else "as many rows at once as in training need more"
+        return Decision(path, value, said)
     other = _other(path, value, found)
     second = _runner_up(other, leaf(other.plan, path), best) if other else None
     said = _micro(search, found) if path == MICRO else _because(path, value, found)

@@ -31,10 +31,15 @@ def solve(
     if not open_leaves:
         return plan
     if capacity(plan, profile(stack)) is None:
-        return _noted(plan, [Decision(path, leaf(plan, path), why) for path, why in open_leaves.items()])
+        return careful(plan, open_leaves)
     search = Search(plan, space(plan, frozenset(open_leaves), target, stack, barred), target, stack)
     found = search.run()
     return _noted(found.best.plan, reasons(search, found))
+
+
+def careful(plan: Plan, open_leaves: Mapping[str, str]) -> Plan:
+    """The plan with its fallbacks, which are decisions too."""
+    return _noted(plan, [Decision(path, leaf(plan, path), why) for path, why in open_leaves.items()])
 
 
 def _noted(plan: Plan, decisions: list[Decision]) -> Plan:

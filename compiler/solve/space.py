@@ -61,8 +61,8 @@ class Space(Struct, frozen=True):
 def space(
     plan: Plan, open_leaves: frozenset[str], target: Target | None, stack: Stack, barred: frozenset[Strategy]
 ) -> Space:
-    """Everything that may be chosen for this plan. `target`: None where a loop is weighed that no
-    target is behind. `barred`: strategies that an asked version of the target refuses."""
+    """Everything that may be chosen for this plan. `target`: None where a loop is weighed that no target is behind.
+    `barred`: strategies that an asked version of the target refuses."""
     axes = {path: tuple(_able(plan, path, target, stack)) for path in AXES if path in open_leaves}
     if STRATEGY in axes:
         axes[STRATEGY] = tuple(item for item in axes[STRATEGY] if item not in barred) or (plan.hardware.strategy,)

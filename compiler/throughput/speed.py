@@ -25,8 +25,9 @@ STAND_IN_PEAK = 1e14
 class Seconds(Struct, frozen=True):
     """Seconds of one optimizer step on one card, by what they go to; they sum to the step.
 
-    `products` of weights, `attention`, `operators` that move more than they compute, `weights`: reading them. `waiting`:
-    of the card for the host, where operators are too small. `links`: what is sent and not hidden behind the rest. `trainer`: what is around the passes.
+    `products` of weights, `attention`, `operators` that move more than they compute, `weights`: reading them.
+    `waiting`: of the card for the host, where operators are too small. `links`: what is sent and not hidden behind the
+    rest. `trainer`: what is around the passes.
     """
 
     products: float

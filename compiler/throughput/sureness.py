@@ -40,16 +40,16 @@ def sureness(plan: Plan, stack: Stack) -> Sureness:
 
 def _doubts(plan: Plan, stack: Stack) -> list[str]:
     capability = plan.gpu.compute_capability if plan.gpu else None
+    training, hardware = plan.training, plan.hardware
     found = {
         "no speed of such a card is known": capability not in GENERATIONS,
         "experts": plan.facts.experts > 0,
-        "several machines": plan.hardware.nodes > 1,
-        f"no speed of {plan.training.objective} is known": plan.training.objective not in ("sft", "pretrain"),
+        "several machines": hardware.nodes > 1,
+        f"no speed of {training.objective} is known": training.objective not in ("sft", "pretrain"),
         f"no speed of {plan.method.kind} is known": plan.method.kind not in ("full", "lora", "qlora", "dora"),
         "DoRA's own operations cost a fifth or more": plan.method.kind in ("dora", "qdora"),
         "8 bit": plan.quantization is not None and plan.quantization.bits == 8,
-        "main memory is part of it": plan.training.gradient_checkpointing == "offload"
-        or plan.hardware.offload != "none",
+        "main memory is part of it": training.gradient_checkpointing == "offload" or hardware.offload != "none",
         f"no speed of {stack} is known": stack in ("axolotl", "llamafactory"),
         "rows are padded": not plan.data.packing,
     }
