@@ -169,7 +169,7 @@ def table(found: list[tuple[Row, Interval]]) -> str:
             groups[name].append((row, interval))
         groups["all, nothing fitted to them" if held_out(row) else "all that was fitted to"].append((row, interval))
     lines = [
-        "| rows | how many | median | median without sign | within the interval |",
+        "| rows | how many | median error | median without its sign | within the interval |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name, group in sorted(groups.items()):
@@ -192,19 +192,19 @@ def page(found: list[Row]) -> str:
 PAGE = """\
 # How far speeds are off
 
-Written by `bench/speed_published.py --page`: the throughput model against {rows} published runs, each with its source in
-`bench/results/speed.published.jsonl`. **error**: predicted over measured, less one. **within the interval**: how many were
-measured between the bounds that `ftc plan` prints.
+Written by `bench/speed_published.py --page`: the throughput model against {rows} published runs, each with its source
+in `bench/results/speed.published.jsonl`. **error**: predicted over measured, less one. **within the interval**: how
+many were measured between the bounds that `ftc plan` prints.
 
 {table}
 
-The constants (`compiler/throughput/efficiency.json`) were set by ftc's own readings on an H100 (`docs/speed.md`) and fitted
-to half of the rows that were known then; the other half, and all of a source that was found afterwards, are "nothing
-fitted to them". The published runs are of other versions and other scripts than ftc's: what they read of torchtune,
-torchtitan and single scripts is compared with the native stack, which casts and masks as little.
+The constants (`compiler/throughput/efficiency.json`) were set by ftc's own readings on an H100 (`docs/speed.md`) and
+fitted to half of the rows that were known then; the other half, and all of a source that was found afterwards, are
+"nothing fitted to them". The published runs are of other versions and other scripts than ftc's: what they read of
+torchtune, torchtitan and single scripts is compared with the native stack, which casts and masks as little.
 
-{apart} rows of one source are set apart, as its runs are far slower than all others of their shape (median {far:+.0%}): what
-its loop does is not known.
+{apart} rows of one source are set apart, as its runs are far slower than all others of their shape (median
+{far:+.0%}): what its loop does is not known.
 
 Not compared:
 
