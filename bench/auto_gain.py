@@ -5,8 +5,9 @@
 
 Every example of Axolotl's and LLaMA-Factory's source packages (fetched as `make imports` does; none is part of this
 project) that imports as a recipe for one card and whose base is known here. Its own micro batch, checkpointing, loss
-and kernels are kept, or left to `auto`; all else is as in the example: rows of a step, length, rank, optimizer, attention,
-packing. The card is the smallest of a few on which the example fits as it is. `--page` writes docs/auto-gain.md.
+and kernels are kept, or left to `auto`; all else is as in the example: rows of a step, length, rank, optimizer,
+attention, packing. The card is the smallest of a few on which the example fits as it is. `--page` writes
+docs/auto-gain.md.
 """
 
 from __future__ import annotations
