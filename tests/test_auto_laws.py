@@ -24,6 +24,7 @@ from compiler.solve import solve
 from compiler.solve.search import SAME
 from compiler.solve.space import (
     ADAPTERS,
+    ATTENTION,
     AXES,
     CHECKPOINTING,
     EVALUATION,
@@ -42,7 +43,7 @@ from schemas.artifact import Target
 from schemas.facts import Gpu
 from schemas.plan import Plan, leaf, leaves
 
-OPEN = (MICRO, CHECKPOINTING, LOSS, KERNELS, ADAPTERS, OPTIMIZER, STRATEGY, EVALUATION)
+OPEN = (ATTENTION, MICRO, CHECKPOINTING, LOSS, KERNELS, ADAPTERS, OPTIMIZER, STRATEGY, EVALUATION)
 MODELS = ("meta-llama/Llama-3.1-8B", "Qwen/Qwen2.5-0.5B", "google/gemma-2-9b", "mistralai/Mixtral-8x7B-v0.1")
 T4 = card(14.6, capability=7.5, bf16=None, name="t4")
 CARDS = (card(8.0), card(22.0, capability=8.9), A100_40, A100_80, T4)

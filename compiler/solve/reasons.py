@@ -5,11 +5,23 @@ from __future__ import annotations
 from typing import Final
 
 from compiler.solve.search import SAME, Found, Point, Search
-from compiler.solve.space import ADAPTERS, CHECKPOINTING, EVALUATION, KERNELS, LOSS, MICRO, OPTIMIZER, STRATEGY
+from compiler.solve.space import (
+    ADAPTERS,
+    ATTENTION,
+    CHECKPOINTING,
+    EVALUATION,
+    KERNELS,
+    LOSS,
+    MICRO,
+    OPTIMIZER,
+    STRATEGY,
+    faster_attention,
+    with_setting,
+)
 from schemas.facts import GIB
 from schemas.plan import Decision, RunnerUp, leaf
 
-ORDER: Final = (STRATEGY, CHECKPOINTING, LOSS, KERNELS, ADAPTERS, OPTIMIZER, MICRO, EVALUATION)
+ORDER: Final = (ATTENTION, STRATEGY, CHECKPOINTING, LOSS, KERNELS, ADAPTERS, OPTIMIZER, MICRO, EVALUATION)
 
 MEANS: Final[dict[tuple[str, object], str]] = {
     (CHECKPOINTING, False): "nothing has to be computed again",
@@ -40,6 +52,8 @@ def reasons(search: Search, found: Found) -> list[Decision]:
 def _decision(path: str, search: Search, found: Found) -> Decision:
     best = found.best
     value = leaf(best.plan, path)
+    if path == ATTENTION:
+        return _attention(search, best)
     if path == EVALUATION:
         same = value == best.micro
         said = "as in training" if same else "as many rows at once as in training need more"
@@ -48,6 +62,20 @@ def _decision(path: str, search: Search, found: Found) -> Decision:
     second = _runner_up(other, leaf(other.plan, path), best) if other else None
     said = _micro(search, found) if path == MICRO else _because(path, value, found)
     return Decision(path, value, "; ".join(filter(None, (said, _compared(path, second, best)))), second)
+
+
+def _attention(search: Search, best: Point) -> Decision:
+    """It is not searched: what torch brings is taken, and what would be gained by a package is said."""
+    said = "it comes with torch and takes the flash kernel where it can"
+    setting = faster_attention(best.plan, search.target, search.stack)
+    if setting is None:
+        return Decision(ATTENTION, best.plan.model.attention, said)
+    other = search.weighed(with_setting(best.plan, setting), setting)
+    second = _runner_up(other, "flash_attention_2", best)
+    if second.slower < -SAME:
+        gain = 1 / (1 + second.slower) - 1
+        said += f"; flash_attention_2 would be {gain:.0%} faster, from a package that is built for each torch"
+    return Decision(ATTENTION, best.plan.model.attention, said, second)
 
 
 def _because(path: str, value: object, found: Found) -> str:

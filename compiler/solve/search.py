@@ -70,12 +70,12 @@ class Search:
         plan = with_setting(self.plan, setting)
         plan = replace(plan, training=replace(plan.training, micro_batch_size=micro))
         if EVALUATION not in self.within.open:
-            return self._weighed(plan, setting)
+            return self.weighed(plan, setting)
         size = micro
-        point = self._weighed(_evaluating(plan, size), setting)
+        point = self.weighed(_evaluating(plan, size), setting)
         while size > 1 and not point.fits and _by_evaluation(point.footprint):
             size //= 2
-            point = self._weighed(_evaluating(plan, size), setting)
+            point = self.weighed(_evaluating(plan, size), setting)
         return point
 
     def _points(self, setting: Setting) -> Iterator[Point]:
@@ -97,7 +97,8 @@ class Search:
         """Whether the target loses no more by this than by the plan as it came."""
         return lost(plan, self.target) <= self._lost
 
-    def _weighed(self, plan: Plan, setting: Setting) -> Point:
+    def weighed(self, plan: Plan, setting: Setting) -> Point:
+        """What a plan needs, and how fast it is."""
         return Point(plan, setting, weigh(plan, self.stack), pace(plan, self.stack))
 
 

@@ -18,6 +18,7 @@ from schemas.footprint import Stack
 from schemas.plan import Plan, leaf
 from schemas.recipe import Strategy
 
+ATTENTION: Final = "model.attention"
 MICRO: Final = "training.micro_batch_size"
 CHECKPOINTING: Final = "training.gradient_checkpointing"
 LOSS: Final = "training.loss"
@@ -68,6 +69,17 @@ def space(
         axes[STRATEGY] = tuple(item for item in axes[STRATEGY] if item not in barred) or (plan.hardware.strategy,)
     largest = load(target).largest_micro(plan) if target else None
     return Space(open_leaves, _groups(axes), _micros(plan, open_leaves, largest), largest)
+
+
+def faster_attention(plan: Plan, target: Target | None, stack: Stack) -> Setting | None:
+    """Flash attention 2 where card, target and stack take it; None elsewhere. It is never chosen, as its package is
+    built for each version of torch, often by hand: whoever has it says so."""
+    gpu, value = plan.gpu, "flash_attention_2"
+    able = gpu is not None and (gpu.compute_capability or 0) >= 8 and plan.model.dtype != "float32"
+    if not able or any(name and _refused(name, ATTENTION, value) for name in (target, stack)):
+        return None
+    setting: Setting = ((ATTENTION, value),)
+    return setting if lost(with_setting(plan, setting), target) <= lost(plan, target) else None
 
 
 def with_setting(plan: Plan, setting: Setting) -> Plan:
