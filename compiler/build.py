@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from backends import load
-from backends.base import refused
+from backends import TARGETS, load
 from compiler.check import Checked, check
 from compiler.hardware import find_gpu
 from compiler.locate import locate
@@ -21,7 +19,7 @@ from compiler.overrides import override
 from compiler.resolve import Draft, resolve
 from compiler.resolve.ground import Ground
 from compiler.rules import Context, run_rules
-from compiler.solve import solve
+from compiler.solve import careful, solve
 from compiler.source import Source, parse
 from schemas.artifact import Artifact, Target
 from schemas.diagnostic import Diagnostic, Finding
@@ -32,9 +30,6 @@ from schemas.recipe import Recipe, Strategy
 
 if TYPE_CHECKING:  # read only where another version is asked for
     from backends.release import Release
-
-STRATEGIES: tuple[Strategy, ...] = ("ddp", "fsdp")
-"""What an `auto` strategy may become on several cards, the faster first."""
 
 
 class Options(Struct, frozen=True):
@@ -105,7 +100,7 @@ def _compile_known(
     draft = resolve(ground)
     wrong = _errors((*source.diagnostics, *findings))
     stack = options.stack or ground.target
-    plan = draft.plan if wrong else _solved(draft, stack, options)
+    plan = careful(draft.plan, draft.open) if wrong else _solved(draft, stack, options)
     lost = tuple(item for item in _lost(plan, checked, options) if item.path not in wrong)
     findings += lost
     clean = not wrong and not _errors(lost)
@@ -117,8 +112,14 @@ def _compile_known(
 
 
 def _solved(draft: Draft, stack: Stack, options: Options) -> Plan:
-    limit = load(_target(options)).largest_micro(draft.plan)
-    return solve(draft.plan, draft.open, stack, _strategies(draft.plan, options), limit)
+    release = _release(options)
+    barred = frozenset(item for item in get_args(Strategy) if release and release.refuses("hardware.strategy", item))
+    return solve(draft.plan, draft.open, options.target or _behind(stack), stack, barred)
+
+
+def _behind(stack: Stack) -> Target | None:
+    """The target whose training code this is; None for a plain loop."""
+    return next((name for name in TARGETS if name == stack), None)
 
 
 def _emit(plan: Plan, footprint: Footprint, lost: tuple[Finding, ...], options: Options) -> Artifact | None:
@@ -154,23 +155,6 @@ def _release(options: Options) -> Release | None:
     from backends.release import release
 
     return release(options.target, options.version)
-
-
-def _strategies(plan: Plan, options: Options) -> tuple[Strategy, ...]:
-    """What an `auto` strategy may become: an `auto` leaf is never solved into something that the target refuses, by
-    itself or beside the rest of the plan."""
-    if options.target is None or plan.devices == 1:
-        return STRATEGIES
-    backend, release, leaf = load(options.target), _release(options), "hardware.strategy"
-
-    def wrong(item: Strategy) -> frozenset[str]:
-        return _errors(backend.losses(replace(plan, hardware=replace(plan.hardware, strategy=item))))
-
-    def taken(item: Strategy) -> bool:
-        alone = refused(backend.TABLE[leaf], item) or (release and release.refuses(leaf, item))
-        return not alone and wrong(item) <= wrong(STRATEGIES[0])
-
-    return tuple(item for item in STRATEGIES if taken(item)) or STRATEGIES[:1]
 
 
 def _target(options: Options) -> Target:

@@ -74,14 +74,15 @@ def command(artifact: Artifact) -> list[str]:
 def _require_extras(artifact: Artifact) -> None:
     """What the plan needs beyond the usual packages: a tracker, an optimizer's library."""
     wanted = [line for line in artifact.files.get("requirements.txt", "").splitlines() if line in EXTRAS.values()]
-    absent = [line for line in wanted if not _is_installed(line.partition("==")[0])]
+    absent = [line for line in wanted if not is_installed(line.partition("==")[0])]
     if absent:
         names = ", ".join(line.partition("==")[0] for line in absent)
         hint = f"pip install {shlex.join(absent)}"
         raise FtcError(f"the recipe asks for what is not installed here: {names}", hint, MISSING)
 
 
-def _is_installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
+    """Whether this environment has a distribution of that name."""
     try:
         return bool(distribution(name))
     except PackageNotFoundError:

@@ -32,7 +32,7 @@ COMMANDS = {
     "mistake": ("ftc validate docs/examples/mistakes.ftc.yaml",),
     "memory": (
         "ftc validate recipes/llama3-8b-qlora-t4.ftc.yaml",
-        "ftc validate recipes/llama3.1-70b-qlora-a100-40gb.ftc.yaml",
+        "ftc validate recipes/llama3.1-70b-qlora-rtx4090.ftc.yaml",
     ),
     "data": ("ftc data docs/examples/data.ftc.yaml --rows 1",),
     "plan": ("ftc plan recipes/llama3-8b-qlora-t4.ftc.yaml | grep '#'",),

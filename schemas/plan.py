@@ -171,12 +171,24 @@ class TargetsPlan(Struct, frozen=True):
     llamafactory: dict[str, object]
 
 
+class RunnerUp(Struct, frozen=True):
+    """The best that another value would have come to. `slower`: by which share a token takes longer (negative: less
+    long). `needs`: bytes of a card, the interval's upper end; `fits`: whether it has them."""
+
+    value: object
+    slower: float
+    needs: int
+    fits: bool
+
+
 class Decision(Struct, frozen=True):
-    """Something that the recipe left to the compiler: what was chosen, and why."""
+    """Something that the recipe left to the compiler: what was chosen, and why. `runner_up`: None where nothing was
+    compared, or no other value could be had."""
 
     path: str
     value: object
     because: str
+    runner_up: RunnerUp | None = None
 
 
 class Plan(Struct, frozen=True):
@@ -235,6 +247,12 @@ def leaves(plan: Plan) -> dict[str, object]:
         if name not in NOT_LEAVES:
             found.update(_walk(name, getattr(plan, name)))
     return found
+
+
+def leaf(plan: Plan, path: str) -> object:
+    """The value at this path; `AttributeError` where the plan has no such leaf."""
+    section, _, name = path.partition(".")
+    return getattr(getattr(plan, section), name)
 
 
 def _walk(path: str, value: object) -> Iterator[tuple[str, object]]:

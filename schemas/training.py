@@ -141,13 +141,15 @@ class Training(Section):
             "0.03 to 0.1; more where the loss jumps at the start.", unit="share of the steps, or optimizer steps"
         ),
     )
-    optimizer: Optimizer = Field(
+    optimizer: Auto | Optimizer = Field(
         default="adamw",
         description="The optimizer, by what it does.",
-        examples=["adamw"],
+        examples=["adamw", "auto"],
         json_schema_extra=about(
             "With adapters its state is small: keep adamw; for full fine-tuning adamw_8bit saves half of it or more.",
             values={
+                "auto": "adamw where it fits; else the variant of it that rounds least, its state in 8 bit or in main "
+                "memory.",
                 "adamw": "AdamW, two states for each weight in its own type; the safe choice.",
                 "adamw_8bit": "AdamW with states in 8 bit; for full fine-tuning that is short of memory.",
                 "adamw_4bit": "AdamW with states in 4 bit; needs torchao.",
@@ -220,7 +222,7 @@ class Training(Section):
         json_schema_extra=about(
             "The result is the same; chunked saves gibibytes with large vocabularies and long rows.",
             values={
-                "auto": "As the target does it by itself.",
+                "auto": "Whichever is faster and fits; without a GPU as the target does it by itself.",
                 "full": "The logits are made as a whole.",
                 "chunked": "The logits are made in pieces; natively the head is applied twice.",
             },
@@ -242,7 +244,7 @@ class Training(Section):
         json_schema_extra=about(
             "An H100 was a fifth faster with liger; with compile it is no faster than compile alone.",
             values={
-                "auto": "none: the model's own kernels run everywhere.",
+                "auto": "liger where the target has it for this model and the card is faster with it; else none.",
                 "none": "The model's own.",
                 "liger": "Fused norms, rotations and mlp from the package liger-kernel; needs a GPU.",
             },

@@ -13,7 +13,7 @@ def token_flops(plan: Plan) -> int:
     is not computed), 2 more for each time that it is only asked. Recomputed activations are not counted. Of full
     fine-tuning as if nothing were frozen: by which share it is, the run sees (`gradient_flops`)."""
     weights = plan.facts.matmul_params
-    passes = 6 * weights if isinstance(plan.method, FullPlan) else 4 * weights + 6 * _added(plan)
+    passes = 6 * weights if isinstance(plan.method, FullPlan) else 4 * weights + 6 * adapter_params(plan)
     return passes + 2 * weights * asked(plan)
 
 
@@ -45,7 +45,7 @@ def peak_flops(plan: Plan) -> float | None:
     return rate * TERA if rate else None
 
 
-def _added(plan: Plan) -> int:
+def adapter_params(plan: Plan) -> int:
     """Elements of LoRA matrices; other methods' are too few to count."""
     method = plan.method
     if not isinstance(method, LoraPlan) or isinstance(method.target_modules, str):

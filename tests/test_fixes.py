@@ -20,6 +20,7 @@ from compiler.hardware import all_gpus
 from compiler.memory import weigh
 from compiler.memory.fixes import Fix, fixes
 from compiler.memory.fixes.setting import with_leaves
+from compiler.solve.reasons import ORDER
 from schemas.artifact import Target
 from schemas.facts import GIB, Gpu
 from schemas.footprint import Stack
@@ -31,7 +32,6 @@ LLAMA, SMALL, GEMMA = "meta-llama/Llama-3.1-8B", "Qwen/Qwen2.5-0.5B", "google/ge
 EXPERTS = "mistralai/Mixtral-8x7B-v0.1"
 RECIPES = Path(__file__).parents[1] / "recipes"
 NAMES = sorted(path.name for path in RECIPES.glob("*.ftc.yaml"))
-SOLVED = ("training.micro_batch_size", "training.gradient_checkpointing", "hardware.strategy")
 SOURCE = SourcePlan("rows.jsonl", True, "messages", "train", None, None, 1.0, None, Fields())
 HARDWARE = ("hardware.gpu", "hardware.count")
 COMPANIONS = ("method.alpha", "training.learning_rate", "hardware.strategy", "hardware.memory")
@@ -199,12 +199,9 @@ def said(leaves_set: dict[str, object]) -> tuple[str, ...]:
 
 def pinned(plan: Plan, fix: Fix) -> tuple[str, ...]:
     """What was solved for the plan, so that the fix alone differs. Evaluation follows the micro batch."""
-    solved = {decision.path: decision.value for decision in plan.decisions}
-    changed = with_leaves(plan, fix.set)
-    if "evaluation.batch_size" in solved:
-        solved["evaluation.batch_size"] = changed.evaluation.batch_size
-    held = (*SOLVED, "evaluation.batch_size")
-    return said({path: solved[path] for path in held if path in solved and path not in fix.set})
+    solved = {decision.path for decision in plan.decisions}
+    changed = leaves(with_leaves(plan, fix.set))
+    return said({path: changed[path] for path in ORDER if path in solved and path in changed and path not in fix.set})
 
 
 def keeps_its_promise(fix: Fix, name: str, target: Target | None, sets: tuple[str, ...], plan: Plan) -> None:
@@ -292,9 +289,10 @@ def test_what_leaves_the_result_as_it_is_comes_first_and_other_cards_last() -> N
     assert {"hardware.gpu", "hardware.count"} & set(order[-1])
 
 
-@pytest.mark.parametrize(("method", "share"), [("lora", 50), ("full", 33)])
+@pytest.mark.parametrize(("method", "share"), [("lora", 42), ("full", 33)])
 def test_recomputing_costs_what_its_arithmetic_says(method: str, share: int) -> None:
-    """4 N FLOP a token become 6 N of a frozen base, 6 N become 8 N where all is trained; adapters take a little."""
+    """4 N FLOP a token become 6 N of a frozen base, 6 N become 8 N where all is trained; what moves more than it
+    computes is done again on the way to the loss alone."""
     plan = a_plan(LLAMA, method, checkpointing=False, length=4096, optimizer="sgd", loss="chunked")
     found = fixes(just_after(plan, "native", training__gradient_checkpointing=True), "native")
     costs = next(fix.costs for fix in found if fix.set == {"training.gradient_checkpointing": True})

@@ -56,18 +56,21 @@ def test_no_golden_file_is_left_over() -> None:
     assert {folder.name for folder in GOLDEN.iterdir()} == names
 
 
-DOES_NOT_FIT = {"llama3.1-70b-qlora-a100-40gb", "llama3.1-70b-qlora-rtx4090"}
-
-
-@pytest.mark.parametrize("name", sorted(DOES_NOT_FIT))
-def test_seventy_billion_does_not_fit_a_small_card(name: str) -> None:
-    recipe = ROOT / "recipes" / f"{name}.ftc.yaml"
+@pytest.mark.parametrize(
+    ("name", "verdicts"),
+    [
+        ("llama3.1-70b-qlora-a100-40gb", {"does_not_fit", "tight"}),
+        ("llama3.1-70b-qlora-rtx4090", {"does_not_fit"}),
+    ],
+)
+def test_seventy_billion_does_not_fit_a_small_card(name: str, verdicts: set[str]) -> None:
+    """With adapters in 16 bit and inputs of layers in main memory it may fit 40 GB, just."""
     for target in TARGETS:
-        result = compiled(recipe, target)
+        result = compiled(ROOT / "recipes" / f"{name}.ftc.yaml", target)
         if result.valid:
             assert result.footprint is not None
-            assert result.footprint.verdict == "does_not_fit"
-            assert result.artifact is None
+            assert result.footprint.verdict in verdicts
+            assert (result.artifact is None) == (result.footprint.verdict == "does_not_fit")
 
 
 def test_an_open_strategy_is_none_that_the_target_refuses_beside_the_rest() -> None:

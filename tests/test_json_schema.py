@@ -161,7 +161,7 @@ def test_what_texts_name_exists() -> None:
 def test_words_of_a_leaf_are_those_of_its_type() -> None:
     found = leaf_at("training.optimizer")
     assert found
-    assert tuple(value.value for value in found.values) == get_args(Optimizer)
+    assert tuple(value.value for value in found.values) == ("auto", *get_args(Optimizer))
     closed = [leaf for leaf in leaves() if not leaf.open]
     for leaf in closed:
         assert all(str(value.value).lower() in f"{leaf.allowed.lower()} none" for value in leaf.values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -168,3 +169,23 @@ def test_a_tool_brings_its_own_environment() -> None:
     found = command(Artifact("axolotl", "config.yaml", {}, ("sh", "run.sh")))
     assert Path(found[0]).name == "sh"
     assert found[1:] == ["run.sh"]
+
+
+def test_kernels_that_were_chosen_and_are_not_installed_are_left_out(tmp_path: Path) -> None:
+    """Where the recipe asks for them, their package is asked for instead."""
+    recipe = ROOT / "recipes" / "quickstart" / "quickstart.ftc.yaml"
+
+    def run(*sets: str) -> subprocess.CompletedProcess[str]:
+        words = [word for said in ("hardware.gpu=h100", *sets) for word in ("--set", said)]
+        call = [sys.executable, "-m", "compiler.cli", "run", str(recipe), "--dry-run", *words]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(call, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+
+    chosen = run()
+    plan = json.loads((tmp_path / "build" / "quickstart" / "native" / "plan.json").read_text())
+    assert plan["training"]["kernels"] == "none"
+    assert "liger-kernel" in chosen.stderr
+    assert "liger-kernel" not in (tmp_path / "build" / "quickstart" / "native" / "requirements.txt").read_text()
+    asked = run("training.kernels=liger", "name=asked")
+    assert "trained without" not in asked.stderr
+    assert "liger-kernel" in (tmp_path / "build" / "asked" / "native" / "requirements.txt").read_text()

@@ -7,9 +7,20 @@ from msgspec.structs import replace
 from plans import A100_80, CPU, a_plan, card
 
 from compiler.memory import weigh
-from compiler.timing import estimate, flops_per_token, tokens_per_second
+from compiler.memory.batch import batch
+from compiler.memory.stacks import profile
+from compiler.throughput.products import operations
+from compiler.timing import estimate, tokens_per_second
+from schemas.footprint import Stack
 from schemas.plan import Plan
 from schemas.work import pair_flops, token_flops
+
+
+def flops_per_token(plan: Plan, stack: Stack) -> float:
+    facts = profile(stack)
+    found = operations(plan, facts, batch(plan, plan.training.micro_batch_size, facts))
+    return found.products + found.attention
+
 
 LLAMA = "meta-llama/Llama-3.1-8B"
 
@@ -22,10 +33,10 @@ def speed(plan: Plan) -> float:
 
 @pytest.mark.parametrize(
     ("method", "checkpointing", "ceiling"),
-    [("full", False, 16_900), ("full", True, 12_700), ("lora", False, 24_800), ("lora", True, 16_700)],
+    [("full", False, 16_900), ("full", True, 12_870), ("lora", False, 24_800), ("lora", True, 16_910)],
 )
 def test_operations_agree_with_the_ceiling_worked_out_by_hand(method: str, checkpointing: bool, ceiling: int) -> None:
-    """Tokens a second at 790 TFLOP/s, 2048 tokens, rank 16 on all linear layers."""
+    """Tokens a second at 790 TFLOP/s, 2048 tokens, rank 16 on all linear layers; the head is not computed again."""
     plan = a_plan(LLAMA, method, checkpointing=checkpointing, attention="flash_attention_2")
     assert 790e12 / flops_per_token(plan, "native") == pytest.approx(ceiling, rel=0.01)
 
@@ -71,7 +82,7 @@ def test_hours_and_cost_need_the_number_of_tokens() -> None:
     known = estimate(plan, weigh(plan, "native"), tokens=10_000_000)
     assert known.hours == pytest.approx(10_000_000 / known.tokens_per_second / 3600)
     assert known.usd == pytest.approx(known.hours * 2.0)
-    assert "low confidence" in known.basis
+    assert "medium confidence" in known.basis
     assert "2026-11" in known.cost_basis
 
 

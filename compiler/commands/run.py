@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
+from backends.native import EXTRAS
 from compiler.build import Options
 from compiler.commands import options
 from compiler.commands.build import Built, build
@@ -19,7 +20,8 @@ from compiler.exit import INVALID
 from compiler.hardware import find_gpu, this_cpu, this_machine
 from compiler.offline import go_offline
 from compiler.run import command as executable
-from compiler.run import run_child
+from compiler.run import is_installed, run_child
+from compiler.solve.space import KERNELS
 from schemas.artifact import Target
 from schemas.facts import Gpu
 
@@ -64,7 +66,8 @@ def command(
     flags = _measuring(target.target, measure=measure, random_weights=random_weights, fresh=fresh)
     file = open_file(recipe)
     asked = options.to_emit(target, sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory)
-    built = build(file, replace(asked, sets=(*sets, *_this_machine(file, asked))))
+    asked = replace(asked, sets=(*sets, *_this_machine(file, asked)))
+    built = build(file, replace(asked, sets=(*asked.sets, *_without_absent(file, asked))))
     if fresh:
         name, built = built.plan.name, _afresh(built, replace(asked, sets=built.sets))
         if built.plan.name != name:
@@ -119,6 +122,17 @@ def _this_machine(file: File, asked: Options) -> tuple[str, ...]:
         return ()
     click.echo(f"the recipe names no GPU: planned for the {found.name} of this machine", err=True)
     return (f"hardware.gpu={found.name}",)
+
+
+def _without_absent(file: File, asked: Options) -> tuple[str, ...]:
+    """Settings that take back what the compiler chose and this machine has not: a package is asked for where the recipe
+    asks for it. Whoever builds for another machine gets it with the requirements."""
+    plan = file.compile(replace(asked, emit=False)).plan if asked.target == "native" else None
+    chosen = plan and any(item.path == KERNELS and item.value == "liger" for item in plan.decisions)
+    if not chosen or is_installed("liger-kernel"):
+        return ()
+    click.echo(f"Liger's kernels would be faster here: pip install {EXTRAS['liger']}; trained without them", err=True)
+    return (f"{KERNELS}=none",)
 
 
 def _afresh(built: Built, asked: Options) -> Built:

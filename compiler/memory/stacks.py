@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from msgspec import Struct
 
@@ -13,6 +14,13 @@ from schemas.footprint import Stack
 from schemas.recipe import Loss
 
 DATA = Path(__file__).with_name("stacks.json")
+
+PLAIN: Final[Mapping[str, tuple[object, ...]]] = {
+    "training.gradient_checkpointing": ("offload", "selective"),
+    "training.loss": ("chunked",),
+    "training.kernels": ("liger",),
+}
+"""What a plain loop over transformers and PEFT has no switch for."""
 
 
 class Tile(Struct, frozen=True):

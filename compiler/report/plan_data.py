@@ -39,7 +39,15 @@ def plan_report(
 
 
 def _decision(item: Decision) -> dict[str, object]:
-    return {"path": item.path, "value": as_data(item.value), "because": item.because}
+    """`runner_up`: what another value would have come to; null where none was compared."""
+    second = item.runner_up
+    data = second and {
+        "value": as_data(second.value),
+        "slower": second.slower,
+        "high_gib": gib(second.needs),
+        "fits": second.fits,
+    }
+    return {"path": item.path, "value": as_data(item.value), "because": item.because, "runner_up": data}
 
 
 def _trained(compiled: Compiled) -> dict[str, object] | None:

@@ -24,10 +24,11 @@ from schemas.plan import Plan
 
 
 class Draft(Struct, frozen=True):
-    """A plan, and the leaves in it that hold a fallback because only the memory engine can choose them."""
+    """A plan, and the leaves in it that hold a fallback because only memory and speed can choose them: path → why that
+    one."""
 
     plan: Plan
-    open: frozenset[str]
+    open: dict[str, str]
 
 
 def resolve(ground: Ground) -> Draft:
@@ -52,4 +53,4 @@ def resolve(ground: Ground) -> Draft:
         gpu=ground.gpu,
         decisions=tuple(ground.decisions),
     )
-    return Draft(plan, frozenset(ground.open))
+    return Draft(plan, ground.open)

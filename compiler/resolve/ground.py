@@ -26,17 +26,23 @@ class Ground(Struct, frozen=True):
     folder: Path
     target: Target
     decisions: list[Decision] = field(default_factory=list[Decision])
-    open: set[str] = field(default_factory=set[str])
+    open: dict[str, str] = field(default_factory=dict[str, str])
 
     def decide(self, path: str, value: Value, because: str) -> Value:
         """Note what an `auto` became, and why."""
         self.decisions.append(Decision(path, value, because))
         return value
 
-    def leave_open(self, path: str, fallback: Value) -> Value:
-        """Mark a leaf that the memory engine will choose, and give what stands there until then."""
-        self.open.add(path)
+    def leave_open(self, path: str, fallback: Value, because: str | None = None) -> Value:
+        """Mark a leaf that memory and speed will choose, and give what stands there until then, and stays there where
+        the card is not known; `because`: why that, if not for care."""
+        self.open[path] = because or self._careful()
         return fallback
+
+    def _careful(self) -> str:
+        if self.gpu is None:
+            return "no GPU is named, so this is the careful choice; `ftc run` decides anew for the card it finds"
+        return "how much memory there is, is not known, so this is the careful choice"
 
     def absolute(self, path: str) -> str:
         """A path of the recipe, made absolute without following links."""

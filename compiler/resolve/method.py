@@ -83,7 +83,8 @@ def _adapter_dtype(ground: Ground, method: LoraMethod) -> AdapterDtype:
     if method.adapter_dtype != "auto":
         return method.adapter_dtype
     dtype: AdapterDtype = "float32"
-    return ground.decide("method.adapter_dtype", dtype, "small updates are lost in 16 bit, and adapters are small")
+    because = "small updates are lost in 16 bit, and adapters are small"
+    return ground.leave_open("method.adapter_dtype", dtype, because)
 
 
 def _target_modules(ground: Ground, method: LoraMethod) -> tuple[str, ...] | str:

@@ -58,7 +58,8 @@ def _attention(ground: Ground) -> Attention:
         return asked
     if beyond := ground.facts.beyond_sdpa:
         return ground.decide("model.attention", "eager", f"this model {beyond}, which sdpa cannot")
-    return ground.decide("model.attention", "sdpa", "it comes with torch and takes the flash kernel where it can")
+    because = "it comes with torch and takes the flash kernel where it can"
+    return ground.leave_open("model.attention", "sdpa", because)
 
 
 def _chat_template(ground: Ground, data: DataPlan) -> str | None:

@@ -42,7 +42,7 @@ def training_plan(ground: Ground) -> TrainingPlan:
         scheduler=training.scheduler,
         min_lr_ratio=training.min_lr_ratio,
         warmup=training.warmup,
-        optimizer=training.optimizer,
+        optimizer=_optimizer(ground),
         weight_decay=training.weight_decay,
         betas=_betas(ground),
         epsilon=_epsilon(ground),
@@ -76,13 +76,26 @@ def _learning_rate(ground: Ground) -> float:
     )
 
 
+def _optimizer(ground: Ground) -> Optimizer:
+    asked = ground.recipe.training.optimizer
+    if asked != "auto":
+        return asked
+    return ground.leave_open("training.optimizer", "adamw", "the usual one, its state as it is")
+
+
 def _betas(ground: Ground) -> tuple[float, float] | None:
-    asked, optimizer = ground.recipe.training.betas, ground.recipe.training.optimizer
+    asked, optimizer = ground.recipe.training.betas, _kind(ground)
     if asked != "auto":
         return asked
     found = _usual_betas(optimizer)
     because = f"the usual ones of {optimizer}" if found else f"{optimizer} has none"
     return ground.decide("training.betas", found, because)
+
+
+def _kind(ground: Ground) -> Optimizer:
+    """The optimizer, or one of its kind: what `auto` may become are AdamW's variants."""
+    asked = ground.recipe.training.optimizer
+    return "adamw" if asked == "auto" else asked
 
 
 def _usual_betas(optimizer: Optimizer) -> tuple[float, float] | None:
@@ -92,7 +105,7 @@ def _usual_betas(optimizer: Optimizer) -> tuple[float, float] | None:
 
 
 def _epsilon(ground: Ground) -> float | None:
-    asked, optimizer = ground.recipe.training.epsilon, ground.recipe.training.optimizer
+    asked, optimizer = ground.recipe.training.epsilon, _kind(ground)
     if asked != "auto":
         return asked
     found = ADAM_EPSILON if optimizer in ADAMS else None
@@ -118,16 +131,14 @@ def _loss(ground: Ground) -> Loss:
         return ground.decide(path, "chunked", f"TRL's {objective} takes the head in chunks")
     if objective not in ("sft", "pretrain"):
         return ground.decide(path, "full", "losses over preferences need the logits of whole answers")
-    return ground.decide(path, profile(ground.target).default_loss, f"what {ground.target} does by itself")
+    return ground.leave_open(path, profile(ground.target).default_loss, f"what {ground.target} does by itself")
 
 
 def _kernels(ground: Ground) -> Kernels:
     asked = ground.recipe.training.kernels
     if asked != "auto":
         return asked
-    faster = ground.target == "native" and ground.gpu is not None and not ground.gpu.is_cpu
-    said = "; an H100 was a fifth faster with liger, a third with training.compile" if faster else ""
-    return ground.decide("training.kernels", "none", f"the model's own kernels run everywhere{said}")
+    return ground.leave_open("training.kernels", "none", "the model's own kernels run everywhere")
 
 
 def _preference(ground: Ground) -> PreferencePlan | None:

@@ -49,7 +49,7 @@ def leaves_of_other_optimizers(context: Context) -> Iterator[Finding]:
     training = context.recipe.training
     for leaf, known in (("betas", HAS_BETAS), ("epsilon", ADAMS)):
         asked = training.betas if leaf == "betas" else training.epsilon
-        if asked != "auto" and training.optimizer not in known:
+        if asked != "auto" and training.optimizer not in (*known, "auto"):
             message = f"{training.optimizer} has no {leaf}"
             yield Finding("FTC253", f"training.{leaf}", message, f"remove it; these have: {', '.join(known)}", at="key")
 

@@ -9,7 +9,6 @@ from backends.kernels import LIGER
 from compiler.memory.fixes.change import Change, Harm, Ladder
 from compiler.memory.fixes.method_changes import fewer_bits, lesser_methods, lower_ranks, narrower_adapters
 from compiler.memory.loss import LIGER_LOSS
-from compiler.solve import BUSY_TOKENS
 from schemas.facts import GIB
 from schemas.footprint import Footprint, Stack
 from schemas.plan import Plan
@@ -17,6 +16,8 @@ from schemas.recipe import Attention, Strategy
 
 SHORTEST: Final = 512
 """Tokens below which shortening rows is not proposed."""
+BUSY_TOKENS: Final = 2048
+"""Tokens of a forward pass that keep a card busy."""
 LENGTHS: Final = 64
 """Lengths that are proposed are multiples of it."""
 SHARDS: Final[tuple[Strategy, ...]] = ("zero2", "fsdp", "zero3")

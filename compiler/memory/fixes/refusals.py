@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Iterator
 
 from backends import TARGETS, load
 from backends.base import pattern, refused
+from compiler.memory.stacks import PLAIN
 from schemas.footprint import Stack
 from schemas.plan import Plan, leaves
-
-PLAIN: Final[Mapping[str, tuple[object, ...]]] = {
-    "training.gradient_checkpointing": ("offload", "selective"),
-    "training.loss": ("chunked",),
-    "training.kernels": ("liger",),
-}
-"""What a plain loop over transformers and PEFT has no switch for."""
 
 
 class Refusals:

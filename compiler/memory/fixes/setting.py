@@ -79,7 +79,8 @@ def _with_kind(plan: Plan, kind: LoraKind) -> Plan:
     quantization = _four_bits(plan.model.dtype) if kind in ("qlora", "qdora") else None
     if isinstance(method, LoraPlan):
         kept = method.quantization if quantization else None
-        return replace(plan, method=replace(method, kind=kind, quantization=kept or quantization))
+        dtype = "float32" if decided(plan, "method.adapter_dtype") else method.adapter_dtype
+        return replace(plan, method=replace(method, kind=kind, adapter_dtype=dtype, quantization=kept or quantization))
     return replace(plan, method=_adapters(plan, kind, quantization))
 
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from compiler.memory.fixes.search import Trial
-from compiler.timing import flops_per_token, tokens_per_second
+from compiler.throughput import pace
 
 SAME = 0.01
 """Shares below which a difference is not worth a word."""
 
 
 def slowness(before: Trial, after: Trial) -> float:
-    """Seconds a token after the change over seconds before; operations where the card's rate is not known."""
-    fitting = replace(before.footprint, verdict="fits")  # the estimate refuses what does not fit
-    old, new = tokens_per_second(before.plan, fitting), tokens_per_second(after.plan, after.footprint)
-    if old and new:
-        return old / new
+    """Seconds a token after the change over seconds before."""
     stack = after.footprint.stack
-    return flops_per_token(after.plan, stack) / flops_per_token(before.plan, stack)
+    return pace(after.plan, stack) / pace(before.plan, stack)
 
 
 def speed_words(slower: float) -> str:

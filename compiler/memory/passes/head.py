@@ -9,7 +9,7 @@ from msgspec import Struct
 from compiler.memory.passes.adapters import project
 from compiler.memory.passes.operators import cast, fused_norm, rms_norm, scale, squash
 from compiler.memory.passes.projection import Matrix, Projection, row_copy, weight_gradient
-from compiler.memory.passes.tape import LOGIT, NONE, TILE, TOKEN, WHOLE, Bytes, Grad, Kind, Tape, Tensor, largest
+from compiler.memory.passes.tape import LOGIT, NONE, TILE, TOKEN, WHOLE, Bytes, Grad, Kind, Moved, Tape, Tensor, largest
 from schemas.recipe import Loss
 
 STATISTICS = 7 * 4
@@ -40,11 +40,12 @@ class Head(Struct, frozen=True):
 
 class HeadCost(Struct, frozen=True):
     """Largest moments of the forward and of the backward pass, both with the last layer's output in them; `unkept`:
-    forward without gradients."""
+    forward without gradients. `moved`: what is written on both ways."""
 
     forward: tuple[Bytes, ...]
     backward: tuple[Bytes, ...]
     unkept: tuple[Bytes, ...]
+    moved: Moved
 
 
 @lru_cache(maxsize=256)
@@ -57,7 +58,7 @@ def head_cost(head: Head) -> HeadCost:
     tape.play_back(loss, tape.new(TOKEN, 0, 4))
     unkept = Tape(keeping=False)
     _forward(unkept, head)
-    return HeadCost(forward, largest(tape.moments), largest(unkept.moments))
+    return HeadCost(forward, largest(tape.moments), largest(unkept.moments), tape.moved())
 
 
 def _forward(tape: Tape, head: Head) -> Tensor:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from compiler.memory.passes.decoder import Layer, decode
-from compiler.memory.passes.tape import TOKEN, Bytes, Tape, Tensor, largest
+from compiler.memory.passes.tape import TOKEN, Bytes, Moved, Tape, Tensor, largest
 
 
 class LayerCost(Struct, frozen=True):
@@ -16,7 +16,7 @@ class LayerCost(Struct, frozen=True):
     `unkept`: forward, nothing kept. `forward`: forward, all kept. `kept`: what that leaves, less what the layer gives
     out; `unneeded`: how much less it is in a first layer, whose input needs no
     gradient. `backward`: walking back over what was kept. `recomputed`: forward again and back. `casts`: bytes of
-    copies that autocast makes of weights.
+    copies that autocast makes of weights. `forth` and `back`: what is written on the way to the loss, and from it.
     """
 
     unkept: tuple[Bytes, ...]
@@ -26,6 +26,8 @@ class LayerCost(Struct, frozen=True):
     backward: tuple[Bytes, ...]
     recomputed: tuple[Bytes, ...]
     casts: float
+    forth: Moved
+    back: Moved
 
 
 @lru_cache(maxsize=256)
@@ -35,7 +37,7 @@ def layer_cost(layer: Layer, hidden: int, stream: int) -> LayerCost:
     _forward(unkept, layer, hidden, stream, wants=True)
     tape = Tape()
     out = _forward(tape, layer, hidden, stream, wants=True)
-    forward, kept = largest(tape.moments), tape.now()
+    forward, kept, forth = largest(tape.moments), tape.now(), tape.moved()
     tape.moments.clear()
     tape.play_back(out, tape.new(TOKEN, hidden, stream))
     return LayerCost(
@@ -46,6 +48,8 @@ def layer_cost(layer: Layer, hidden: int, stream: int) -> LayerCost:
         backward=largest(tape.moments),
         recomputed=_recomputed(layer, hidden, stream),
         casts=unkept.casts,
+        forth=forth,
+        back=tape.moved(),
     )
 
 

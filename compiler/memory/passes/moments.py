@@ -11,7 +11,7 @@ from msgspec import Struct
 from compiler.memory.passes.decoder import Layer
 from compiler.memory.passes.head import Head, HeadCost, head_cost
 from compiler.memory.passes.layer_cost import LayerCost, layer_cost
-from compiler.memory.passes.tape import Bytes, largest
+from compiler.memory.passes.tape import Bytes, Moved, largest
 from schemas.recipe import Checkpointing
 
 Where = Literal["forward", "loss", "last", "first"]
@@ -38,11 +38,15 @@ class Model(Struct, frozen=True):
 class Moments(Struct, frozen=True):
     """`training`: what a training pass adds at each moment that can be the largest, with where it is: `forward` or
     `loss`, where only gradients of earlier passes exist; `last`, the last layer walked back; `first`, where all others
-    have come. `evaluating`: the same without gradients. `boundary`: the input of one layer."""
+    have come. `evaluating`: the same without gradients. `boundary`: the input of one layer. `forth` and `back`: what
+    all layers write on the way to the loss and from it; `around`: head and loss, both ways."""
 
     training: tuple[tuple[Bytes, Where], ...]
     evaluating: tuple[Bytes, ...]
     boundary: Bytes
+    forth: Moved
+    back: Moved
+    around: Moved
 
 
 class _Costs(Struct, frozen=True):
@@ -65,7 +69,10 @@ def moments(model: Model) -> Moments:
     first = Bytes() if model.trains_input else costs.layers[0][0].unneeded
     walked = _kept(costs, first) if model.recomputed is False else _recomputed(costs, model.recomputed)
     training: list[tuple[Bytes, Where]] = [(moment, where) for found, where in walked for moment in largest(found)]
-    return Moments(tuple(training), largest(_evaluated(costs)), costs.boundary)
+    forth, back = Moved(), Moved()
+    for cost, count in costs.layers:
+        forth, back = forth.plus(cost.forth, count), back.plus(cost.back, count)
+    return Moments(tuple(training), largest(_evaluated(costs)), costs.boundary, forth, back, costs.head.moved)
 
 
 def _costs(model: Model) -> _Costs:

@@ -43,6 +43,17 @@ class Bytes(NamedTuple):
         )
 
 
+class Moved(NamedTuple):
+    """What a part of a pass does beside its products: bytes that it writes, by kind, and how many tensors."""
+
+    written: Bytes = Bytes()
+    tensors: float = 0
+
+    def plus(self, other: Moved, times: float = 1) -> Moved:
+        """The sum with `times` the other."""
+        return Moved(self.written.plus(other.written, times), self.tensors + times * other.tensors)
+
+
 class Tensor:
     """`count` elements a `kind`, of `width` bytes. `wants`: whether a gradient flows to it. `base`: what it is a view
     of, and keeps alive."""
@@ -97,7 +108,7 @@ class Tape:
 
     `keeping`: whether anything is kept for gradients; a pass that is recomputed later keeps nothing at first.
     `last_kept`: how many moments there were when something was kept last. `casts`: bytes of weights that autocast
-    made copies of.
+    made copies of. `written`: bytes allocated so far, each of which an operator writes.
     """
 
     def __init__(self, *, keeping: bool = True) -> None:
@@ -106,6 +117,8 @@ class Tape:
         self.moments: list[Bytes] = []
         self.last_kept = 0
         self.casts = 0.0
+        self.written = [0.0] * len(Bytes._fields)
+        self.tensors = 0
         self._nodes: list[Node] = []
 
     def new(self, kind: Kind, count: float, width: float, *, wants: bool = False) -> Tensor:
@@ -173,6 +186,12 @@ class Tape:
         """What is alive."""
         return Bytes(*self.live)
 
+    def moved(self) -> Moved:
+        """What was written since this was asked last."""
+        found = Moved(Bytes(*self.written), self.tensors)
+        self.written, self.tensors = [0.0] * len(Bytes._fields), 0
+        return found
+
     def play_back(self, out: Tensor, given: Tensor) -> None:
         """Walk back from `out`, whose gradient is `given`, in the order in which autograd does."""
         out.grad = given
@@ -215,6 +234,8 @@ class Tape:
 
     def _take(self, kind: Kind, size: float) -> None:
         self.live[kind] += size
+        self.written[kind] += size
+        self.tensors += 1
         self.moments.append(Bytes(*self.live))
 
 
