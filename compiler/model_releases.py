@@ -37,12 +37,12 @@ class Release(Struct, frozen=True):
 
 
 class _Except(Struct, frozen=True):
-    licence: str | None | msgspec.UnsetType = msgspec.UNSET
-    commercial: Commercial | None | msgspec.UnsetType = msgspec.UNSET
-    terms: str | None | msgspec.UnsetType = msgspec.UNSET
-    languages: int | None | msgspec.UnsetType = msgspec.UNSET
+    licence: str | msgspec.UnsetType | None = msgspec.UNSET
+    commercial: Commercial | msgspec.UnsetType | None = msgspec.UNSET
+    terms: str | msgspec.UnsetType | None = msgspec.UNSET
+    languages: int | msgspec.UnsetType | None = msgspec.UNSET
     listed: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
-    released: str | None | msgspec.UnsetType = msgspec.UNSET
+    released: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _Group(Struct, frozen=True, rename={"otherwise": "except"}):

@@ -24,7 +24,8 @@ PREFERRED: Final = ("lora", "full", "qlora")
 """Whose memory is shown: the first of these that fits."""
 LENGTH: Final = 2048
 SHOWN: Final = 4
-"""Bases a use."""
+"""Bases a use; more where one use is asked for."""
+OF_ONE: Final = 12
 MISSED: Final = 2
 """Those that are named where none fits."""
 EDGE: Final = 4.2e9
@@ -57,9 +58,7 @@ class Base(Struct, frozen=True, dict=True):
         """Method → its leanest recipe."""
         length = min(LENGTH, self.facts.context or LENGTH)
         card, named = self.card, self.facts.hub_id or self.facts.name
-        wish = Wish(
-            named, self.facts, card.gpu, card.memory, card.count, "sft", length, Path.cwd(), stack=card.stack
-        )
+        wish = Wish(named, self.facts, card.gpu, card.memory, card.count, "sft", length, Path.cwd(), stack=card.stack)
         return {kind: compiled(wish, {"method.kind": kind, **lean(wish, kind)}) for kind in METHODS}
 
     @property
@@ -173,23 +172,23 @@ USES: Final = (
 def shelves(card: Card, use: str | None = None, *, commercial: bool = False) -> tuple[Shelf, ...]:
     """The uses, or one of them. `commercial`: only bases whose licence is known to allow it, with conditions or not."""
     pool = tuple(item for item in _pool(card) if not commercial or item.release.commercial in ("allowed", "restricted"))
-    return tuple(_shelf(each, pool) for each in USES if use in (None, each.name))
+    return tuple(_shelf(each, pool, OF_ONE if use else SHOWN) for each in USES if use in (None, each.name))
 
 
 def _pool(card: Card) -> Iterator[Base]:
-    """Checkpoints that follow instructions: what most people start from. Of the same weights the quantised ones alone."""
+    """Checkpoints that follow instructions, which most people start from; of the same weights one kind alone."""
     for facts in all_models():
         release = release_of(facts.name)
         if release and release.tuned != "base" and not facts.name.endswith("-bf16"):
             yield Base(facts, release, card)
 
 
-def _shelf(use: Use, pool: Sequence[Base]) -> Shelf:
+def _shelf(use: Use, pool: Sequence[Base], most: int) -> Shelf:
     suited = sorted((base for base in pool if use.suits(base)), key=use.key)
     if use.name == "quality":
         largest = next((base for base in sorted(pool, key=_size) if base.methods), None)
         suited = [base for base in suited if largest and base.facts.params * 2 >= largest.facts.params]
-    found = tuple(islice(_one_of_each(suited), SHOWN))
+    found = tuple(islice(_one_of_each(suited), most))
     return Shelf(use, found, True) if found else Shelf(use, _missed(suited), False)
 
 

@@ -1,4 +1,4 @@
-"""Where a method would fit that does not fit here: the smallest card, the fewest of these cards, the fewest of others."""
+"""Where a method would fit that does not fit here: a larger card, more of these, several larger ones."""
 
 from __future__ import annotations
 

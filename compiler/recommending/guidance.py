@@ -23,8 +23,8 @@ class Source(Struct, frozen=True):
 
 
 class MethodGuide(Struct, frozen=True):
-    """`level`: methods of one level are not told apart by independent evidence, the smaller is better; `many`: the level
-    where rows hold more than an adapter can. `place`: the order inside of a level, the plainer first."""
+    """`level`: methods of one level are not told apart by independent evidence, the smaller is better; `many`: the
+    level where rows hold more than an adapter can. `place`: the order inside of a level, the plainer first."""
 
     level: int
     many: int

@@ -18,8 +18,8 @@ from schemas.plan import Plan
 
 
 class Candidate(Struct, frozen=True):
-    """A method as a recipe of its own. `set`: its leaves beyond what was asked for. `elsewhere`: where it would fit that
-    does not fit here."""
+    """A method as a recipe of its own. `set`: its leaves beyond what was asked for. `elsewhere`: where it would fit
+    that does not fit here."""
 
     kind: str
     set: dict[str, object]

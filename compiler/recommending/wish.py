@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from math import ceil
 from pathlib import Path
 from typing import Final, cast
 
 from msgspec import Struct
 
 from compiler.build import Compiled, Options, compile_recipe
+from compiler.starting.choosing import shared_batch
 from compiler.starting.text import Tree, with_leaf
 from schemas.artifact import Target
 from schemas.facts import Gpu, ModelFacts
@@ -25,15 +25,13 @@ FORMATS: Final[dict[Objective, DataFormat]] = {
     "kto": "kto",
 }
 """Rows that an objective can have without a chat template, which changes no figure."""
-BATCH: Final = 16
-"""The language's global batch; the next multiple of the cards where they do not divide it."""
 Leaves = Mapping[str, object]
 """Recipe path → value."""
 
 
 class Wish(Struct, frozen=True):
-    """`base`: as a recipe in `folder` names it. `memory`: of a card that the catalog gives none. `tokens`: trained tokens
-    of the rows, where they were counted. `stack`: whose training code is weighed, if not the target's."""
+    """`base`: as a recipe in `folder` names it. `memory`: of a card that the catalog gives none. `tokens`: trained
+    tokens of the rows, where they were counted. `stack`: whose training code is weighed, if not the target's."""
 
     base: str
     facts: ModelFacts
@@ -51,7 +49,7 @@ class Wish(Struct, frozen=True):
     @property
     def batch(self) -> int:
         """Rows of an optimizer step."""
-        return ceil(BATCH / self.count) * self.count
+        return shared_batch(self.count)
 
 
 def compiled(wish: Wish, leaves: Leaves) -> Compiled:

@@ -84,4 +84,5 @@ def _bases(found: tuple[Shelf, ...]) -> Iterator[Base]:
 
 def _next(card: Card, paint: Paint) -> str:
     more = f" --count {card.count}" if card.count > 1 else ""
-    return f"{paint('next', bold=True)}\n  ftc recommend --model BASE --gpu {card.gpu.name}{more}   # the methods for one of them\n"
+    ask = f"ftc recommend --model BASE --gpu {card.gpu.name}{more}"
+    return f"{paint('next', bold=True)}\n  {ask}   # the methods for one of them\n"

@@ -124,16 +124,18 @@ def _solved(item: Candidate) -> str:
     training, again = plan.training, plan.training.gradient_checkpointing
     kept = "activations recomputed" if again else "activations kept"
     shared = f", {plan.hardware.strategy}" if plan.devices > 1 else ""
-    return f"solved: {training.micro_batch_size} rows at once, {kept}{shared}"
+    rows = "1 row" if training.micro_batch_size == 1 else f"{training.micro_batch_size} rows"
+    return f"solved: {rows} at once, {kept}{shared}"
 
 
 def _also(found: Recommendation, paint: Paint) -> str:
-    lines = [
-        f"  {number} {named(item)}: up to {size(item.footprint.high)}, {speed_words(item)}; {item.guide.because}"
-        f" ({guidance().named(item.guide.sources)})\n"
+    said = [
+        f"{number} {named(item)}: up to {size(item.footprint.high)}, {speed_words(item)}; {item.guide.because}"
+        f" ({guidance().named(item.guide.sources)})"
         for number, item in enumerate(found.choices, 1)
         if not _detailed(item) and item.footprint
     ]
+    lines = [f"  {part}\n" for line in said for part in _wrapped(line)]
     return f"{paint('also fit, and learn less', bold=True)}\n{''.join(lines)}" if lines else ""
 
 
@@ -167,10 +169,11 @@ def _refused(items: Sequence[Candidate]) -> Iterator[str]:
     """Each reason once."""
     reasons: dict[str, list[str]] = {}
     for item in items:
-        message = item.errors[0].message.replace(f"which {item.kind} ", "which it ")
+        message = item.errors[0].message.replace(item.kind, "METHOD")
         reasons.setdefault(f"{message} ({item.errors[0].code})", []).append(item.kind)
     for reason, kinds in reasons.items():
-        yield f"  {', '.join(kinds)}: {printable(reason)}\n"
+        said = reason.replace("METHOD", kinds[0] if len(kinds) == 1 else "this method")
+        yield from (f"  {part}\n" for part in _wrapped(f"{', '.join(kinds)}: {printable(said)}"))
 
 
 def _known(paint: Paint) -> str:
