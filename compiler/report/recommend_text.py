@@ -29,8 +29,7 @@ def recommendation_text(found: Recommendation, paint: Paint) -> str:
         *(_choice(number, item, found, paint) for number, item in enumerate(found.choices, 1) if _detailed(item)),
         _also(found, paint),
         _others(found, paint),
-        _known(paint),
-        _next(found, paint),
+        *((_known(paint), _next(found, paint)) if found.choices else ()),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -48,7 +47,7 @@ def _head(found: Recommendation, paint: Paint) -> str:
     wish = found.wish
     parameters = f"{wish.facts.params / 1e9:.2f} billion parameters"
     rows = f"rows of {wish.max_length:,} tokens, {wish.batch} a step"
-    stack = next((item.footprint.stack for item in (*found.choices, *found.others) if item.footprint), "")
+    stack = wish.stack or wish.target or "native"
     said = f"{printable(wish.facts.name)} on {hardware_words(wish.gpu.name, wish.count)}"
     order = "full training first: the rows hold more than adapters can" if found.many else "adapters first"
     legend = " ".join(f"{letter} {name}" for name, (letter, _) in LETTERS.items())

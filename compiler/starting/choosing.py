@@ -165,7 +165,7 @@ def name_of(draft: Draft) -> str:
 def written(draft: Draft, head: str, remarks: dict[str, str]) -> str:
     """The recipe's text."""
     tree = _tree(draft)
-    why = {path: why for path, (_, why) in draft.set.items()}
+    why = {path: why for path, (_, why) in draft.set.items() if why}
     for path, (value, _) in draft.set.items():
         with_leaf(tree, path, value)
     return recipe_text(head, tree, {**remarks, **why})
