@@ -6,9 +6,8 @@ import click
 
 from compiler.model_releases import release_of
 from compiler.models import all_models
-from compiler.report.bases_text import licence_words
 from compiler.report.machine import FORMAT_VERSION, as_json
-from compiler.report.recommend_data import listed_data
+from compiler.report.release_words import licence_words, listed_data
 from compiler.report.table import table
 from schemas.facts import ModelFacts
 

@@ -20,8 +20,8 @@ LADDER: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 class Ranks(Struct, frozen=True):
     """`largest`: of the ladder of powers of two, that fits with one row at once; 0 where none does. `usual`: from and
-    to, as far as that fits. `holds`: trained tokens that the chosen rank can hold at most; `lacks`: whether the rows have
-    more than the largest sensible one holds. `because`: why this one was chosen."""
+    to, as far as that fits. `holds`: trained tokens that the chosen rank can hold at most; `lacks`: whether the rows
+    have more than the largest sensible one holds. `because`: why this one was chosen."""
 
     chosen: int
     largest: int

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from compiler.model_releases import Release
 from compiler.recommending.bases import Base, Card, Shelf
 from compiler.report.memory_text import size
 from compiler.report.paint import Paint
 from compiler.report.recommend_text import elsewhere_words, hardware_words
+from compiler.report.release_words import licence_words
 from compiler.report.table import table
 from schemas.facts import GIB
 
 HEAD = ("base", "parameters", "context", "languages", "released", "licence", "trained by", "memory")
-CONDITIONS = {"allowed": "", "restricted": ", on conditions", "no": ", not commercial", None: ", terms not read"}
 
 
 def shelves_text(found: tuple[Shelf, ...], card: Card, paint: Paint) -> str:
@@ -50,13 +49,6 @@ def _row(base: Base) -> list[str]:
         ", ".join(base.methods) or _where(base),
         _memory(base),
     ]
-
-
-def licence_words(release: Release | None) -> str:
-    """Its id, and whether commercial use is free."""
-    if release is None or release.licence is None:
-        return "-"
-    return f"{release.licence}{CONDITIONS[release.commercial]}"
 
 
 def _where(base: Base) -> str:

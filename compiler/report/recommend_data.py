@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from compiler.model_releases import Release
 from compiler.recommending.bases import Base, Card, Shelf
 from compiler.recommending.elsewhere import Elsewhere
 from compiler.recommending.guidance import guidance
 from compiler.recommending.methods import Candidate, Recommendation
 from compiler.recommending.ranks import Ranks
 from compiler.report.machine import FORMAT_VERSION, as_data, diagnostic_data, gib, memory_data
-from schemas.facts import ModelFacts
+from compiler.report.release_words import release_data
 
 METHODS: Final = "methods"
 BASES: Final = "bases"
@@ -124,15 +123,3 @@ def _base(base: Base) -> dict[str, object]:
         "memory": memory_data(base.footprint),
         "fits_on": [_elsewhere(place) for place in base.elsewhere],
     }
-
-
-def release_data(release: Release | None) -> dict[str, object]:
-    """What its maker says of it, each fact with where it was read."""
-    facts = ("maker", "licence", "commercial", "terms", "languages", "listed", "released", "tuned", "sources")
-    return {name: as_data(getattr(release, name)) if release else None for name in facts}
-
-
-def listed_data(facts: ModelFacts, release: Release | None) -> dict[str, object]:
-    """A model of the catalog with both kinds of facts."""
-    shapes = as_data(facts)
-    return {**(shapes if isinstance(shapes, dict) else {}), "release": release_data(release) if release else None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +19,9 @@ BEST: Final = "best"
 STDIN: Final = "-"
 LEAVES: Final = ("method.kind", "method.rank")
 """What a recommendation may set: a file of anybody's writing says no more than that."""
+
+
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Entry(Struct, frozen=True):
@@ -40,10 +43,10 @@ class Document(Struct, frozen=True):
 
     recommends: str
     gpu: str
-    count: int
+    count: _Positive
     model: _Model | None = None
     objective: Objective = "sft"
-    max_length: int = 0
+    max_length: _Positive = 1
     choices: tuple[Entry, ...] = ()
 
 

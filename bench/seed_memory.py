@@ -1,26 +1,28 @@
-"""What the lesson that ftc was started from says about memory, against what the engine computes.
+"""What the lesson that ftc was started from says about memory, against what the engine computes. Its decision matrix is
+in `seed_choices.py`.
 
 The claims are facts in `data/seed_claims.json`, in the lesson's GB (10^9 bytes). Where the lesson leaves it open, a run
 has one row of 2048 tokens, checkpointing, AdamW and adapters of rank 16 on every linear layer. A figure agrees within
-a quarter (the lesson says "about"); a verdict where every run has it on the native stack.
+a quarter (the lesson says "about"); a verdict where every run has it on the native stack. Each run is a recipe that is
+compiled.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from functools import cache
-from typing import Any, Final, Literal
+from pathlib import Path
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bench.memory_cases import BENCH
-from bench.memory_plans import NF4, a_plan, facts, full, lora
-from compiler.hardware import find_gpu
-from compiler.memory import weigh
+from compiler.build import Compiled, Options, compile_recipe
 from compiler.memory.saved import trained
-from schemas.facts import Gpu
 from schemas.footprint import Footprint, Stack
-from schemas.method_plan import MethodPlan
 from schemas.plan import Plan
 
 FILE: Final = BENCH / "data" / "seed_claims.json"
@@ -28,7 +30,9 @@ GB: Final = 10**9
 ABOUT: Final = 0.25
 STACKS: Final[tuple[Stack, ...]] = ("native", "axolotl", "llamafactory", "unsloth", "peft")
 TARGETS: Final = {"attention": ("q_proj", "k_proj", "v_proj", "o_proj"), "q": ("q_proj",)}
-Quantity = Literal["weights", "device", "verdict", "adapter", "one_module"]
+Quantity = Literal[
+    "weights", "device", "verdict", "adapter", "trained", "one_module", "reduction", "shrink", "overhead"
+]
 Stance = Literal["agree", "dispute"]
 
 
@@ -41,7 +45,7 @@ class Run(Struct, frozen=True):
     rank: int = 16
     targets: str = "all"
     adapter_dtype: str = "float32"
-    weights_dtype: str = "bfloat16"
+    weights_dtype: str = "model"
     dtype: str = "bfloat16"
     length: int = 2048
     count: int = 1
@@ -56,14 +60,15 @@ class Run(Struct, frozen=True):
     @property
     def _trained(self) -> str:
         if self.method == "full":
-            return f"full in {self.weights_dtype}"
+            return f"full in {self.dtype if self.weights_dtype == 'model' else self.weights_dtype}"
         modules = {"all": "every layer", "attention": "attention", "q": "q_proj"}[self.targets]
         kept = "" if self.adapter_dtype == "float32" else f" in {self.adapter_dtype}"
         return f"{self.method} of rank {self.rank}{kept} on {modules}"
 
 
 class Claim(Struct, frozen=True):
-    """`says`: GB, MB of a file, a number of parameters or a verdict; a pair is a range. `stance`: ours, as recorded."""
+    """`says`: GB, MB of a file, parameters (of a module, or millions), percent, times, or a verdict; a pair is a range.
+    `stance`: ours, as recorded."""
 
     id: str
     claim: str
@@ -100,19 +105,27 @@ def stance(claim: Claim) -> Stance:
 
 
 def _answer(quantity: Quantity, run: Run) -> Answer:
-    weighed: dict[Stack, Footprint] = {stack: weigh(plan_of(run, stack), stack) for stack in STACKS}
-    native = weighed["native"]
-    values: dict[Quantity, Any] = {
-        "weights": native.parts.weights / GB,
-        "device": native.device / GB,
-        "verdict": native.verdict,
+    made: dict[Stack, tuple[Plan, Footprint]] = {stack: weighed(run, stack) for stack in STACKS}
+    plan, native = made["native"]
+    kept = trained(plan, "native")
+    values: dict[Quantity, Callable[[], float | str]] = {
+        "weights": lambda: native.parts.weights / GB,
+        "device": lambda: native.device / GB,
+        "verdict": lambda: native.verdict,
+        "adapter": lambda: kept.saved_bytes / 10**6,
+        "trained": lambda: kept.parameters / 10**6,
+        "one_module": lambda: kept.parameters / plan.facts.layers,
+        "reduction": lambda: 100 * (1 - kept.parameters / (plan.facts.layers * plan.facts.hidden**2)),
+        "shrink": lambda: _other(run, "lora").parts.weights / native.parts.weights,
+        "overhead": lambda: native.device / _other(run, "lora").device,
     }
-    if quantity in values:
-        value = values[quantity]
-    else:
-        kept = trained(plan_of(run, "native"), "native")
-        value = kept.saved_bytes / 10**6 if quantity == "adapter" else kept.parameters / facts(run.model).layers
-    return Answer(run, value, native, {stack: item.verdict for stack, item in weighed.items()})
+    verdicts: dict[Stack, str] = {stack: footprint.verdict for stack, (_, footprint) in made.items()}
+    return Answer(run, values[quantity](), native, verdicts)
+
+
+def _other(run: Run, method: str) -> Footprint:
+    """The same with another method, on the native stack."""
+    return weighed(replace(run, method=method), "native")[1]
 
 
 def _same(says: float | tuple[float, float] | str, found: float | str) -> bool:
@@ -122,33 +135,40 @@ def _same(says: float | tuple[float, float] | str, found: float | str) -> bool:
     return low <= found <= high
 
 
-def plan_of(run: Run, stack: Stack) -> Plan:
-    """The plan of a run, with the loss that the stack has by default."""
-    card = find_gpu(run.gpu)
-    if not isinstance(card, Gpu):
-        raise TypeError(card.message)
-    return a_plan(
-        run.model,
-        _method(run),
-        accumulation=max(16 // run.count, 1),
-        length=run.length,
-        packing=False,
-        dtype=run.dtype,
-        loss="chunked" if stack in ("native", "unsloth") else "full",
-        gpu=card,
-        count=run.count,
-        strategy=run.strategy,
-    )
-
-
-def _method(run: Run) -> MethodPlan:
+def compiled(run: Run, stack: Stack) -> Compiled:
+    """The run as a recipe, with the loss that the stack has by default, taken through the compiler."""
+    method: dict[str, object] = {"kind": run.method}
     if run.method == "full":
-        return full(weights_dtype=run.weights_dtype)
-    known = facts(run.model)
-    named = {"target_modules": TARGETS[run.targets]} if run.targets in TARGETS else {}
-    small = msgspec.structs.replace(NF4, compute_dtype=run.dtype)
-    packed = {"quantization": small} if run.method == "qlora" else {}
-    return lora(known, run.rank, run.method, adapter_dtype=run.adapter_dtype, **named, **packed)
+        method["weights_dtype"] = run.weights_dtype
+    else:
+        targets = TARGETS.get(run.targets)
+        method |= {"rank": run.rank, "adapter_dtype": run.adapter_dtype} | (
+            {"target_modules": list(targets)} if targets else {}
+        )
+    loss = "chunked" if stack in ("native", "unsloth") else "full"
+    recipe = {
+        "version": 1,
+        "name": "claim",
+        "model": {"base": run.model, "dtype": run.dtype, "attention": "sdpa"},
+        "method": method,
+        "data": {
+            "train": {"path": "your/rows", "format": "prompt_completion"},
+            "max_length": run.length,
+            "packing": False,
+            "validation": None,
+        },
+        "training": {"micro_batch_size": 1, "gradient_checkpointing": True, "loss": loss},
+        "hardware": {"gpu": run.gpu, "count": run.count, "strategy": run.strategy},
+    }
+    return compile_recipe("claim", json.dumps(recipe), Path(), Options(stack=stack, online=False))
+
+
+def weighed(run: Run, stack: Stack) -> tuple[Plan, Footprint]:
+    """Its plan, and what that weighs."""
+    made = compiled(run, stack)
+    if made.plan is None or made.footprint is None:
+        raise ValueError(f"{run}: {made.diagnostics}")
+    return made.plan, made.footprint
 
 
 # --- the page
@@ -167,12 +187,17 @@ def seed_rows() -> list[tuple[str, ...]]:
 
 def _figure(quantity: Quantity, answer: Answer) -> str:
     found, value = answer.footprint, answer.value
-    if quantity == "adapter":
-        return f"{value:.0f} MB saved"
-    if quantity == "one_module":
-        return f"{value:,.0f} parameters a module"
-    if quantity == "weights":
-        return f"{value:.1f} GB of weights"
+    words = {
+        "adapter": "{:.0f} MB saved",
+        "trained": "{:.1f} million trained",
+        "one_module": "{:,.0f} parameters a module",
+        "reduction": "{:.1f} % fewer",
+        "shrink": "weights {:.1f} times smaller",
+        "overhead": "{:.2f} times the memory of LoRA",
+        "weights": "{:.1f} GB of weights",
+    }
+    if quantity in words:
+        return words[quantity].format(value)
     room = f" of {found.capacity / GB:.1f}" if found.capacity else ""
     return f"{found.device / GB:.1f} GB ({found.low / GB:.1f} to {found.high / GB:.1f}){room}"
 
