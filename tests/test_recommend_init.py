@@ -1,4 +1,4 @@
-"""`ftc init --from-recommendation` writes the choice that was made, which validates and fits; else it writes nothing."""
+"""`ftc init --from-recommendation` writes the choice that was made, which validates and fits; or it writes nothing."""
 
 from __future__ import annotations
 
