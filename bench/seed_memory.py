@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from bench.memory_cases import BENCH
 from compiler.build import Compiled, Options, compile_recipe
 from compiler.memory.saved import trained
+from compiler.timing import tokens_per_second
 from schemas.footprint import Footprint, Stack
 from schemas.plan import Plan
 
@@ -80,12 +81,14 @@ class Claim(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """What the engine says about one run: on the native stack, and the verdict on each."""
+    """What the engine says about one run: on the native stack, and the verdict on each. `speed`: of that of LoRA, where
+    that is what is asked."""
 
     run: Run
     value: float | str
     footprint: Footprint
     verdicts: dict[Stack, str]
+    speed: float
 
 
 def claims() -> tuple[Claim, ...]:
@@ -120,7 +123,12 @@ def _answer(quantity: Quantity, run: Run) -> Answer:
         "overhead": lambda: native.device / _other(run, "lora").device,
     }
     verdicts: dict[Stack, str] = {stack: footprint.verdict for stack, (_, footprint) in made.items()}
-    return Answer(run, values[quantity](), native, verdicts)
+    slower = _pace(run) / _pace(replace(run, method="lora")) if quantity == "overhead" else 1
+    return Answer(run, values[quantity](), native, verdicts, slower)
+
+
+def _pace(run: Run) -> float:
+    return tokens_per_second(*weighed(run, "native")) or 0
 
 
 def _other(run: Run, method: str) -> Footprint:
@@ -193,7 +201,7 @@ def _figure(quantity: Quantity, answer: Answer) -> str:
         "one_module": "{:,.0f} parameters a module",
         "reduction": "{:.1f} % fewer",
         "shrink": "weights {:.1f} times smaller",
-        "overhead": "{:.2f} times the memory of LoRA",
+        "overhead": f"{{:.2f}} times the memory of LoRA, {answer.speed:.0%} of its speed",
         "weights": "{:.1f} GB of weights",
     }
     if quantity in words:

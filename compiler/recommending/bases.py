@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import groupby, islice
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,8 @@ CONSUMER: Final = 10e9
 CENTRE: Final = 80e9
 """Parameters: 2.1 GB of 4-bit weights, as phones hold them; 20 GB of 16-bit weights, for cards of 24 GB; 40 GB of 4-bit
 weights, for cards of 80 GB."""
+LEAST_BYTES: Final = 0.5
+"""Of a weight: what 4 bits are."""
 MULTILINGUAL: Final = 8
 """Languages that the maker names, at the least."""
 
@@ -54,29 +57,48 @@ class Base(Struct, frozen=True, dict=True):
     card: Card
 
     @cached_property
-    def made(self) -> dict[str, Compiled]:
-        """Method → its leanest recipe."""
-        length = min(LENGTH, self.facts.context or LENGTH)
-        card, named = self.card, self.facts.hub_id or self.facts.name
-        wish = Wish(named, self.facts, card.gpu, card.memory, card.count, "sft", length, Path.cwd(), stack=card.stack)
-        return {kind: compiled(wish, {"method.kind": kind, **lean(wish, kind)}) for kind in METHODS}
+    def _wish(self) -> Wish:
+        card, facts = self.card, self.facts
+        length = min(LENGTH, facts.context or LENGTH)
+        named = facts.hub_id or facts.name
+        return Wish(named, facts, card.gpu, card.memory, card.count, "sft", length, Path.cwd(), stack=card.stack)
+
+    @cached_property
+    def _compiled(self) -> dict[str, Compiled]:
+        return {}
+
+    def made(self, kind: str) -> Compiled:
+        """The leanest recipe of that method."""
+        if kind not in self._compiled:
+            self._compiled[kind] = compiled(self._wish, {"method.kind": kind, **lean(self._wish, kind)})
+        return self._compiled[kind]
+
+    @cached_property
+    def trains(self) -> bool:
+        """Whether any method fits, the least demanding tried first."""
+        return not self._hopeless and any(fits(self.made(kind)) for kind in reversed(METHODS))
+
+    @property
+    def _hopeless(self) -> bool:
+        """Whether the cards together are smaller than its weights in 4 bit: nothing holds them in less."""
+        room = self.card.gpu.memory * self.card.count
+        return 0 < room < self.facts.params * LEAST_BYTES
 
     @property
     def methods(self) -> tuple[str, ...]:
         """Those that fit."""
-        return tuple(kind for kind, made in self.made.items() if fits(made))
+        return tuple(kind for kind in METHODS if fits(self.made(kind)))
 
     @property
     def shown(self) -> Compiled:
         """The first preferred that fits; where none does, the one that needs least."""
-        found = next((self.made[kind] for kind in PREFERRED if kind in self.methods), None)
-        weighed = [made for made in self.made.values() if made.footprint and made.valid]
-        return found or min(weighed, key=lambda made: made.footprint.high if made.footprint else 0, default=_any(self))
+        found = next((self.made(kind) for kind in PREFERRED if kind in self.methods), None)
+        return found or min(map(self.made, METHODS), key=_need)
 
     @property
     def footprint(self) -> Footprint | None:
         """What that weighs."""
-        return self.shown.footprint
+        return self.shown.footprint if self.shown.valid else None
 
     @cached_property
     def elsewhere(self) -> tuple[Elsewhere, ...]:
@@ -104,8 +126,8 @@ class Shelf(Struct, frozen=True):
     fits: bool
 
 
-def _any(base: Base) -> Compiled:
-    return next(iter(base.made.values()))
+def _need(made: Compiled) -> float:
+    return made.footprint.high if made.valid and made.footprint else inf
 
 
 def _newest(base: Base) -> tuple[object, ...]:
@@ -186,7 +208,7 @@ def _pool(card: Card) -> Iterator[Base]:
 def _shelf(use: Use, pool: Sequence[Base], most: int) -> Shelf:
     suited = sorted((base for base in pool if use.suits(base)), key=use.key)
     if use.name == "quality":
-        largest = next((base for base in sorted(pool, key=_size) if base.methods), None)
+        largest = next((base for base in sorted(pool, key=_size) if base.trains), None)
         suited = [base for base in suited if largest and base.facts.params * 2 >= largest.facts.params]
     found = tuple(islice(_one_of_each(suited), most))
     return Shelf(use, found, True) if found else Shelf(use, _missed(suited), False)
@@ -202,7 +224,7 @@ def _one_of_each(ordered: Sequence[Base]) -> Iterator[Base]:
     for base in ordered:
         groups.setdefault(base.release.group, []).append(base)
     for found in groups.values():
-        trained = next((base for base in sorted(found, key=_size) if base.methods), None)
+        trained = next((base for base in sorted(found, key=_size) if base.trains), None)
         if trained:
             yield trained
 

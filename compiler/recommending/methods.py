@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from compiler.build import Compiled
 from compiler.recommending.elsewhere import Elsewhere, elsewhere
@@ -85,7 +86,10 @@ def recommend(wish: Wish) -> Recommendation:
 def _candidate(wish: Wish, kind: str) -> Candidate:
     found = ranks(wish, kind)
     leaves: dict[str, object] = {"method.kind": kind, **({"method.rank": found.chosen} if found else {})}
-    return Candidate(kind, leaves, found, compiled(wish, leaves))
+    made = compiled(wish, leaves)
+    if found and fits(made) and found.largest < found.chosen:
+        found = replace(found, largest=found.chosen)  # by means that one row at once has not: the solver knows more
+    return Candidate(kind, leaves, found, made)
 
 
 def _order(item: Candidate, *, many: bool) -> tuple[bool, int, int, float]:
