@@ -189,7 +189,9 @@ def test_the_text_says_memory_speed_ranks_and_why() -> None:
     assert "rank: 8 to 64 is usual, up to " in said.stdout
     assert "arXiv:2405.09673" in said.stdout
     assert re.search(r"^  full needs up to \d+\.\d GiB: fits a100-80gb or 8 x rtx-4090 \(fsdp\)$", said.stdout, re.M)
-    assert "ftc init --from-recommendation best --model meta-llama/Llama-3.1-8B-Instruct --gpu rtx-4090" in said.stdout
+    assert (
+        "ftc init --from-recommendation --model meta-llama/Llama-3.1-8B-Instruct --gpu rtx-4090 --data" in said.stdout
+    )
     assert max(map(len, said.stdout.splitlines())) < 200
 
 

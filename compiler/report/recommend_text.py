@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -10,6 +11,7 @@ from compiler.recommending.methods import Candidate, Recommendation
 from compiler.recommending.ranks import Ranks
 from compiler.report.memory_text import LETTERS, VERDICTS, bar, size
 from compiler.report.paint import Paint, printable
+from compiler.starting.choosing import LENGTH
 from schemas.facts import GIB
 
 CELLS: Final = 48
@@ -45,7 +47,7 @@ def hardware_words(gpu: str, count: int) -> str:
 
 def _head(found: Recommendation, paint: Paint) -> str:
     wish = found.wish
-    parameters = f"{wish.facts.params / 1e9:.2f} billion parameters"
+    parameters = f"{count_words(wish.facts.params)} parameters"
     rows = f"rows of {wish.max_length:,} tokens, {wish.batch} a step"
     stack = wish.stack or wish.target or "native"
     said = f"{printable(wish.facts.name)} on {hardware_words(wish.gpu.name, wish.count)}"
@@ -91,11 +93,19 @@ def _two_digits(value: float) -> int:
     return int(float(f"{value:.2g}"))
 
 
+def count_words(count: int, digits: int = 2) -> str:
+    """`8.03 billion`, `84 million`, `12,345`."""
+    for name, unit in (("billion", 10**9), ("million", 10**6)):
+        if count >= unit:
+            return f"{count / unit:,.{digits}f} {name}"
+    return f"{count:,}"
+
+
 def rank_words(ranks: Ranks) -> str:
     """What fits, what is usual, what the chosen one holds."""
     low, high = ranks.usual
     fitting = f"up to {ranks.largest} fits with one row at once" if ranks.largest else "none fits with one row at once"
-    holds = f"{ranks.chosen} ({ranks.because}) can hold about {ranks.holds / 1e6:,.0f} million trained tokens"
+    holds = f"{ranks.chosen} ({ranks.because}) can hold about {count_words(ranks.holds, 0)} trained tokens"
     return f"rank: {low} to {high} is usual, {fitting}; {holds}"
 
 
@@ -168,8 +178,9 @@ def _refused(items: Sequence[Candidate]) -> Iterator[str]:
     """Each reason once."""
     reasons: dict[str, list[str]] = {}
     for item in items:
-        message = item.errors[0].message.replace(item.kind, "METHOD")
-        reasons.setdefault(f"{message} ({item.errors[0].code})", []).append(item.kind)
+        first = item.errors[0]
+        reason = f"{first.message} ({first.code})" + (f"; {first.hint}" if first.hint else "")
+        reasons.setdefault(reason.replace(item.kind, "METHOD"), []).append(item.kind)
     for reason, kinds in reasons.items():
         said = reason.replace("METHOD", kinds[0] if len(kinds) == 1 else "this method")
         yield from (f"  {part}\n" for part in _wrapped(f"{', '.join(kinds)}: {printable(said)}"))
@@ -187,12 +198,15 @@ def _known(paint: Paint) -> str:
 
 
 def _next(found: Recommendation, paint: Paint) -> str:
-    if not found.choices:
-        return ""
-    asked = "ftc init --from-recommendation best"
-    more = f" --count {found.wish.count}" if found.wish.count > 1 else ""
-    arguments = f"--model {printable(found.wish.base)} --gpu {found.wish.gpu.name}{more} --data ROWS"
-    return f"{paint('next', bold=True)}\n  {asked} {arguments}   # the first; --choice 2: the second\n"
+    wish = found.wish
+    asked = f"--model {shlex.quote(printable(wish.base))} --gpu {wish.gpu.name}"
+    asked += f" --count {wish.count}" if wish.count > 1 else ""
+    asked += f" --max-length {wish.max_length}" if wish.max_length != min(LENGTH, wish.facts.context) else ""
+    plain = wish.objective == "sft" and not (wish.tokens or wish.target or wish.stack)
+    take = f"ftc init --from-recommendation {asked} --data ROWS"
+    if not plain:
+        take = "(the same, with --format json) | ftc init --from-recommendation - --data ROWS"
+    return f"{paint('next', bold=True)}\n  {take}   # the first; --choice 2: the second\n"
 
 
 def _wrapped(line: str) -> list[str]:
