@@ -64,7 +64,7 @@ ASKING = (
 @click.option("--stack", type=click.Choice(get_args(Stack)), help="Whose training code is weighed.")
 @click.option("--use", type=click.Choice(USES), help="Without a model: bases for this use alone.")
 @click.option("--commercial", is_flag=True, help="Without a model: licences that allow commercial use.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.option("--format", "form", type=click.Choice(["text", "json", "html"]), default="text")
 def command(*, use: str | None, commercial: bool, form: str, **flags: object) -> int:
     """Recommend a method for a model, or a base for a card.
 
@@ -74,6 +74,8 @@ def command(*, use: str | None, commercial: bool, form: str, **flags: object) ->
     """
     asked = Asked(**flags)  # pyright: ignore[reportArgumentType] - click has checked them
     if asked.model is None:
+        if form == "html":
+            raise click.UsageError("the page is of methods: name a model by --model")
         return _bases(asked, use, commercial=commercial, form=form)
     if use or commercial:
         raise click.UsageError("--use and --commercial choose among base models, and --model names one already")
@@ -90,6 +92,10 @@ def _methods(asked: Asked, form: str) -> int:
         from compiler.report.recommend_data import recommendation_data
 
         click.echo(as_json(recommendation_data(found)), nl=False)
+    elif form == "html":
+        from compiler.report.html_recommend import recommendation_html
+
+        click.echo(recommendation_html(found), nl=False)
     else:
         from compiler.report.paint import painter
         from compiler.report.recommend_text import recommendation_text

@@ -72,7 +72,7 @@ def _choice(number: int, item: Candidate, found: Recommendation, paint: Paint) -
     if item.ranks:
         lines.append(rank_words(item.ranks))
     lines.append(rate_words(item, found.rates[item.kind]))
-    lines.append(_solved(item))
+    lines.append(solved_words(item))
     body = "".join(f"    {part}\n" for line in lines if line for part in _wrapped(line))
     return f"{head}    {bar(weighed, paint, CELLS)}\n{body}"
 
@@ -126,7 +126,8 @@ def _rate(value: float) -> str:
     return f"{value:.1e}".replace("e-0", "e-")
 
 
-def _solved(item: Candidate) -> str:
+def solved_words(item: Candidate) -> str:
+    """What the compiler decided for it."""
     plan = item.plan
     if plan is None:
         return ""
