@@ -18,8 +18,12 @@ from compiler.report.recommend_data import recommendation_data
 from compiler.starting.answers import card, main_memory
 from schemas.facts import ModelFacts
 
-CASES = {"fits": ("llama-3.1-8b", "rtx-4090", 1), "nothing": ("llama-3.1-70b", "t4", 1)}
-CASES |= {"several": ("gpt-oss-20b", "a100-80gb", 2), "cpu": ("smollm2-135m", "cpu", 1)}
+CASES = {
+    "fits": ("llama-3.1-8b", "rtx-4090", 1),
+    "nothing": ("llama-3.1-70b", "t4", 1),
+    "several": ("gpt-oss-20b", "a100-80gb", 2),
+    "cpu": ("smollm2-135m", "cpu", 1),
+}
 
 
 def recommended(model: str, gpu: str, count: int) -> Recommendation:
