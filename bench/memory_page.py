@@ -15,7 +15,6 @@ from bench.memory_compare import Compared, class_table, peak
 from bench.memory_errors import table
 from bench.memory_judge import Reading, error_table, interval_table, reading_table
 from bench.memory_published import Published
-from bench.memory_seed import seed_rows
 from bench.memory_traces import Traced
 from schemas.facts import GIB
 
@@ -77,10 +76,8 @@ READINGS: Final = """\
 SEED: Final = """\
 ## What the lesson says
 
-ftc was started from a lesson with a memory table and a decision matrix. Each of its claims is computed here, in its
-GB (10^9 bytes), on the native stack; the verdicts are those of all five stacks. Where the lesson leaves it open, a run
-has one row of 2048 tokens, checkpointing and float32 adapters of rank 16 on every linear layer. "About" is within a
-quarter; a verdict agrees where every run has it on the native stack.
+ftc was started from a lesson with a memory table and a decision matrix: [Choosing](choosing.md#memory) has its claims
+one by one, each computed.
 """
 
 
@@ -108,14 +105,8 @@ def write(content: Content, path: Path = PAGE) -> None:
 
 def page(content: Content) -> str:
     """The whole text."""
-    sections = (HEAD, AGAINST_TRACE, *map(_drawn, content.drawn), _published(content), _own(content), seed_section())
+    sections = (HEAD, AGAINST_TRACE, *map(_drawn, content.drawn), _published(content), _own(content), SEED)
     return "\n".join((*sections, _times(content)))
-
-
-def seed_section() -> str:
-    """The lesson's claims."""
-    head = ("the lesson says", "run", "ours", "verdict", "we")
-    return f"{SEED}\n{table(head, seed_rows())}\n"
 
 
 def _drawn(drawn: Drawn) -> str:

@@ -36,7 +36,8 @@ class Options(Struct, frozen=True):
     """What the command line adds to a recipe. Without a target nothing is refused, and the native stack is weighed.
 
     `version`: of the target's tool, where it is another one than the tested. `online`: whether the hub may be asked for
-    a base that is nowhere else; None: as the environment says.
+    a base that is nowhere else; None: as the environment says. `known`: facts of the base, where they were found
+    already, for who compiles many recipes of one base.
     """
 
     target: Target | None = None
@@ -49,6 +50,7 @@ class Options(Struct, frozen=True):
     stack: Stack | None = None
     emit: bool = False
     online: bool | None = None
+    known: ModelFacts | None = None
 
 
 class Compiled(Struct, frozen=True):
@@ -80,7 +82,7 @@ def compile_recipe(file: str, text: str, folder: Path, options: Options) -> Comp
     if checked.recipe is None:
         return Compiled(file, None, None, None, None, _placed(source, checked.findings))
     named = checked.recipe.model
-    facts = find_model(named.base, folder, revision=named.revision, online=options.online)
+    facts = options.known or find_model(named.base, folder, revision=named.revision, online=options.online)
     found = find_gpu(checked.recipe.hardware.gpu) if checked.recipe.hardware.gpu else None
     gpu = found if isinstance(found, Gpu) else None
     known = facts if isinstance(facts, ModelFacts) else None

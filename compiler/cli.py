@@ -21,6 +21,7 @@ from schemas.version import VERSION
 gc.set_threshold(200_000)
 
 COMMANDS: Final = (
+    "recommend",
     "init",
     "validate",
     "plan",
@@ -51,7 +52,7 @@ COMPLETE: Final = "_FTC_COMPLETE"
 """Set by a shell that asks what may follow (compiler/completion)."""
 
 GROUPS: Final = {
-    "Write a recipe": ("init", "import", "validate", "config", "diff", "data"),
+    "Write a recipe": ("recommend", "init", "import", "validate", "config", "diff", "data"),
     "Plan, build and train": ("plan", "build", "run"),
     "After training": ("merge", "chat", "eval"),
     "Look up": ("explain", "targets", "models", "gpus"),

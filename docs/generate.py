@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from catalog_reference import gpus_page, models_page
+from choosing_tables import choosing_blocks
 from command_reference import commands_page
 from recipe_reference import recipe_pages
 
@@ -136,6 +137,14 @@ def readme(across: tuple[Column, ...]) -> str:
     return text
 
 
+def choosing() -> str:
+    """docs/choosing.md with its tables as they are now."""
+    text = (DOCS / "choosing.md").read_text(encoding="utf-8")
+    for name, content in choosing_blocks():
+        text = _filled(text, name, content)
+    return text
+
+
 def _filled(text: str, name: str, content: str) -> str:
     block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
     return block.sub(lambda found: found[1] + content + found[2], text)
@@ -156,6 +165,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "codes.md", codes_page()
     yield ROOT / "README.md", readme(across)
     yield ROOT / "editors" / "recipe.schema.json", schema_text()
+    yield DOCS / "choosing.md", choosing()
     yield DOCS / "decisions" / "index.md", decisions_page()
     yield DOCS / "reference" / "commands.md", f"{NOTE}{commands_page()}"
     yield DOCS / "reference" / "models.md", f"{NOTE}{models_page()}"

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 import click
-from msgspec import Struct
+from msgspec.structs import replace
 
 from compiler.completion.offering import offers
 from compiler.errors import FtcError
-from compiler.exit import INVALID, NO_FIT, OK, USAGE, of_recipe
+from compiler.exit import OK, USAGE, of_recipe
 from compiler.shape import admitted, arms
 from compiler.starting.answers import base_facts, base_seen_from, card, main_memory
-from compiler.starting.choosing import Choice, Draft, Wishes, choose, full_instead, name_of, refused, written
+from compiler.starting.choosing import Choice, Draft, Wishes, choose, full_instead, name_of, written
 from compiler.starting.files import require_free, require_writable, write_new
+from compiler.starting.given import Given, asked_leaves, picked
+from compiler.starting.recommended import BEST, Pick, choose_recommended
+from compiler.starting.refusing import say_misfit, say_refused
 from compiler.starting.remarks import remarks
 from compiler.starting.rows import Rows, look_at
 from schemas.facts import Gpu, ModelFacts
@@ -29,19 +32,6 @@ KINDS = tuple(arms(admitted({}, ("method",))))
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 ATTEMPTS = 5
 """How often a question is asked again."""
-
-
-class Given(Struct, frozen=True):
-    """What the flags say; None is asked for on a terminal."""
-
-    model: str | None
-    gpu: str | None
-    data: str | None
-    data_format: DataFormat | None
-    objective: Objective | None
-    method: str | None
-    name: str | None
-    out: Path | None
 
 
 @click.command()
@@ -68,6 +58,19 @@ class Given(Struct, frozen=True):
 @click.option("--method", type=click.Choice(KINDS), metavar="METHOD", help="Else the best of lora and qlora that fits.")
 @click.option("--name", metavar="NAME", help="What runs are called; else of model, data and method.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Else NAME.ftc.yaml.")
+@click.option("--count", type=click.IntRange(1), help="Cards; 1 if not given.")
+@click.option("--max-length", type=click.IntRange(1), metavar="TOKENS", help="Of a row; else 2048.")
+@click.option(
+    "--from-recommendation",
+    is_flag=False,
+    flag_value=BEST,
+    metavar="[FILE]",
+    shell_complete=offers("every_file"),
+    help="Take a choice of `ftc recommend`: of its JSON (- reads it from a pipe), else the best for model and card.",
+)
+@click.option(
+    "--choice", type=click.IntRange(1), metavar="N", help="Which of the recommendation's choices; 1 if not given."
+)
 def command(**flags: object) -> int:
     """Write a first recipe, one that fits.
 
@@ -77,16 +80,17 @@ def command(**flags: object) -> int:
     given = Given(**{name: value or None for name, value in flags.items()})  # pyright: ignore[reportArgumentType] - click has checked them
     asks = sys.stdin.isatty() and sys.stdout.isatty()
     _check(given)
+    given, pick = picked(given)
     if not asks:
         _require(given)
     facts_of = _asked("Base model", given.model, base_facts, default="qwen2.5-1.5b-instruct", about=_models_hint)
     gpu = _gpu(given)
     rows = _asked("Training rows, a file or a hub dataset", given.data, lambda typed: look_at(typed, given.data_format))
     rows = _with_format(rows[1], asks=asks)
-    return _start(given, facts_of, gpu, rows, asks=asks)
+    return _start(given, pick, facts_of, gpu, rows, asks=asks)
 
 
-def _start(given: Given, base: tuple[str, ModelFacts], gpu: Gpu, rows: Rows, *, asks: bool) -> int:
+def _start(given: Given, pick: Pick | None, base: tuple[str, ModelFacts], gpu: Gpu, rows: Rows, *, asks: bool) -> int:
     folder = (given.out or Path("x")).absolute().parent
     typed, facts = base
     wishes = Wishes(
@@ -99,12 +103,13 @@ def _start(given: Given, base: tuple[str, ModelFacts], gpu: Gpu, rows: Rows, *, 
         memory=main_memory(gpu),
         method=given.method,
         objective=given.objective or rows.objective,
+        more=asked_leaves(given),
     )
-    choice = choose(wishes, folder)
+    choice = choose_recommended(pick, wishes, given.count or 1, folder) if pick else choose(wishes, folder)
     if choice.draft.errors:
-        return _say_refused(choice)
+        return say_refused(choice)
     if not choice.draft.fits:
-        return _say_misfit(choice)
+        return say_misfit(choice)
     out = given.out or _free_name(choice.draft, asks=asks)
     return _write(choice, out, folder)
 
@@ -186,8 +191,6 @@ def _gpu(given: Given) -> Gpu:
 
 def _with_format(rows: Rows, *, asks: bool) -> Rows:
     """The format asked for, where nothing tells it."""
-    from msgspec.structs import replace
-
     if rows.format:
         return rows
     if not asks:
@@ -261,27 +264,3 @@ def _say_next(draft: Draft, out: Path) -> None:
         f"  ftc plan {file}   # what will happen, and what was decided\n"
         f"  ftc run {file}    # train; ftc build --target axolotl and others write for another tool"
     )
-
-
-def _say_refused(choice: Choice) -> int:
-    """The answers do not go together; nothing is written."""
-    for item in refused(choice.tried):
-        click.echo(f"{click.style('error', fg='red', bold=True)} {item.code}: {item.message}", err=True)
-        if item.hint:
-            click.echo(f"  {item.hint}", err=True)
-    click.echo("nothing was written", err=True)
-    return INVALID
-
-
-def _say_misfit(choice: Choice) -> int:
-    """Nothing fits; what would."""
-    draft = choice.draft
-    click.echo(f"nothing fits {draft.wishes.gpu.name}, and nothing was written:", err=True)
-    for item in choice.tried:
-        said = f"needs up to {item.need}" if item.need else item.errors[0].message if item.errors else "is not known"
-        click.echo(f"  {item.method}: {said}", err=True)
-    for fix in choice.fixes:
-        changes = ", ".join(f"{path}={value}" for path, value in fix.set.items())
-        click.echo(f"  it would fit with {changes}: {fix.costs}", err=True)
-    click.echo("name a larger card with --gpu, or a smaller base; `ftc plan --gpu all` compares cards", err=True)
-    return NO_FIT

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from compiler.model_releases import release_of
 from compiler.models import all_models
-from compiler.report.machine import FORMAT_VERSION, as_data, as_json
+from compiler.report.machine import FORMAT_VERSION, as_json
+from compiler.report.release_words import licence_words, listed_data
 from compiler.report.table import table
 from schemas.facts import ModelFacts
 
@@ -15,20 +17,23 @@ from schemas.facts import ModelFacts
 def command(form: str) -> None:
     """List the known base models.
 
-    Any other model works too, from its config.json.
+    Any other model works too, from its config.json. Licences and dates are what their makers say; -: not found.
     """
     models = all_models()
     if form == "json":
-        click.echo(as_json({"format_version": FORMAT_VERSION, "models": as_data(models)}), nl=False)
+        listed = [listed_data(model, release_of(model.name)) for model in models]
+        click.echo(as_json({"format_version": FORMAT_VERSION, "models": listed}), nl=False)
     else:
-        head = ["name", "parameters", "active", "layers", "hidden", "context", "hub id"]
+        head = ["name", "parameters", "active", "layers", "hidden", "context", "released", "licence", "hub id"]
         click.echo(table([head, *(_row(model) for model in models)]), nl=False)
 
 
 def _row(model: ModelFacts) -> list[str]:
     active = _billions(model.active_params) if model.active_params != model.params else ""
     sizes = [str(model.layers), str(model.hidden), str(model.context)]
-    return [model.name, _billions(model.params), active, *sizes, model.hub_id or ""]
+    release = release_of(model.name)
+    said = [(release.released if release else None) or "-", licence_words(release)]
+    return [model.name, _billions(model.params), active, *sizes, *said, model.hub_id or ""]
 
 
 def _billions(count: int) -> str:

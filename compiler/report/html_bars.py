@@ -81,6 +81,13 @@ def stack_chart(found: Sequence[Side]) -> Chart:
     return Chart(bars, _ticks(scale), _capacity(found[0].footprint, scale))
 
 
+def method_chart(found: Sequence[tuple[str, Footprint]]) -> Chart:
+    """A bar for each method, by its name."""
+    scale = _scale([footprint for _, footprint in found])
+    bars = tuple(_device(label, footprint, scale) for label, footprint in found)
+    return Chart(bars, _ticks(scale), _capacity(found[0][1], scale))
+
+
 def amounts(parts: Parts) -> Amounts:
     """The parts that there are."""
     return tuple((name, getattr(parts, name)) for name in parts.__struct_fields__ if getattr(parts, name))

@@ -50,7 +50,7 @@ def plan_html(compiled: Compiled, target: Target, others: Sequence[Option]) -> s
         return ""
     found = sides(compiled, others)
     return (
-        _environment(footprint.high < GIB)
+        plan_environment(small=footprint.high < GIB)
         .get_template("plan.html.jinja")
         .render(
             plan=plan,
@@ -88,7 +88,7 @@ def _phases(footprint: Footprint) -> dict[str, str]:
     return {name: words for name, words in PHASES.items() if getattr(footprint.phases, name)}
 
 
-def _environment(small: bool) -> Environment:
+def plan_environment(*, small: bool) -> Environment:
     """Templates that know sizes. `small`: what is under a GiB is counted in MiB."""
     made = environment()
     made.filters.update(size=_small_size if small else _size, figure=_figure, percent=percent)

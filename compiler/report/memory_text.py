@@ -62,7 +62,7 @@ def verdict_line(footprint: Footprint, gpu: str | None, paint: Paint) -> str:
 def memory_text(footprint: Footprint, gpu: str | None, paint: Paint) -> str:
     """The verdict, the bar and its legend; of a trace also what is alive at the peak."""
     legend = " · ".join(_legend(footprint, paint))
-    return f"{verdict_line(footprint, gpu, paint)}  {_bar(footprint, paint)}\n  {legend}\n" + _live(footprint, paint)
+    return f"{verdict_line(footprint, gpu, paint)}  {bar(footprint, paint)}\n  {legend}\n" + _live(footprint, paint)
 
 
 def _live(footprint: Footprint, paint: Paint) -> str:
@@ -120,19 +120,19 @@ def _parts(footprint: Footprint) -> Iterator[tuple[str, int]]:
         yield name, getattr(footprint.parts, name)
 
 
-def _bar(footprint: Footprint, paint: Paint) -> str:
-    """Sixty cells: the capacity, or the need where that is more; then a bar marks where the card ends."""
+def bar(footprint: Footprint, paint: Paint, cells: int = CELLS) -> str:
+    """So many cells: the capacity, or the need where that is more; then a bar marks where the card ends."""
     whole = max(footprint.capacity or footprint.high, footprint.device, 1)
-    cells: list[tuple[str, Shade]] = [(".", None)] * CELLS
+    drawing: list[tuple[str, Shade]] = [(".", None)] * cells
     start = 0
     for name, amount in _parts(footprint):
         end = start + amount
-        for cell in range(round(start * CELLS / whole), round(end * CELLS / whole)):
-            cells[cell] = LETTERS[name]
+        for cell in range(round(start * cells / whole), round(end * cells / whole)):
+            drawing[cell] = LETTERS[name]
         start = end
-    drawn = [paint("█" if paint.on and letter != "." else letter, shade) for letter, shade in cells]
+    drawn = [paint("█" if paint.on and letter != "." else letter, shade) for letter, shade in drawing]
     if footprint.capacity is not None and footprint.capacity < whole:
-        drawn.insert(round(footprint.capacity * CELLS / whole), paint("|", "red", bold=True))
+        drawn.insert(round(footprint.capacity * cells / whole), paint("|", "red", bold=True))
     return f"[{''.join(drawn)}]"
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,12 +22,14 @@ METHODS: Final = ("lora", "qlora")
 """What is tried where no method is asked for, in this order. Full training is mentioned where it fits: it takes more
 disk and more care for the learning rate."""
 LENGTH: Final = 2048
+BATCH: Final = 16
+"""Rows of an optimizer step, the language's own; where the cards do not divide them, the next that they do."""
 NO_TEMPLATE: Final = "FTC239"
 
 
 class Wishes(Struct, frozen=True):
     """What was answered. `base`: as the recipe names it. `method`: None where memory is to decide. `memory`: of a card
-    that the catalog gives none."""
+    that the catalog gives none. `more`: leaves that were asked for beyond these, each with why."""
 
     name: str | None
     base: str
@@ -37,6 +40,13 @@ class Wishes(Struct, frozen=True):
     memory: str | None
     method: str | None
     objective: Objective
+    more: dict[str, tuple[object, str]] = {}
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a row: what was asked for, else the usual, as far as the base reads."""
+        asked = self.more.get("data.max_length")
+        return cast(int, asked[0]) if asked else min(LENGTH, self.facts.context or LENGTH)
 
 
 class Draft(Struct, frozen=True):
@@ -83,7 +93,7 @@ class Choice(Struct, frozen=True):
 def choose(wishes: Wishes, folder: Path) -> Choice:
     """The first draft that fits: of the methods as they are, then of each with the mildest change that helps."""
     methods = (wishes.method,) if wishes.method else METHODS
-    tried = [_draft(wishes, method, folder) for method in methods]
+    tried = [drafted(wishes, method, {}, folder) for method in methods]
     found = next((draft for draft in tried if draft.fits), None)
     if found:
         return Choice(found, tuple(tried))
@@ -100,22 +110,29 @@ def choose(wishes: Wishes, folder: Path) -> Choice:
     return Choice(weighed[-1] if weighed else tried[0], tuple(tried), proposals)
 
 
+def shared_batch(count: int) -> int:
+    """Rows of an optimizer step over so many cards."""
+    return ceil(BATCH / count) * count
+
+
 def full_instead(choice: Choice, folder: Path) -> Draft | None:
     """The same with every weight trained, to be mentioned beside what was chosen; None where that says nothing."""
     if choice.draft.wishes.method or choice.draft.verdict == "unknown":
         return None
-    draft = _draft(choice.draft.wishes, "full", folder)
+    draft = drafted(choice.draft.wishes, "full", {}, folder)
     return None if draft.errors else draft
 
 
-def _draft(wishes: Wishes, method: str, folder: Path) -> Draft:
-    """With a chat template where the base has none and the rows need one."""
-    draft = draft_of(wishes, method, {}, folder)
+def drafted(wishes: Wishes, method: str, more: dict[str, tuple[object, str]], folder: Path) -> Draft:
+    """With what was asked for, and a chat template where the base has none and the rows need one."""
+    more = {**wishes.more, **more}
+    draft = draft_of(wishes, method, more, folder)
     if not any(item.code == NO_TEMPLATE for item in draft.errors):
         return draft
     alpaca = wishes.rows.format == "alpaca"
     said = "the base has no template of its own; instruct models have one"
-    return draft_of(wishes, method, {"model.chat_template": ("alpaca" if alpaca else "chatml", said)}, folder)
+    template = {"model.chat_template": ("alpaca" if alpaca else "chatml", said)}
+    return draft_of(wishes, method, {**more, **template}, folder)
 
 
 def draft_of(wishes: Wishes, method: str, more: dict[str, tuple[object, str]], folder: Path) -> Draft:
@@ -148,7 +165,7 @@ def name_of(draft: Draft) -> str:
 def written(draft: Draft, head: str, remarks: dict[str, str]) -> str:
     """The recipe's text."""
     tree = _tree(draft)
-    why = {path: why for path, (_, why) in draft.set.items()}
+    why = {path: why for path, (_, why) in draft.set.items() if why}
     for path, (value, _) in draft.set.items():
         with_leaf(tree, path, value)
     return recipe_text(head, tree, {**remarks, **why})
@@ -167,8 +184,8 @@ def _tree(draft: Draft) -> Tree:
         "name": name_of(draft),
         "model": {"base": wishes.base},
         "method": {"kind": draft.method},
-        "data": {"train": source, "validation": 0.05, "max_length": min(LENGTH, wishes.facts.context or LENGTH)},
-        "training": {"objective": wishes.objective, "epochs": 1, "global_batch_size": 16, "learning_rate": "auto"},
+        "data": {"train": source, "validation": 0.05, "max_length": wishes.max_length},
+        "training": {"objective": wishes.objective, "epochs": 1, "global_batch_size": BATCH, "learning_rate": "auto"},
         "hardware": hardware,
     }
 
