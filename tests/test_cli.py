@@ -234,7 +234,7 @@ def test_plan_as_json() -> None:
     assert memory["device_gib"] == pytest.approx(sum(memory["parts"].values()), abs=0.01)
     assert memory["allocated_gib"] == max(memory["phases"].values())
     assert memory["low_gib"] <= memory["device_gib"] <= memory["high_gib"]
-    assert {"path", "value", "because"} == set(report["decisions"][0])
+    assert {"path", "value", "because", "runner_up"} == set(report["decisions"][0])
     assert report["plan"]["hardware"]["gpu"] == "t4"
 
 
