@@ -27,7 +27,7 @@ from looking import (
 )
 from page_cases import CASES, FOUND, HOSTILE, QUICKSTART
 
-NAMED = (*CASES, "plan")
+NAMED = (*CASES, "plan", "cards")
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>\n')
 
 
@@ -47,6 +47,8 @@ def pages(recipes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
         for name, path in recipes.items()
     }
     texts["plan"] = ftc("plan", "quickstart.ftc.yaml", "--format", "html", "--stack", "all", folder=QUICKSTART)
+    cards = ("llama3-8b-qlora-t4.ftc.yaml", "--format", "html", "--gpu", "all", "--tokens", "12M")
+    texts["cards"] = ftc("plan", *cards, folder=QUICKSTART.parent)
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, "utf-8")
     return {name: folder / f"{name}.html" for name in texts}
@@ -54,7 +56,7 @@ def pages(recipes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_page_loads_in_silence_and_asks_for_nothing(name: str, pages: dict[str, Path], tab: Tab) -> None:
-    loads_in_silence(tab, pages[name], name.replace("plan", "quickstart"))
+    loads_in_silence(tab, pages[name], name.replace("plan", "quickstart").replace("cards", "llama3-8b-qlora-t4"))
 
 
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
@@ -215,6 +217,6 @@ def test_pictures_have_words(pages: dict[str, Path], tab: Tab) -> None:
     assert all(" by length" in name and "median" in f"{name} {said}" for name, said in pictures)
 
 
-@pytest.mark.parametrize("name", ["troubled", "hostile", "plan"])
+@pytest.mark.parametrize("name", ["troubled", "hostile", "plan", "cards"])
 def test_on_paper_nothing_is_hidden(name: str, pages: dict[str, Path], tab: Tab) -> None:
     nothing_is_hidden_on_paper(tab, pages[name], name)
