@@ -256,7 +256,7 @@ def test_plan_compares_cards_and_stacks() -> None:
     assert {stack for stack, _ in verdicts} == {"native", "axolotl", "llamafactory", "unsloth", "peft"}
     text = ftc("plan", GOOD, "--gpu", "all")
     assert text.returncode == 0
-    assert re.search(r"h200 .*fits", text.stdout)
+    assert re.search(r"^ +\d+  h200 ", text.stdout, re.MULTILINE)
 
 
 def test_a_change_on_the_command_line(recipe: Path) -> None:

@@ -86,12 +86,19 @@ def loaded(*arguments: str) -> set[str]:
     [
         ("--help",),
         ("validate", "recipes/quickstart/quickstart.ftc.yaml"),
-        ("plan", "recipes/quickstart/quickstart.ftc.yaml"),
+        ("plan", "recipes/llama3-8b-qlora-t4.ftc.yaml"),
     ],
     ids=lambda arguments: arguments[0],
 )
 def test_a_command_loads_little(arguments: tuple[str, ...]) -> None:
     assert not loaded(*arguments) & {*HEAVY, "jinja2", "rich"}
+
+
+def test_a_tokenizer_beside_the_base_is_asked_without_heavy_packages() -> None:
+    """`tokenizers` and jinja2 count its tokens in milliseconds."""
+    found = loaded("plan", "recipes/quickstart/quickstart.ftc.yaml")
+    assert not found & {*HEAVY, "rich", "numpy"}
+    assert "tokenizers" in found
 
 
 def test_versions_are_pinned_once() -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 TOOL: Final = Tool("unsloth", "Unsloth", "unsloth==2026.10.9")
 SCRIPT: Final = "train.py"
+BESIDE: Final = "Path(__file__).resolve().parent"
+"""Where the script's files are: beside it."""
 
 BACKENDS: Final = Path(__file__).parent.parent
 PREPARES: Final = ("prepared.py", "shards.py", "packing.py", *ROWS)
@@ -76,7 +78,7 @@ def emit(
 ) -> Artifact:
     """`train.py` and what stands beside it. The script must parse; one that does not is a `SyntaxError`."""
     tool = TOOL.at(release)
-    script = _render(plan, tool, lost, release)
+    script = render(plan, comment(head_lines(tool, plan, lost)), tool, release)
     ast.parse(script)
     files = {SCRIPT: script, **scripts(READS if plan.training.preference else PREPARES), **template_files(plan)}
     extras = (*plan.logging.to, plan.training.optimizer)
@@ -116,10 +118,11 @@ def literal(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no literal")
 
 
-def _render(plan: Plan, tool: Tool, lost: tuple[Finding, ...], release: Release | None) -> str:
+def render(plan: Plan, head: str, tool: Tool, release: Release | None, here: str = BESIDE) -> str:
+    """The script as text. `here`: the folder of its files, as Python."""
     told = _calls(said(plan, release).keys, plan, release)
     folder = out_folder("unsloth", plan, tool.other)
-    return _template().render(head=comment(head_lines(tool, plan, lost)), out=folder, **told, **_values(plan))
+    return _template().render(head=head, here=here, out=folder, **told, **_values(plan))
 
 
 @cache

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from backends.native.files import Advance
 from backends.native.findings import Tally
 from compiler.build import Compiled, Options
-from compiler.commands import options
+from compiler.commands import notebooks, options
 from compiler.commands.compiling import File, open_file, require_valid
 from compiler.completion.offering import offers
 from compiler.exit import NO_FIT, TERMINATED
@@ -87,6 +87,7 @@ class Built(Struct, frozen=True):
 @options.drop_raw
 @options.ignore_memory
 @click.option("--force", is_flag=True, help="Replace files that were changed after ftc wrote them.")
+@notebooks.notebook
 @options.sets
 def command(
     *,
@@ -98,6 +99,7 @@ def command(
     drop_raw: bool,
     ignore_memory: bool,
     force: bool,
+    notebook: bool,
     sets: tuple[str, ...],
 ) -> None:
     """Write what a target trains from.
@@ -107,7 +109,10 @@ def command(
     if stdout and out:
         raise click.UsageError("--stdout writes nothing: leave out --out")
     asked = options.to_emit(target, sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory)
+    notebooks.require_unsloth(asked, notebook=notebook)
     built = build(open_file(recipe), asked, err=stdout)
+    if notebook:
+        built = replace(built, artifact=notebooks.added(built.artifact, built.compiled, asked, alone=stdout))
     if stdout:
         click.echo(built.artifact.files[built.artifact.body], nl=False)
         return

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from compiler.build import Compiled, Options
 from compiler.commands import options
+from compiler.commands import tokens as stated
 from compiler.commands.compiling import File, open_file, require_valid
 from compiler.completion.offering import offers
 from compiler.exit import of_recipe
@@ -52,6 +53,7 @@ def _known_or_all(ctx: click.Context, param: click.Parameter, value: str | None)
 )
 @click.option("--stack", type=options.STACK_OR_ALL, help="Whose training code is weighed; all: compare them.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "html"]), default="text")
+@stated.tokens
 @options.exact
 @options.calibration
 @options.sets
@@ -63,6 +65,7 @@ def command(
     gpu: str | None,
     stack: str | None,
     form: str,
+    tokens: int | None,
     exact: bool,
     calibration: Path | None,
     sets: tuple[str, ...],
@@ -88,16 +91,16 @@ def command(
     if exact:
         compiled, others = _exactly(compiled, others, calibration)
     if form == "json":
-        click.echo(as_json(plan_report(compiled, named, others, own.version)), nl=False)
+        click.echo(as_json(plan_report(compiled, named, others, own.version, tokens)), nl=False)
     elif form == "html":
         from compiler.report.html_plan import plan_html
 
         require_valid(file, compiled, sets, err=True)
-        click.echo(plan_html(compiled, named, others), nl=False)
+        click.echo(plan_html(compiled, named, others, tokens), nl=False)
     else:
         require_valid(file, compiled, sets)
         paint = painter()
-        click.echo(plan_text(compiled, others, paint), nl=False, color=paint.on)
+        click.echo(plan_text(compiled, others, paint, tokens), nl=False, color=paint.on)
     return of_recipe(compiled.diagnostics, [compiled.footprint])
 
 

@@ -13,8 +13,8 @@ from msgspec import Struct
 from backends import load
 from backends.base import pattern
 from compiler.diff.sides import Side
+from compiler.duration.estimate import estimate
 from compiler.memory.saved import trained
-from compiler.timing import estimate
 from schemas.diagnostic import Diagnostic
 from schemas.footprint import Parts
 from schemas.plan import SourcePlan, is_sources, leaves

@@ -12,7 +12,8 @@ from compiler.recommending.elsewhere import Elsewhere, elsewhere
 from compiler.recommending.guidance import MethodGuide, Rate, guidance, rates
 from compiler.recommending.ranks import Ranks, ranks
 from compiler.recommending.wish import Wish, compiled, fits
-from compiler.timing import Estimate, estimate
+from compiler.throughput import Interval, speed_words
+from compiler.timing import speed_interval
 from schemas.diagnostic import Diagnostic
 from schemas.footprint import Footprint
 from schemas.plan import Plan
@@ -54,9 +55,14 @@ class Candidate(Struct, frozen=True):
         return fits(self.compiled)
 
     @property
-    def time(self) -> Estimate | None:
-        """How fast it is thought to be."""
-        return estimate(self.plan, self.footprint) if self.plan and self.footprint else None
+    def speed(self) -> Interval | None:
+        """Tokens a second, as far as they can be known."""
+        return speed_interval(self.plan, self.footprint) if self.plan and self.footprint else None
+
+    @property
+    def speed_basis(self) -> str:
+        """What that is made of, and how sure it is."""
+        return speed_words(self.plan, self.footprint.stack) if self.plan and self.footprint else ""
 
 
 class Recommendation(Struct, frozen=True, dict=True):

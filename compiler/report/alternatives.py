@@ -59,18 +59,18 @@ def sides(compiled: Compiled, others: Sequence[Option]) -> tuple[Side, ...]:
 
 def _side(plan: Plan, footprint: Footprint, leanest: Stack, option: Option | None) -> Side:
     solved = option.compiled if option else None
-    changed = _changed(plan, solved.plan) if solved and solved.plan else {}
+    settings = changed(plan, solved.plan) if solved and solved.plan else {}
     return Side(
         stack=footprint.stack,
         footprint=footprint,
         difference=difference(plan, footprint.stack, leanest),
-        solved=changed,
-        then=solved.footprint if solved and changed else None,
+        solved=settings,
+        then=solved.footprint if solved and settings else None,
         untraced=option.untraced if option else None,
     )
 
 
-def _changed(plan: Plan, solved: Plan) -> dict[str, object]:
+def changed(plan: Plan, solved: Plan) -> dict[str, object]:
     """Leaves that were decided otherwise."""
     before = leaves(plan)
     return {path: value for path, value in leaves(solved).items() if before.get(path) != value}

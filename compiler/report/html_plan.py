@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from compiler.build import Compiled
+from compiler.duration.estimate import estimate
 from compiler.memory.fixes import fixes
 from compiler.memory.saved import trained
 from compiler.memory.stacks import profile
@@ -13,10 +14,11 @@ from compiler.report.alternatives import Option, headline, reason, sides
 from compiler.report.html_bars import PHASES, phase_chart, stack_chart
 from compiler.report.html_fitting import fitting
 from compiler.report.html_page import environment
+from compiler.report.html_ranking import elsewhere
 from compiler.report.machine import gib
 from compiler.report.memory_text import VERDICTS, card, size
 from compiler.report.plan_text import file_size, percent, plan_summary, setting, solved_words
-from compiler.timing import estimate
+from compiler.report.time_words import hours_words, millions
 from schemas.artifact import Target
 from schemas.facts import GIB
 from schemas.footprint import Footprint, Verdict
@@ -39,11 +41,13 @@ WORDS: Final[dict[str, object]] = {
     "file_size": file_size,
     "reason": reason,
     "solved": solved_words,
+    "hours_words": hours_words,
+    "millions": millions,
 }
 """What the template says things with."""
 
 
-def plan_html(compiled: Compiled, target: Target, others: Sequence[Option]) -> str:
+def plan_html(compiled: Compiled, target: Target, others: Sequence[Option], tokens: int | None = None) -> str:
     """Everything that `ftc plan` says, as a page. Nothing where the recipe has errors."""
     plan, footprint = compiled.plan, compiled.footprint
     if plan is None or footprint is None:
@@ -60,14 +64,14 @@ def plan_html(compiled: Compiled, target: Target, others: Sequence[Option]) -> s
             chart=phase_chart(footprint),
             phases=_phases(footprint),
             trained=trained(plan, footprint.stack),
-            estimate=estimate(plan, footprint),
+            estimate=estimate(plan, footprint, tokens),
             fitting=fitting(plan, footprint.stack),
             fixes=fixes(plan, footprint.stack),
             settings=_settings(plan),
             sides=found,
             stacks=stack_chart(found) if found else None,
             headline=headline(found) if found else "",
-            others=others if len({item.gpu for item in others}) > 1 else (),
+            others=elsewhere(plan, others, tokens) if len({item.gpu for item in others}) > 1 else None,
             diagnostics=compiled.diagnostics,
             **WORDS,
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, cast
 
 from compiler.build import Compiled
+from compiler.duration.estimate import estimate
 from compiler.memory.fixes import fixes
 from compiler.memory.saved import Trained, trained
 from compiler.report.alternatives import Option, Side, headline, reason, sides
@@ -13,7 +14,7 @@ from compiler.report.machine import as_data
 from compiler.report.memory_text import VERDICTS, between, card, fixes_text, memory_text, size
 from compiler.report.paint import Paint, printable
 from compiler.report.table import table
-from compiler.timing import estimate
+from compiler.report.time_words import time_lines
 from schemas.facts import GIB
 from schemas.footprint import Footprint
 from schemas.plan import Plan, leaves
@@ -22,8 +23,9 @@ SIZES: Final = ("hardware.memory", "hardware.reserve")
 """Leaves that count bytes."""
 
 
-def plan_text(compiled: Compiled, others: Sequence[Option], paint: Paint) -> str:
-    """The settings section by section, the reasons of what was decided, the memory by part and by phase."""
+def plan_text(compiled: Compiled, others: Sequence[Option], paint: Paint, tokens: int | None = None) -> str:
+    """The settings section by section, the reasons of what was decided, the memory by part and by phase. `tokens`: of
+    an epoch, where they are stated."""
     plan, footprint = compiled.plan, compiled.footprint
     if plan is None or footprint is None:
         return ""
@@ -32,10 +34,10 @@ def plan_text(compiled: Compiled, others: Sequence[Option], paint: Paint) -> str
         memory_text(footprint, card(plan), paint) + _phases(footprint),
         _trained(plan, footprint, paint),
         fixes_text(fixes(plan, footprint.stack), paint),
-        _time(plan, footprint, paint),
+        _time(plan, footprint, paint, tokens),
         *_assumptions(footprint, paint),
         *_sides(sides(compiled, others), paint),
-        *_alternatives(others, paint),
+        *_alternatives(plan, others, paint, tokens),
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
 
@@ -82,15 +84,10 @@ def _value(value: object) -> str:
     return printable(f"{value:g}" if isinstance(value, float) else str(as_data(value)))
 
 
-def _time(plan: Plan, footprint: Footprint, paint: Paint) -> str:
-    """An order of magnitude, and what it rests on."""
-    found = estimate(plan, footprint)
-    if found.tokens_per_second is None:
-        return ""
-    hours = "" if found.hours is None else f", {found.hours:.1f} hours"
-    usd = "" if found.usd is None else f", about {found.usd:.2f} USD"
-    head = f"{paint('time', bold=True)}: about {found.tokens_per_second:,.0f} tokens a second{hours}{usd}"
-    return f"{head}\n  {found.basis}\n  {found.cost_basis}\n"
+def _time(plan: Plan, footprint: Footprint, paint: Paint, tokens: int | None) -> str:
+    """How long it takes and what it costs, and what that rests on."""
+    head, *rest = time_lines(estimate(plan, footprint, tokens)) or [""]
+    return f"{paint('time', bold=True)}: {head}\n" + "".join(f"  {line}\n" for line in rest) if head else ""
 
 
 def _phases(footprint: Footprint) -> str:
@@ -167,18 +164,9 @@ def solved_words(side: Side) -> str:
     return f"{changed}: {size(side.then.device)}, {VERDICTS[side.then.verdict][0]}"
 
 
-def _alternatives(others: Sequence[Option], paint: Paint) -> Iterator[str]:
+def _alternatives(plan: Plan, others: Sequence[Option], paint: Paint, tokens: int | None) -> Iterator[str]:
     """Cards, each with what was left to the compiler solved for it; stacks alone stand in a table of their own."""
     if len({item.gpu for item in others}) > 1:
-        rows = [["card", "stack", "about", "of", "verdict"], *(_row(item) for item in others)]
-        yield paint("elsewhere", bold=True) + "\n" + "".join(f"  {line}\n" for line in table(rows).splitlines())
+        from compiler.report.ranking_text import ranking_text  # only where cards are compared
 
-
-def _row(item: Option) -> list[str]:
-    footprint = item.compiled.footprint
-    name = card(item.compiled.plan) or item.gpu or "-"
-    if footprint is None:
-        errors = [found.message for found in item.compiled.diagnostics if found.level == "error"]
-        return [name, item.stack, "-", "-", printable(errors[0]) if errors else "-"]
-    room = "-" if footprint.capacity is None else size(footprint.capacity)
-    return [name, item.stack, size(footprint.device), room, VERDICTS[footprint.verdict][0]]
+        yield ranking_text(plan, others, paint, tokens)

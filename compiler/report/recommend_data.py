@@ -38,12 +38,12 @@ def recommendation_data(found: Recommendation) -> dict[str, object]:
 
 
 def _candidate(item: Candidate, found: Recommendation) -> dict[str, object]:
-    time, plan = item.time, item.plan
+    plan = item.plan
     return {
         "method": item.kind,
         "set": item.set,
         "memory": memory_data(item.footprint),
-        "time": {"tokens_per_second": time.tokens_per_second, "basis": time.basis} if time else None,
+        "time": _time(item),
         "rank": _ranks(item.ranks),
         "learning_rate": {
             "auto": plan.training.learning_rate if plan else None,
@@ -53,6 +53,18 @@ def _candidate(item: Candidate, found: Recommendation) -> dict[str, object]:
         "gradient_checkpointing": plan.training.gradient_checkpointing if plan else None,
         "strategy": plan.hardware.strategy if plan else None,
         "quality": {"level": item.guide.level, "because": item.guide.because, "sources": list(item.guide.sources)},
+    }
+
+
+def _time(item: Candidate) -> dict[str, object] | None:
+    found = item.speed
+    if found is None:
+        return None
+    return {
+        "tokens_per_second": found.middle,
+        "tokens_per_second_low": found.low,
+        "tokens_per_second_high": found.high,
+        "basis": item.speed_basis,
     }
 
 

@@ -84,8 +84,8 @@ def named(item: Candidate) -> str:
 
 def speed_words(item: Candidate) -> str:
     """How fast it is thought to be."""
-    speed = item.time.tokens_per_second if item.time else None
-    return f"about {_two_digits(speed):,} tokens/s (model)" if speed else "speed unknown"
+    found = item.speed
+    return f"about {_two_digits(found.middle):,} tokens/s (model)" if found else "speed unknown"
 
 
 def _two_digits(value: float) -> int:

@@ -27,8 +27,8 @@ from looking import (
 )
 from page_cases import CASES, FOUND, HOSTILE, QUICKSTART
 
-NAMED = (*CASES, "plan", "recommend")
-TITLED = {"plan": "quickstart", "recommend": "llama-3.1-8b on rtx-4090"}
+NAMED = (*CASES, "plan", "cards", "recommend")
+TITLED = {"plan": "quickstart", "cards": "llama3-8b-qlora-t4", "recommend": "llama-3.1-8b on rtx-4090"}
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>\n')
 
 
@@ -50,6 +50,8 @@ def pages(recipes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
     texts["plan"] = ftc("plan", "quickstart.ftc.yaml", "--format", "html", "--stack", "all", folder=QUICKSTART)
     asked = ("recommend", "--model", "llama-3.1-8b", "--gpu", "rtx-4090", "--format", "html")
     texts["recommend"] = ftc(*asked, folder=folder)
+    cards = ("llama3-8b-qlora-t4.ftc.yaml", "--format", "html", "--gpu", "all", "--tokens", "12M")
+    texts["cards"] = ftc("plan", *cards, folder=QUICKSTART.parent)
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, "utf-8")
     return {name: folder / f"{name}.html" for name in texts}
@@ -218,6 +220,6 @@ def test_pictures_have_words(pages: dict[str, Path], tab: Tab) -> None:
     assert all(" by length" in name and "median" in f"{name} {said}" for name, said in pictures)
 
 
-@pytest.mark.parametrize("name", ["troubled", "hostile", "plan", "recommend"])
+@pytest.mark.parametrize("name", ["troubled", "hostile", "plan", "cards", "recommend"])
 def test_on_paper_nothing_is_hidden(name: str, pages: dict[str, Path], tab: Tab) -> None:
     nothing_is_hidden_on_paper(tab, pages[name], name)
