@@ -7,7 +7,7 @@ EXAMPLES ?= 7000
 # A file of tests stays in one process, so that what it trained once serves all of it.
 BESIDE := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help install quickstart quickstart-real control test test-slow check docs site pictures format bench bench-memory fuzz browser editor vscode shells conformance imports parity methods chaos zero trackers clean
+.PHONY: help install quickstart quickstart-real control test test-slow check docs site pictures format bench bench-memory fuzz browser editor vscode shells conformance imports launchers parity methods chaos zero trackers clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -100,6 +100,15 @@ conformance: .venv/installed  ## the real parsers of the other targets read what
 
 imports: .venv/installed  ## other tools' example configs through `ftc import`: docs/imports.md (fetches two source packages)
 	$(BIN)/python tests/imports/run.py
+
+launchers: build/launchers/installed  ## clusters: SkyPilot, Kubeflow and Ray read what is written for them; Ray runs it (five minutes, 1 GB)
+	PYTHONPATH=tests $(BIN)/python -m pytest tests/launchers/clusters.py
+
+build/launchers/installed: .venv/installed tests/launchers/requirements.txt tests/launchers/ray.txt
+	test -x build/launchers/bin/python || $(PYTHON) -m venv build/launchers
+	build/launchers/bin/python -m pip install -q --disable-pip-version-check -r tests/launchers/requirements.txt
+	$(PIP) install -q -c constraints.txt --upgrade --target build/launchers/ray -r tests/launchers/ray.txt
+	@touch $@
 
 parity: .venv/installed  ## one recipe trained by all four targets, compared: docs/parity.md (a quarter of an hour)
 	PYTHONPATH=tests $(BIN)/python -m parity.run

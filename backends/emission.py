@@ -20,7 +20,7 @@ from backends.raw_keys import TOOLS, raw_keys, raw_of
 from backends.raw_keys import Tool as Configured
 from backends.release import Release, Spoken, spoken
 from backends.yaml_text import Chapter, plain, yaml_document
-from schemas.artifact import Artifact, Preparation, Target
+from schemas.artifact import Artifact, Preparation, Step, Target
 from schemas.diagnostic import Finding
 from schemas.facts import GIB
 from schemas.footprint import Footprint
@@ -43,13 +43,6 @@ class Tool(Struct, frozen=True):
             return self
         package = self.version.partition("==")[0]
         return replace(self, version=f"{package}=={release.version}", other=release.version)
-
-
-class Step(Struct, frozen=True):
-    """A command of a run, and what its environment needs beside the machine's own."""
-
-    words: tuple[str, ...]
-    environment: dict[str, str] = {}
 
 
 class Made(Struct, frozen=True):
@@ -82,7 +75,8 @@ def artifact(tool: Tool, plan: Plan, made: Made, footprint: Footprint | None, lo
         "requirements.txt": requirements(tool, (*made.extras, *(suffixes(plan) if fetched or not made.rows else ()))),
         "README.md": readme(tool, plan, footprint, lost, steps, remarks=made.remarks),
     }
-    return Artifact(tool.target, made.body, files, COMMAND, None if fetched else made.rows, tool.other, made.paired)
+    rows = None if fetched else made.rows
+    return Artifact(tool.target, made.body, files, COMMAND, rows, tool.other, made.paired, steps)
 
 
 def _fetching(rows: Preparation) -> dict[str, str]:

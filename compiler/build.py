@@ -21,7 +21,7 @@ from compiler.resolve.ground import Ground
 from compiler.rules import Context, run_rules
 from compiler.solve import careful, solve
 from compiler.source import Source, parse
-from schemas.artifact import Artifact, Target
+from schemas.artifact import Artifact, Launcher, Target
 from schemas.diagnostic import Diagnostic, Finding
 from schemas.facts import Gpu, ModelFacts
 from schemas.footprint import Footprint, Stack
@@ -37,7 +37,7 @@ class Options(Struct, frozen=True):
 
     `version`: of the target's tool, where it is another one than the tested. `online`: whether the hub may be asked for
     a base that is nowhere else; None: as the environment says. `known`: facts of the base, where they were found
-    already, for who compiles many recipes of one base.
+    already, for who compiles many recipes of one base. `launcher`: who starts the artifact on other machines.
     """
 
     target: Target | None = None
@@ -51,6 +51,7 @@ class Options(Struct, frozen=True):
     emit: bool = False
     online: bool | None = None
     known: ModelFacts | None = None
+    launcher: Launcher | None = None
 
 
 class Compiled(Struct, frozen=True):
@@ -107,7 +108,7 @@ def _compile_known(
     findings += lost
     clean = not wrong and not _errors(lost)
     footprint = weigh(plan, stack) if clean else None
-    artifact = _emit(plan, footprint, lost, options) if footprint else None
+    artifact = _emit(plan, footprint, lost, options, checked.recipe) if footprint and checked.recipe else None
     found = footprint and misfit(footprint, plan)
     about = locate(found, source) if found else None
     return Compiled(source.file, checked.recipe, plan, footprint, artifact, _placed(source, findings), misfit=about)
@@ -124,7 +125,9 @@ def _behind(stack: Stack) -> Target | None:
     return next((name for name in TARGETS if name == stack), None)
 
 
-def _emit(plan: Plan, footprint: Footprint, lost: tuple[Finding, ...], options: Options) -> Artifact | None:
+def _emit(
+    plan: Plan, footprint: Footprint, lost: tuple[Finding, ...], options: Options, recipe: Recipe
+) -> Artifact | None:
     """The artifact, where one is asked for and the plan fits."""
     blocked = footprint.verdict == "does_not_fit" and not options.ignore_memory
     if not options.emit or not options.target or blocked:
@@ -133,7 +136,14 @@ def _emit(plan: Plan, footprint: Footprint, lost: tuple[Finding, ...], options: 
         from compiler.memory.fixes.relief import relieved
 
         footprint = relieved(footprint, plan)
-    return load(options.target).emit(plan, footprint, lost, _release(options))
+    backend, release = load(options.target), _release(options)
+    if options.launcher:
+        from compiler.launching import launched
+
+        return launched(
+            options.launcher, plan, footprint, recipe, lambda there: backend.emit(there, footprint, lost, release)
+        )
+    return backend.emit(plan, footprint, lost, release)
 
 
 def _lost(plan: Plan, checked: Checked, options: Options) -> tuple[Finding, ...]:
@@ -148,6 +158,10 @@ def _lost(plan: Plan, checked: Checked, options: Options) -> tuple[Finding, ...]
 
         lossy, drop = options.allow_lossy, options.drop_raw
         found += refusals(plan, options.target, asked, checked.written, allow_lossy=lossy, drop_raw=drop)
+    if options.launcher:
+        from compiler.launching import findings
+
+        found += findings(options.launcher, plan)
     return tuple(_untouched(found, checked))
 
 

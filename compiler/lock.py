@@ -24,6 +24,7 @@ def lock(compiled: Compiled, artifact: Artifact, text: str, sets: tuple[str, ...
         "lost": [item.message for item in compiled.diagnostics if item.code.startswith("FTC4")],
         "verdict": compiled.footprint.verdict if compiled.footprint else None,
         "command": list(artifact.command),
+        **({"launcher": artifact.launcher, "moved": artifact.moved} if artifact.launcher else {}),
         "plan": plan_data(compiled.plan) if compiled.plan else None,
     }
 

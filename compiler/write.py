@@ -50,7 +50,7 @@ def write_artifact(
 
 
 def _names(artifact: Artifact) -> list[str]:
-    return [*artifact.files, *(artifact.preparation.files if artifact.preparation else ())]
+    return [*artifact.files, *(artifact.preparation.files if artifact.preparation else ()), *artifact.copies]
 
 
 def _check_path(name: str) -> None:
@@ -89,6 +89,9 @@ def _stage(artifact: Artifact, staged: Path) -> dict[str, str]:
         path.write_text(text, encoding="utf-8", newline="\n")
         if name.endswith(".sh"):
             path.chmod(0o755)
+    for name, source in artifact.copies.items():
+        (staged / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, staged / name)
     return {name: _digest(staged / name) for name in sorted(_names(artifact))}
 
 

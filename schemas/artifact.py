@@ -10,6 +10,14 @@ from schemas.plan import SourcePlan, is_sources
 from schemas.recipe import BadRows
 
 Target = Literal["native", "axolotl", "llamafactory", "unsloth"]
+Launcher = Literal["torchrun", "slurm", "skypilot", "kubeflow", "ray"]
+
+
+class Step(Struct, frozen=True):
+    """A command of a run, and what its environment needs beside the machine's own."""
+
+    words: tuple[str, ...]
+    environment: dict[str, str] = {}
 
 
 class Preparation(Struct, frozen=True):
@@ -55,7 +63,10 @@ class Artifact(Struct, frozen=True):
 
     `command` is run in the artifact's folder. `preparation`: rows that are written beside the files; None where there
     are none, or where they are on the hub and the artifact fetches them itself. `version`: the tool's, where it is
-    another one than the tested. `paired`: the tool leaves out conversations whose turns are not pairs.
+    another one than the tested. `paired`: the tool leaves out conversations whose turns are not pairs. `steps`: what
+    `command` runs in turn, where it is a script of several commands. `launcher`: who starts it on other machines.
+    `moved`: leaves that are otherwise there than in the recipe's plan. `copies`: path inside the folder → the file of
+    this machine that is copied there.
     """
 
     target: Target
@@ -65,3 +76,7 @@ class Artifact(Struct, frozen=True):
     preparation: Preparation | None = None
     version: str | None = None
     paired: bool = False
+    steps: tuple[Step, ...] = ()
+    launcher: Launcher | None = None
+    moved: dict[str, str] = {}
+    copies: dict[str, str] = {}

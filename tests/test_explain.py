@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click import Command, Context, Option
 
+from backends.launchers import LAUNCHERS
 from compiler.build import Options, compile_recipe
 from compiler.codes import Page, explain, pages
 from compiler.commands.options import known_target
@@ -41,10 +42,11 @@ def whole(example: str) -> str:
 
 
 def codes_of(example: str) -> list[tuple[str, str]]:
-    """What is said of it; a first line may name the target that it is for."""
-    named = re.match(r"# --target (\S+)\n", example)
+    """What is said of it; a first line may name the target that it is for, and who starts it."""
+    named = re.match(r"# --target (\S+)(?: --launcher (\S+))?\n", example)
     asked = known_target(Context(Command("")), Option(["--target"]), named[1]) if named else None
-    options = Options(target=asked.target, version=asked.version) if asked else Options()
+    by = next((name for name in LAUNCHERS if named and name == named[2]), None)
+    options = Options(target=asked.target, version=asked.version, launcher=by) if asked else Options()
     said = compile_recipe("example", whole(example), FOLDER, options).diagnostics
     return [(item.code, item.level) for item in said]
 
@@ -72,8 +74,8 @@ def test_the_good_example_causes_nothing(page: Page) -> None:
 def test_the_bad_example_is_the_only_error_for_its_target(page: Page) -> None:
     assert page.bad
     assert page.good
-    assert [code for code, level in codes_of(page.bad) if level == "error"] == [page.code]
-    assert [code for code, level in codes_of(page.good) if level == "error"] == []
+    assert [code for code, level in codes_of(page.bad) if level == page.level] == [page.code]
+    assert [code for code, level in codes_of(page.good) if level == page.level] == []
 
 
 def test_a_page_reads_as_text() -> None:

@@ -10,10 +10,10 @@ from backends.axolotl.method import method, model
 from backends.axolotl.table import CHAPTERS, TABLE, TRACKERS
 from backends.base import apply
 from backends.cadence import Cadence, cadence, evaluation, scheduler, warmup_steps
-from backends.emission import Made, Step, Tool, artifact, by_hand, config_keys, config_text
+from backends.emission import Made, Tool, artifact, by_hand, config_keys, config_text
 from backends.release import Release, Spoken, renamed
 from backends.sharding import DEEPSPEED, deepspeed_files, fsdp, zero
-from schemas.artifact import Artifact
+from schemas.artifact import Artifact, Step
 from schemas.diagnostic import Finding
 from schemas.footprint import Footprint
 from schemas.plan import Plan

@@ -10,7 +10,6 @@ from backends.base import apply
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
 from backends.emission import (
     Made,
-    Step,
     Tool,
     artifact,
     by_hand,
@@ -26,7 +25,7 @@ from backends.llamafactory.templates import template
 from backends.release import Release, Spoken, renamed
 from backends.sharding import ACCELERATE, DEEPSPEED, accelerate, deepspeed_files, zero
 from backends.yaml_text import yaml_document
-from schemas.artifact import Artifact
+from schemas.artifact import Artifact, Step
 from schemas.diagnostic import Finding
 from schemas.footprint import Footprint
 from schemas.method_plan import FullPlan, LoraPlan

@@ -272,7 +272,8 @@ def _requirements(plan: Plan) -> str:
 def _read(plan: Plan) -> str:
     """What of this machine the run reads beside its folder, in words."""
     models = [path for path in (plan.model.base, plan.model.tokenizer) if path and Path(path).is_absolute()]
-    local = [*models, *(source.path for _, source in all_sources(plan) if source.local)]
+    rows = [source.path for _, source in all_sources(plan) if source.local and Path(source.path).is_absolute()]
+    local = [*models, *rows]
     if not local:
         return ""
     return ", and what it reads to the same paths: " + ", ".join(f"`{path}`" for path in dict.fromkeys(local))

@@ -122,7 +122,7 @@ def _front(plan: Plan, folder: str) -> str:
     base, hub = plan["model"]["base"], [each["path"] for each in _sources(plan["data"]) if not each["local"]]
     of_peft = folder == "adapter" and plan["method"]["kind"] != "adapter"
     told: dict[str, Any] = {
-        "base_model": None if Path(base).is_absolute() else base,
+        "base_model": None if base.startswith("./") or Path(base).is_absolute() else base,
         "library_name": "peft" if of_peft else "transformers",
         "pipeline_tag": "text-generation",
         "tags": ["ftc", plan["method"]["kind"], plan["training"]["objective"]],

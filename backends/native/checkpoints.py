@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 
 from backends.native.disk import sync, sync_all, told, write_text
@@ -87,7 +88,9 @@ class Keeper:
             state.best_model_checkpoint = str(self.folder / draft.name)
             if trainer.is_world_process_zero():
                 state.save_to_json(str(draft / "trainer_state.json"))
-        (draft / LOGGED.format(rank=trainer.args.process_index)).write_text(json.dumps(_counted(trainer)), "utf-8")
+        for rank, counted in enumerate(_of_all(trainer)):
+            if trainer.is_world_process_zero():  # the others may see another disk
+                (draft / LOGGED.format(rank=rank)).write_text(json.dumps(counted), "utf-8")
 
     def _finish(self, draft: Path, state: Any) -> None:
         files = {str(path.relative_to(draft)): path.stat().st_size for path in draft.rglob("*") if path.is_file()}
@@ -151,6 +154,16 @@ def find_best(state: Any, checkpoint: Path) -> None:
 
 # Losses are summed up and tokens counted from one line to the next, and transformers leaves that out of a checkpoint:
 # the first line after it would tell of fewer steps than in a run that was not stopped.
+
+
+def _of_all(trainer: Any) -> list[Counted]:
+    """What each process counted, in the order of the processes."""
+    counted, world = _counted(trainer), trainer.args.world_size
+    if world == 1:
+        return [counted]
+    found: list[Any] = [None] * world
+    torch.distributed.all_gather_object(found, counted)
+    return found
 
 
 def _counted(trainer: Any) -> Counted:

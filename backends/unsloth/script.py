@@ -14,12 +14,12 @@ from backends.alike import TEMPLATE_FILE, own_template, template_files
 from backends.base import apply
 from backends.beside import scripts
 from backends.cadence import cadence, evaluation, scheduler, warmup_steps
-from backends.emission import Made, Step, Tool, artifact, comment, head_lines, out_folder
+from backends.emission import Made, Tool, artifact, comment, head_lines, out_folder
 from backends.native import READS, ROWS
 from backends.release import Release, Spoken, renamed, spoken
 from backends.unsloth.table import ARGUMENTS, LOAD, OWNERS, PEFT, QUANTIZED, TABLE
 from backends.yaml_text import Chapter
-from schemas.artifact import Artifact
+from schemas.artifact import Artifact, Step
 from schemas.diagnostic import Finding
 from schemas.footprint import Footprint
 from schemas.method_plan import FullPlan, LoraPlan

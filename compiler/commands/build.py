@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from backends.native.files import Advance
 from backends.native.findings import Tally
 from compiler.build import Compiled, Options
-from compiler.commands import notebooks, options
+from compiler.commands import launcher, notebooks, options
 from compiler.commands.compiling import File, open_file, require_valid
 from compiler.completion.offering import offers
 from compiler.exit import NO_FIT, TERMINATED
@@ -28,7 +28,7 @@ from compiler.prepare import bytes_to_check, bytes_to_prepare, check
 from compiler.report.memory_text import card, fixes_text, memory_text
 from compiler.report.paint import painter
 from compiler.write import write_artifact
-from schemas.artifact import RECIPE, Artifact
+from schemas.artifact import RECIPE, Artifact, Launcher
 from schemas.plan import Plan
 
 LONG: Final = 64 << 20
@@ -51,7 +51,8 @@ class Built(Struct, frozen=True):
     @property
     def folder(self) -> Path:
         """Where it is written when nothing else is said."""
-        return Path("build", self.plan.name, self.target)
+        by = f"-{self.artifact.launcher}" if self.artifact.launcher else ""
+        return Path("build", self.plan.name, f"{self.target}{by}")
 
     @property
     def target(self) -> str:
@@ -81,6 +82,7 @@ class Built(Struct, frozen=True):
     required=True,
     help="The tool that will train; axolotl@0.17 for that version of it.",
 )
+@launcher.option
 @click.option("--out", type=click.Path(path_type=Path), help="The folder; build/NAME/TARGET if not given.")
 @click.option("--stdout", is_flag=True, help="Print the config or script, write nothing.")
 @options.allow_lossy
@@ -93,6 +95,7 @@ def command(
     *,
     recipe: str,
     target: options.Asked,
+    by: Launcher | None,
     out: Path | None,
     stdout: bool,
     allow_lossy: bool,
@@ -110,7 +113,7 @@ def command(
         raise click.UsageError("--stdout writes nothing: leave out --out")
     asked = options.to_emit(target, sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory)
     notebooks.require_unsloth(asked, notebook=notebook)
-    built = build(open_file(recipe), asked, err=stdout)
+    built = build(open_file(recipe), replace(asked, launcher=by), err=stdout)
     if notebook:
         built = replace(built, artifact=notebooks.added(built.artifact, built.compiled, asked, alone=stdout))
     if stdout:
@@ -140,7 +143,7 @@ def build(file: File, asked: Options, *, err: bool = False) -> Built:
 
 def _written(built: Built, folder: Path) -> str:
     rows = built.artifact.preparation.files if built.artifact.preparation else ()
-    names = sorted([*built.artifact.files, *rows])
+    names = sorted([*built.artifact.files, *rows, *built.artifact.copies])
     started = [name for name in names if not name.endswith(IMPORTED) or name in built.artifact.command]
     listed = names if len(names) <= MANY else started
     more = f" and {len(names) - len(listed)} more that these read" if len(listed) < len(names) else ""
