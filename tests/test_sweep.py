@@ -395,6 +395,17 @@ def test_plan_as_json_has_every_point_typed(tmp_path: Path) -> None:
     assert last["diagnostics"][0]["file"] == "--matrix"
 
 
+def test_json_stays_json_whatever_the_values_are(tmp_path: Path) -> None:
+    matrix = ("--matrix", "training.learning_rate=.inf,.nan,1e-4", "--matrix", "data.system=\u00e4,'\\u2028',\"\\t\"")
+    done = ftc("plan", put(tmp_path), *matrix, "--format", "json", cwd=tmp_path)
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    data = json.loads(done.stdout, parse_constant=refuse)
+    assert [point["set"]["training.learning_rate"] for point in data["points"]][::3] == [".inf", ".nan", 1e-4]
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from compiler.lock import tool
 from compiler.overrides import read_value
@@ -68,8 +69,13 @@ def axes_data(axes: Sequence[Axis]) -> list[dict[str, object]]:
 
 
 def typed(values: Mapping[str, str]) -> dict[str, object]:
-    """Values as YAML reads them."""
-    return {key: cast("dict[str, object]", read_value(text).data)["value"] for key, text in values.items()}
+    """Values as YAML reads them; text where JSON has no such number."""
+    return {key: _json(read_value(text).data, text) for key, text in values.items()}
+
+
+def _json(read: dict[str, object] | None, text: str) -> object:
+    value = (read or {}).get("value")
+    return text if isinstance(value, float) and not isfinite(value) else value
 
 
 def _memory(footprint: Footprint | None) -> dict[str, object] | None:
