@@ -56,9 +56,10 @@ format: .venv/installed  ## format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: .venv/installed  ## start, recipes to check, four targets to build, rows to prepare, an editor's keystrokes, steps
+bench: .venv/installed  ## start, recipes to check, sweeps to plan, four targets to build, rows to prepare, an editor's keystrokes, steps
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/throughput.py
+	$(BIN)/python bench/sweep.py
 	$(BIN)/python bench/build.py
 	$(BIN)/python bench/data.py
 	$(BIN)/python bench/data.py --rows 10000 100000 --ours-only --runs 1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from msgspec import Struct
 
@@ -54,6 +54,17 @@ class Options(Struct, frozen=True):
     launcher: Launcher | None = None
 
 
+class Steps(Struct, frozen=True):
+    """The steps whose answers a sweep shares between its points (compiler/sweep/sharing.py)."""
+
+    find_model: Callable[..., ModelFacts | ModelNotFound] = find_model
+    solve: Callable[..., Plan] = solve
+    weigh: Callable[..., Footprint] = weigh
+
+
+STEPS: Final = Steps()
+
+
 class Compiled(Struct, frozen=True):
     """How far a recipe came. `missing`: a model was not found, so that little else could be said.
 
@@ -78,12 +89,16 @@ class Compiled(Struct, frozen=True):
 
 def compile_recipe(file: str, text: str, folder: Path, options: Options) -> Compiled:
     """Take a recipe as far as it goes, and say everything that is wrong with it."""
-    source = override(parse(text, file), _sets(options))
-    checked = check(source)
+    return compile_source(override(parse(text, file), all_sets(options)), folder, options)
+
+
+def compile_source(source: Source, folder: Path, options: Options, steps: Steps = STEPS) -> Compiled:
+    """The same from where the text is read and changed by the options."""
+    checked, file = check(source), source.file
     if checked.recipe is None:
         return Compiled(file, None, None, None, None, _placed(source, checked.findings))
     named = checked.recipe.model
-    facts = options.known or find_model(named.base, folder, revision=named.revision, online=options.online)
+    facts = options.known or steps.find_model(named.base, folder, revision=named.revision, online=options.online)
     found = find_gpu(checked.recipe.hardware.gpu) if checked.recipe.hardware.gpu else None
     gpu = found if isinstance(found, Gpu) else None
     known = facts if isinstance(facts, ModelFacts) else None
@@ -92,32 +107,31 @@ def compile_recipe(file: str, text: str, folder: Path, options: Options) -> Comp
     if isinstance(facts, ModelNotFound):
         findings += _untouched([_not_found(facts)], checked)
         return Compiled(file, checked.recipe, None, None, None, _placed(source, findings), missing=True)
-    return _compile_known(
-        source, checked, Ground(checked.recipe, facts, gpu, folder, _target(options)), findings, options
-    )
+    ground = Ground(checked.recipe, facts, gpu, folder, _target(options))
+    return _compile_known(source, checked, ground, findings, options, steps=steps)
 
 
 def _compile_known(
-    source: Source, checked: Checked, ground: Ground, findings: list[Finding], options: Options
+    source: Source, checked: Checked, ground: Ground, findings: list[Finding], options: Options, *, steps: Steps
 ) -> Compiled:
     draft = resolve(ground)
     wrong = _errors((*source.diagnostics, *findings))
     stack = options.stack or ground.target
-    plan = careful(draft.plan, draft.open) if wrong else _solved(draft, stack, options)
+    plan = careful(draft.plan, draft.open) if wrong else _solved(draft, stack, options, steps)
     lost = tuple(item for item in _lost(plan, checked, options) if item.path not in wrong)
     findings += lost
     clean = not wrong and not _errors(lost)
-    footprint = weigh(plan, stack) if clean else None
+    footprint = steps.weigh(plan, stack) if clean else None
     artifact = _emit(plan, footprint, lost, options, checked.recipe) if footprint and checked.recipe else None
     found = footprint and misfit(footprint, plan)
     about = locate(found, source) if found else None
     return Compiled(source.file, checked.recipe, plan, footprint, artifact, _placed(source, findings), misfit=about)
 
 
-def _solved(draft: Draft, stack: Stack, options: Options) -> Plan:
+def _solved(draft: Draft, stack: Stack, options: Options, steps: Steps) -> Plan:
     release = _release(options)
     barred = frozenset(item for item in get_args(Strategy) if release and release.refuses("hardware.strategy", item))
-    return solve(draft.plan, draft.open, options.target or _behind(stack), stack, barred)
+    return steps.solve(draft.plan, draft.open, options.target or _behind(stack), stack, barred)
 
 
 def _behind(stack: Stack) -> Target | None:
@@ -177,7 +191,7 @@ def _target(options: Options) -> Target:
     return options.target or "native"
 
 
-def _sets(options: Options) -> tuple[str, ...]:
+def all_sets(options: Options) -> tuple[str, ...]:
     """`--gpu` is an override like others; a memory size that was stated for another card goes with it."""
     return (*options.sets, f"hardware.gpu={options.gpu}", "~hardware.memory") if options.gpu else options.sets
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, cast
 
 from msgspec.structs import replace
@@ -62,11 +63,11 @@ class _Changes:
             self._set(_path(name), name, text, Place(FILE, key, Span(number, start, number, start + len(text))))
 
     def _set(self, path: Path, name: str, text: str, place: Place) -> None:
-        read = parse(f"value: {text}", FILE)
+        read = read_value(text)
         if read.data is None or read.diagnostics or set(read.data) != {"value"}:
             self._report(name, f"the value of {name} is not readable as YAML", place.value, "put it in quotes")
             return
-        value = self._typed(path, read.data["value"], text)
+        value = self._typed(path, copied(read.data["value"]), text)
         parent = self._parent(path, place)
         key = path[-1]
         self._forget(name)
@@ -107,7 +108,7 @@ class _Changes:
         """What the language knows and the recipe has not is fine: its default stands either way."""
         present = at(self.data, path) is not None
         if not (present or admitted(self.data, path) or admitted(self.source.data, path)):
-            self._report(name, f"there is no {name} to remove", span, self._known_hint(path))
+            self._report(name, f"there is no {name} to remove", span, known_hint(self.data, path))
             return
         *above, key = path
         parent: object = self.data
@@ -133,17 +134,26 @@ class _Changes:
         plain = dotted(tuple(part for part in path if isinstance(part, str)))
         return f"if there is only one, write {plain}" if indexed else "if there are several, write which: [0], [1], …"
 
-    def _known_hint(self, path: Path) -> str | None:
-        from compiler.hints import closest  # only where something is wrong
-
-        depth = next(depth for depth in range(len(path)) if not admitted(self.data, path[: depth + 1]))
-        *above, wrong = path[: depth + 1]
-        section = section_at(self.data, tuple(above))
-        meant = closest(str(wrong), fields_of(section)) if section else None
-        return f'did you mean "{dotted((*above, meant))}"?' if meant else None
-
     def _report(self, name: str, message: str, span: Span, hint: str | None) -> None:
         self.diagnostics.append(Diagnostic("FTC010", "error", message, FILE, span, name, hint))
+
+
+@lru_cache(maxsize=4096)
+def read_value(text: str) -> Source:
+    """What stands after the equals sign, as YAML under the key `value`. Kept, as a sweep reads it for many points: to
+    be copied before it is changed."""
+    return parse(f"value: {text}", FILE)
+
+
+def known_hint(data: dict[str, object], path: Path) -> str | None:
+    """The path that was probably meant, where the language has none of this name."""
+    from compiler.hints import closest  # only where something is wrong
+
+    depth = next(depth for depth in range(len(path)) if not admitted(data, path[: depth + 1]))
+    *above, wrong = path[: depth + 1]
+    section = section_at(data, tuple(above))
+    meant = closest(str(wrong), fields_of(section)) if section else None
+    return f'did you mean "{dotted((*above, meant))}"?' if meant else None
 
 
 def path_of(name: str) -> Path | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -21,16 +21,23 @@ from backends.native.findings import Tally
 from compiler.errors import FtcError
 from compiler.exit import USAGE
 from compiler.prepare import prepare
-from schemas.artifact import Artifact
+from schemas.artifact import Artifact, Preparation
 
 LOCK: Final = "ftc.lock.json"
+Prepare = Callable[[Preparation, Path, Advance], Tally]
 
 
 def write_artifact(
-    artifact: Artifact, folder: Path, lock: Mapping[str, object], advance: Advance, *, force: bool = False
+    artifact: Artifact,
+    folder: Path,
+    lock: Mapping[str, object],
+    advance: Advance,
+    *,
+    force: bool = False,
+    prepare: Prepare = prepare,
 ) -> Tally:
     """Write the artifact's files, its prepared rows and `ftc.lock.json`: `lock` and the hash of every file. Which rows
-    were left out.
+    were left out. `prepare`: how rows are written, where several artifacts share them.
 
     `FtcError` (usage) where a path leaves the folder, or a file there is not ftc's and `force` is not given.
     """
@@ -38,7 +45,7 @@ def write_artifact(
         _check_path(name)
     try:
         with _staging(folder) as staged:
-            met = _prepared(artifact, staged, advance)
+            met = prepare(artifact.preparation, staged, advance) if artifact.preparation else Tally()
             hashes = _stage(artifact, staged)
             _dump(staged / LOCK, {**lock, "files": hashes})
             if not force:
@@ -76,10 +83,6 @@ def _staging(folder: Path) -> Generator[Path]:
         yield staged
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-
-
-def _prepared(artifact: Artifact, staged: Path, advance: Advance) -> Tally:
-    return prepare(artifact.preparation, staged, advance) if artifact.preparation else Tally()
 
 
 def _stage(artifact: Artifact, staged: Path) -> dict[str, str]:

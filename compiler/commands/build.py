@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 from msgspec import Struct
@@ -18,18 +18,21 @@ from msgspec.structs import replace
 from backends.native.files import Advance
 from backends.native.findings import Tally
 from compiler.build import Compiled, Options
-from compiler.commands import launcher, notebooks, options
+from compiler.commands import launcher, notebooks, options, sweeps
 from compiler.commands.compiling import File, open_file, require_valid
 from compiler.completion.offering import offers
 from compiler.exit import NO_FIT, TERMINATED
 from compiler.lock import lock
 from compiler.memory.fixes import fixes
-from compiler.prepare import bytes_to_check, bytes_to_prepare, check
+from compiler.prepare import bytes_to_check, bytes_to_prepare, check, prepare
 from compiler.report.memory_text import card, fixes_text, memory_text
 from compiler.report.paint import painter
 from compiler.write import write_artifact
 from schemas.artifact import RECIPE, Artifact, Launcher
 from schemas.plan import Plan
+
+if TYPE_CHECKING:  # read only where a sweep is asked for
+    from compiler.sweep.shared_rows import SharedRows
 
 LONG: Final = 64 << 20
 """Bytes of training rows to read from which a progress bar is shown."""
@@ -40,13 +43,15 @@ IMPORTED: Final = (".py", ".css", ".jinja")
 
 
 class Built(Struct, frozen=True):
-    """A recipe compiled for a target: valid, and fitting or not to be stopped by that."""
+    """A recipe compiled for a target: valid, and fitting or not to be stopped by that. `more`: what its lock says
+    beside what every artifact's does."""
 
     file: File
     compiled: Compiled
     plan: Plan
     artifact: Artifact
     sets: tuple[str, ...]
+    more: Mapping[str, object] = {}
 
     @property
     def folder(self) -> Path:
@@ -57,18 +62,20 @@ class Built(Struct, frozen=True):
     @property
     def target(self) -> str:
         """The target as it may be asked for, with its version where that is another one than the tested."""
-        version = f"@{self.artifact.version}" if self.artifact.version else ""
-        return f"{self.artifact.target}{version}"
+        return options.Asked(self.artifact.target, self.artifact.version).words
 
-    def write(self, folder: Path, *, force: bool) -> str:
-        """Write the artifact into the folder; which rows are left out, in words."""
+    def write(self, folder: Path, *, force: bool, shared: SharedRows | None = None) -> str:
+        """Write the artifact into the folder; which rows are left out, in words. `shared`: rows that other artifacts
+        have too."""
         # Ended by an exception, a build removes what it has half written.
         signal.signal(signal.SIGTERM, _terminate)
-        about = lock(self.compiled, self.artifact, self.file.text, self.sets)
+        about = {**lock(self.compiled, self.artifact, self.file.text, self.sets), **self.more}
+        looks, prepares = (shared.check, shared.prepare) if shared else (check, prepare)
         with _progress(self) as advance:
-            made = self.artifact
-            met = Tally() if made.preparation else check(self.plan, advance, paired=made.paired)
-            met.merge(write_artifact(self.artifact, folder, about, advance, force=force))
+            made, met = self.artifact, Tally()
+            if not made.preparation:
+                met.merge(looks(self.plan, advance, paired=made.paired))
+            met.merge(write_artifact(self.artifact, folder, about, advance, force=force, prepare=prepares))
         return f"{left_out}\n" if (left_out := met.left_out()) else ""
 
 
@@ -91,6 +98,7 @@ class Built(Struct, frozen=True):
 @click.option("--force", is_flag=True, help="Replace files that were changed after ftc wrote them.")
 @notebooks.notebook
 @options.sets
+@sweeps.matrix
 def command(
     *,
     recipe: str,
@@ -104,24 +112,33 @@ def command(
     force: bool,
     notebook: bool,
     sets: tuple[str, ...],
-) -> None:
+    matrix: tuple[str, ...],
+) -> int:
     """Write what a target trains from.
 
-    Config or script, data files, pinned requirements, and a README with the command that runs it.
+    Config or script, data files, pinned requirements, and a README with the command that runs it. With --matrix: a
+    folder for each point of a sweep, and sweep.json and sweep.md above them.
     """
     if stdout and out:
         raise click.UsageError("--stdout writes nothing: leave out --out")
     asked = options.to_emit(target, sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory)
     notebooks.require_unsloth(asked, notebook=notebook)
-    built = build(open_file(recipe), replace(asked, launcher=by), err=stdout)
+    asked = replace(asked, launcher=by)
+    if matrix:
+        from compiler.commands.sweep_building import build_sweep
+
+        sweeps.allow("out", "allow_lossy", "ignore_memory", "force", "by")
+        return build_sweep(sweeps.open_sweep(recipe, matrix, asked), out, force=force)
+    built = build(open_file(recipe), asked, err=stdout)
     if notebook:
         built = replace(built, artifact=notebooks.added(built.artifact, built.compiled, asked, alone=stdout))
     if stdout:
         click.echo(built.artifact.files[built.artifact.body], nl=False)
-        return
+        return 0
     folder = out or built.folder
     left_out = built.write(folder, force=force)
     click.echo(left_out + _written(built, folder), nl=False)
+    return 0
 
 
 def build(file: File, asked: Options, *, err: bool = False) -> Built:

@@ -30,6 +30,11 @@ class Asked(Struct, frozen=True):
     target: Target
     version: str | None = None
 
+    @property
+    def words(self) -> str:
+        """As it is asked for."""
+        return f"{self.target}@{self.version}" if self.version else self.target
+
 
 def to_emit(asked: Asked, sets: tuple[str, ...], *, allow_lossy: bool, drop_raw: bool, ignore_memory: bool) -> Options:
     """What an artifact is asked for with."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from compiler.build import Compiled, Options
-from compiler.commands import options
+from compiler.commands import options, sweeps
 from compiler.commands import tokens as stated
 from compiler.commands.compiling import File, open_file, require_valid
 from compiler.completion.offering import offers
@@ -57,6 +57,7 @@ def _known_or_all(ctx: click.Context, param: click.Parameter, value: str | None)
 @options.exact
 @options.calibration
 @options.sets
+@sweeps.matrix
 @options.drop_raw
 def command(
     *,
@@ -69,13 +70,14 @@ def command(
     exact: bool,
     calibration: Path | None,
     sets: tuple[str, ...],
+    matrix: tuple[str, ...],
     drop_raw: bool,
 ) -> int:
     """Show every setting, the memory, the time.
 
-    What was left to the compiler is shown with the reason for what it chose.
+    What was left to the compiler is shown with the reason for what it chose. With --matrix: a table of a sweep's
+    points.
     """
-    file = open_file(recipe)
     own = Options(
         target=target.target if target else None,
         version=target.version if target else None,
@@ -84,6 +86,12 @@ def command(
         sets=sets,
         stack=None if stack == "all" else cast(Stack | None, stack),
     )
+    if matrix:
+        wrong = {"gpu": gpu, "stack": stack, "form": form}
+        refused = {name: value for name, value in wrong.items() if value in ("all", "html")}
+        sweeps.allow(*wrong, **refused)
+        return sweeps.plan_sweep(recipe, matrix, own, form)
+    file = open_file(recipe)
     named = target.target if target else "native"
     asked = _asked(stack, gpu)
     compiled = _weighed(file.compile(own), calibration)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from backends.native import EXTRAS
 from compiler.build import Options
-from compiler.commands import options
+from compiler.commands import options, sweeps
 from compiler.commands.build import Built, build
 from compiler.commands.compiling import File, open_file
 from compiler.completion.offering import offers
@@ -24,6 +25,7 @@ from compiler.run import is_installed, run_child
 from compiler.solve.space import KERNELS
 from schemas.artifact import Target
 from schemas.facts import Gpu
+from schemas.plan import Plan
 
 
 @click.command()
@@ -45,6 +47,7 @@ from schemas.facts import Gpu
 @options.drop_raw
 @options.ignore_memory
 @options.sets
+@sweeps.matrix
 def command(
     *,
     recipe: str,
@@ -57,16 +60,26 @@ def command(
     drop_raw: bool,
     ignore_memory: bool,
     sets: tuple[str, ...],
+    matrix: tuple[str, ...],
 ) -> int:
     """Build, and train on this machine.
 
     A run that was stopped goes on where it stopped; --fresh starts anew. --measure trains nothing: it writes
-    calibration.json into the run's folder, for ftc plan --calibration.
+    calibration.json into the run's folder, for ftc plan --calibration. --matrix trains the points of a sweep one after
+    the other; the same command goes on with a sweep that was stopped.
     """
+    if matrix:
+        from compiler.commands.sweep_running import run_sweep
+
+        sweeps.allow(
+            "dry_run", "allow_lossy", "ignore_memory", target=target.words if target.target != "native" else ""
+        )
+        asked = options.to_emit(target, sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory)
+        return run_sweep(recipe, matrix, asked, dry=dry_run)
     flags = _measuring(target.target, measure=measure, random_weights=random_weights, fresh=fresh)
     file = open_file(recipe)
     asked = options.to_emit(target, sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory)
-    asked = replace(asked, sets=(*sets, *_this_machine(file, asked)))
+    asked = replace(asked, sets=(*sets, *this_machines(file, asked)))
     built = build(file, replace(asked, sets=(*asked.sets, *_without_absent(file, asked))))
     if fresh:
         name, built = built.plan.name, _afresh(built, replace(asked, sets=built.sets))
@@ -109,7 +122,7 @@ def _weighing(built: Built) -> str:
     return shlex.join(["ftc", "plan", built.file.name, *settings, "--calibration", file])
 
 
-def _this_machine(file: File, asked: Options) -> tuple[str, ...]:
+def this_machines(file: File, asked: Options) -> tuple[str, ...]:
     """Settings that name this machine's card, where the recipe names none: what is left open is solved for it."""
     plan = file.compile(replace(asked, emit=False)).plan
     if plan is None or plan.hardware.gpu is not None:
@@ -128,11 +141,19 @@ def _without_absent(file: File, asked: Options) -> tuple[str, ...]:
     """Settings that take back what the compiler chose and this machine has not: a package is asked for where the recipe
     asks for it. Whoever builds for another machine gets it with the requirements."""
     plan = file.compile(replace(asked, emit=False)).plan if asked.target == "native" else None
-    chosen = plan and any(item.path == KERNELS and item.value == "liger" for item in plan.decisions)
-    if not chosen or is_installed("liger-kernel"):
+    return without_absent([plan])
+
+
+def without_absent(plans: Iterable[Plan | None]) -> tuple[str, ...]:
+    """The same of several plans that are to be trained alike."""
+    if is_installed("liger-kernel") or not any(plan and _chosen(plan) for plan in plans):
         return ()
     click.echo(f"Liger's kernels would be faster here: pip install {EXTRAS['liger']}; trained without them", err=True)
     return (f"{KERNELS}=none",)
+
+
+def _chosen(plan: Plan) -> bool:
+    return any(item.path == KERNELS and item.value == "liger" for item in plan.decisions)
 
 
 def _afresh(built: Built, asked: Options) -> Built:

@@ -87,6 +87,18 @@ def settings(typed: str) -> list[Item]:
     return _values(path, value) if equals else _leaves(path, removes)
 
 
+def axes(typed: str) -> list[Item]:
+    """The same for `--matrix`: nothing is removed, and after a comma another value follows."""
+    path, equals, values = typed.partition("=")
+    before, comma, value = values.rpartition(",")
+    if not equals:
+        return [] if typed.startswith("~") else _leaves(path, "")
+    given = before.split(",")
+    found = ((item, item.value.partition("=")[2]) for item in _values(path, value))
+    kept = [(item, word) for item, word in found if not comma or word not in given]
+    return [Item(f"{path}={before}{comma}{word}", "open", help=item.help) for item, word in kept]
+
+
 def _leaves(typed: str, removes: str) -> list[Item]:
     from schemas.leaves import leaf_at, nodes
 

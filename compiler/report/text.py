@@ -8,6 +8,8 @@ from compiler.report.paint import Paint, Shade, printable
 from schemas.diagnostic import Diagnostic, Level, Span
 
 WIDTH = 120
+OPTIONS = ("--set", "--matrix")
+"""Where a finding stands that is about an option: its line says which, and no file has it."""
 SHADES: Mapping[Level, Shade] = {"error": "red", "warning": "yellow"}
 
 
@@ -27,7 +29,7 @@ def _diagnostic(item: Diagnostic, lines: Sequence[str], paint: Paint) -> str:
 
 
 def _place(item: Diagnostic, paint: Paint) -> str:
-    at = "" if item.file == "--set" else f":{item.span.line}:{item.span.column}"
+    at = "" if item.file in OPTIONS else f":{item.span.line}:{item.span.column}"
     return paint(f"{printable(item.file)}{at}", bold=True)
 
 

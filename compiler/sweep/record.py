@@ -1,0 +1,79 @@
+"""`sweep.json` and `sweep.md` above the points' folders: what the sweep is, and what became of each point.
+
+Both are replaced by the next sweep that is built there, and never where they are not ftc's, or the table was changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, cast
+
+from backends.native.disk import write_text
+from compiler.errors import FtcError
+from compiler.exit import USAGE
+from compiler.report.machine import as_json
+
+WAY_OUT: Final = "`ftc build --force` replaces it, `--out DIR` builds elsewhere; or move it away"
+
+
+class Record:
+    """A file of JSON and a file of Markdown (or a page beside it) of one kind, in one folder.
+
+    `kind`: as the JSON says it of itself, and as its file is called.
+    """
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self.folder, self.kind = folder, kind
+        self.path = folder / f"{kind}.json"
+
+    def require_ours(self, names: Iterable[str], *, force: bool) -> None:
+        """`FtcError` (usage) where something is in the way that ftc did not write, or that was changed since. `names`:
+        the files beside the JSON."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise FtcError(f'"{self.folder}" is a file', "name another folder with --out", USAGE)
+        if force:
+            return
+        before = self.read()
+        if before is None and self.path.exists():
+            raise FtcError(f'"{self.path}" was not written by ftc', WAY_OUT, USAGE)
+        digests = cast("Mapping[str, str]", (before or {}).get("files", {}))
+        for name in names:
+            path = self.folder / name
+            if path.exists() and digests.get(name) != _digest(path.read_text("utf-8", "replace")):
+                how = "was changed after ftc wrote it" if name in digests else "was not written by ftc"
+                raise FtcError(f'"{path}" {how}', WAY_OUT, USAGE)
+
+    def read(self) -> dict[str, Any] | None:
+        """What stands there; None where there is nothing of ours."""
+        try:
+            found = json.loads(self.path.read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        if not isinstance(found, dict):
+            return None
+        data = cast("dict[str, Any]", found)
+        return data if data.get("kind") == self.kind and isinstance(data.get("files", {}), dict) else None
+
+    def write(self, data: Mapping[str, object], files: Mapping[str, str]) -> None:
+        """The files, each whole, then the JSON with their hashes."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for name, text in files.items():
+                write_text(self.folder / name, text)
+            hashes = {name: _digest(text) for name, text in files.items()}
+            write_text(self.path, as_json({**data, "files": hashes}))
+        except OSError as error:
+            raise FtcError(f'"{self.folder}" cannot be written: {error}', exit_code=USAGE) from error
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as Markdown has them; the first is the head."""
+    head, *body = ([cell.replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in rows)
+    return "".join(f"| {' | '.join(row)} |\n" for row in [head, ["---"] * len(head), *body])
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
