@@ -22,8 +22,7 @@ def hosted_page() -> str:
         HEAD
         + "".join(map(_provider, found))
         + "\n## Every leaf of the recipe\n\nWhat it becomes there. A value that is the language's default asks for "
-        "nothing.\n\n"
-        + markdown_leaves(found)
+        "nothing.\n\n" + markdown_leaves(found)
     )
 
 
