@@ -39,8 +39,8 @@ class Options(Struct, frozen=True):
 
     `version`: of the target's tool, where it is another one than the tested. `provider`: is asked for in the place of a
     target. `online`: whether the hub may be asked for a base that is nowhere else; None: as the environment says.
-    `known`: facts of the base, where they were found already, for who compiles many recipes of one base. `launcher`: who
-    starts the artifact on other machines.
+    `known`: facts of the base, where they were found already, for who compiles many recipes of one base. `launcher`:
+    who starts the artifact on other machines.
     """
 
     target: Target | None = None
