@@ -25,6 +25,8 @@ from schemas.artifact import Artifact, Launcher, Target
 from schemas.diagnostic import Diagnostic, Finding
 from schemas.facts import Gpu, ModelFacts
 from schemas.footprint import Footprint, Stack
+from schemas.hosted import HostedPlan, Provider
+from schemas.method import HostedMethod
 from schemas.plan import Plan
 from schemas.recipe import Recipe, Strategy
 
@@ -35,13 +37,15 @@ if TYPE_CHECKING:  # read only where another version is asked for
 class Options(Struct, frozen=True):
     """What the command line adds to a recipe. Without a target nothing is refused, and the native stack is weighed.
 
-    `version`: of the target's tool, where it is another one than the tested. `online`: whether the hub may be asked for
-    a base that is nowhere else; None: as the environment says. `known`: facts of the base, where they were found
-    already, for who compiles many recipes of one base. `launcher`: who starts the artifact on other machines.
+    `version`: of the target's tool, where it is another one than the tested. `provider`: is asked for in the place of a
+    target. `online`: whether the hub may be asked for a base that is nowhere else; None: as the environment says.
+    `known`: facts of the base, where they were found already, for who compiles many recipes of one base. `launcher`:
+    who starts the artifact on other machines.
     """
 
     target: Target | None = None
     version: str | None = None
+    provider: Provider | None = None
     gpu: str | None = None
     sets: tuple[str, ...] = ()
     allow_lossy: bool = False
@@ -69,7 +73,8 @@ class Compiled(Struct, frozen=True):
     """How far a recipe came. `missing`: a model was not found, so that little else could be said.
 
     `misfit`: the memory verdict as a finding, where it is does_not_fit or tight: for reports that show findings alone.
-    It is none of `diagnostics`, as a recipe that does not fit is valid.
+    It is none of `diagnostics`, as a recipe that does not fit is valid. `hosted`: in the place of a plan, of a
+    recipe for a model that only its provider trains.
     """
 
     file: str
@@ -80,6 +85,7 @@ class Compiled(Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...]
     missing: bool = False
     misfit: Diagnostic | None = None
+    hosted: HostedPlan | None = None
 
     @property
     def valid(self) -> bool:
@@ -97,6 +103,10 @@ def compile_source(source: Source, folder: Path, options: Options, steps: Steps 
     checked, file = check(source), source.file
     if checked.recipe is None:
         return Compiled(file, None, None, None, None, _placed(source, checked.findings))
+    if options.provider or isinstance(checked.recipe.method, HostedMethod):
+        from compiler.hosted.build import compile_hosted
+
+        return compile_hosted(source, checked, checked.recipe, folder, options)
     named = checked.recipe.model
     facts = options.known or steps.find_model(named.base, folder, revision=named.revision, online=options.online)
     found = find_gpu(checked.recipe.hardware.gpu) if checked.recipe.hardware.gpu else None
@@ -198,8 +208,19 @@ def all_sets(options: Options) -> tuple[str, ...]:
 
 def _not_found(missing: ModelNotFound) -> Finding:
     tried = "; ".join(missing.tried)
-    hint = f'did you mean "{missing.suggestion}"?' if missing.suggestion else None
+    hint = _at_a_provider(missing.base) or (f'did you mean "{missing.suggestion}"?' if missing.suggestion else None)
     return Finding("FTC011", "model.base", f'base model "{missing.base}" was not found. Tried: {tried}', hint)
+
+
+def _at_a_provider(base: str) -> str | None:
+    """What to write for a base that is none to download, as only its provider trains it."""
+    from compiler.hosted.catalog import look_up
+
+    found = look_up(base)
+    return (
+        found
+        and f"{found.about.title} is trained by its provider: `method: {{kind: hosted}}`, --target {found.provider}"
+    )
 
 
 def _errors(items: Iterable[Finding | Diagnostic]) -> frozenset[str]:

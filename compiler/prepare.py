@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 def prepare(rows: Preparation, folder: Path, advance: Advance) -> Tally:
     """Write both files; which rows are left out. Where they are not to be, they are an `FtcError` that names file and
     line."""
-    return _told(lambda: write_rows(job(rows), folder, advance)).met
+    return as_ftc_errors(lambda: write_rows(job(rows), folder, advance)).met
 
 
 def check(plan: Plan, advance: Advance, *, paired: bool) -> Tally:
@@ -35,7 +35,7 @@ def check(plan: Plan, advance: Advance, *, paired: bool) -> Tally:
     sources = [told(source) for source in _sources(plan) if source.local]
     rows = read_rows(sources, plan.data.system, templated, advance)
     looked_at = map(in_pairs, rows) if paired else rows
-    _told(lambda: sum(1 for _ in sound(looked_at, met, drop_bad=plan.data.bad_rows == "drop")))
+    as_ftc_errors(lambda: sum(1 for _ in sound(looked_at, met, drop_bad=plan.data.bad_rows == "drop")))
     return met
 
 
@@ -60,7 +60,8 @@ def _size(sources: Iterable[SourcePlan]) -> int:
         return 0
 
 
-def _told(read: Callable[[], Result]) -> Result:
+def as_ftc_errors(read: Callable[[], Result]) -> Result:
+    """What `read` gives; what is wrong with the data ends the command."""
     try:
         return read()
     except DataError as error:

@@ -33,7 +33,7 @@ def refusals(
     dropped = (*(LOSSY if allow_lossy else ()), *((ELSEWHERE,) if drop_raw else ()))
     backend = load(target)
     for item in _found(plan, backend, release):
-        path = _as_written(item.path, written)
+        path = as_written(item.path, written)
         if item.path in NEVER_LOST and allow_lossy and item.level == "error":
             yield replace(item, path=path, hint="--allow-lossy leaves out settings, not what is trained")
         else:
@@ -48,7 +48,7 @@ def _found(plan: Plan, backend: Backend, release: Release | None) -> Iterator[Fi
     yield from (replace(item, message=f"{backend.TITLE} {item.message}") for item in in_version)
 
 
-def _as_written(path: str, written: frozenset[str]) -> str:
+def as_written(path: str, written: frozenset[str]) -> str:
     """A plan always has lists of sources; a recipe with one source may have it without a list."""
     for sources in ("data.train", "data.validation"):
         if f"{sources}[0]" not in written:

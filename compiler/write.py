@@ -14,24 +14,43 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from tempfile import mkdtemp
-from typing import Final
+from typing import Final, Protocol
 
-from backends.native.files import Advance
+from backends.native.files import Advance, unseen
 from backends.native.findings import Tally
 from compiler.errors import FtcError
 from compiler.exit import USAGE
 from compiler.prepare import prepare
-from schemas.artifact import Artifact, Preparation
+from schemas.artifact import Preparation
 
 LOCK: Final = "ftc.lock.json"
 Prepare = Callable[[Preparation, Path, Advance], Tally]
 
 
+class Written(Protocol):
+    """What is written: an artifact, or a job for a provider, whose rows are among its files."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Path inside the folder → text."""
+        ...
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """Rows that are written beside them."""
+        ...
+
+    @property
+    def copies(self) -> dict[str, str]:
+        """Path inside the folder → the file of this machine that is copied there."""
+        ...
+
+
 def write_artifact(
-    artifact: Artifact,
+    artifact: Written,
     folder: Path,
     lock: Mapping[str, object],
-    advance: Advance,
+    advance: Advance = unseen,
     *,
     force: bool = False,
     prepare: Prepare = prepare,
@@ -56,7 +75,7 @@ def write_artifact(
     return met
 
 
-def _names(artifact: Artifact) -> list[str]:
+def _names(artifact: Written) -> list[str]:
     return [*artifact.files, *(artifact.preparation.files if artifact.preparation else ()), *artifact.copies]
 
 
@@ -85,7 +104,7 @@ def _staging(folder: Path) -> Generator[Path]:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _stage(artifact: Artifact, staged: Path) -> dict[str, str]:
+def _stage(artifact: Written, staged: Path) -> dict[str, str]:
     for name, text in artifact.files.items():
         path = staged / name
         path.parent.mkdir(parents=True, exist_ok=True)

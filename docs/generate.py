@@ -17,6 +17,7 @@ from pathlib import Path
 from catalog_reference import gpus_page, models_page
 from choosing_tables import choosing_blocks
 from command_reference import commands_page
+from providers_reference import hosted_page
 from recipe_reference import recipe_pages
 
 from backends.base import spelled
@@ -169,6 +170,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield DOCS / "decisions" / "index.md", decisions_page()
     yield DOCS / "reference" / "commands.md", f"{NOTE}{commands_page()}"
     yield DOCS / "reference" / "models.md", f"{NOTE}{models_page()}"
+    yield DOCS / "reference" / "hosted.md", f"{NOTE}{hosted_page()}"
     yield DOCS / "reference" / "gpus.md", f"{NOTE}{gpus_page()}"
     for name, text in recipe_pages(across):
         yield DOCS / "reference" / "recipe" / name, f"{BOOSTED}{NOTE}{text}"

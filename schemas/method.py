@@ -12,6 +12,7 @@ from schemas.section import Auto, Names, Positive, Section, Text, about
 __all__ = [
     "AdapterMethod",
     "FullMethod",
+    "HostedMethod",
     "Ia3Method",
     "LoraKind",
     "LoraMethod",
@@ -219,7 +220,28 @@ class AdapterMethod(Section):
     )
 
 
+class HostedMethod(Section):
+    kind: Literal["hosted"] = Field(
+        description=KIND,
+        examples=["hosted"],
+        json_schema_extra=about(
+            CHOICE,
+            values={"hosted": "The provider trains, and decides what of the model; for openai and bedrock alone."},
+        ),
+    )
+    learning_rate_multiplier: Auto | Annotated[float, Field(gt=0)] = Field(
+        default="auto",
+        description="The provider's own learning rate, times this.",
+        examples=["auto", 0.5],
+        json_schema_extra=about(
+            "Leave it to auto; halve it where the validation loss rises early.",
+            unit="times the provider's learning rate",
+            values={"auto": "The provider decides."},
+        ),
+    )
+
+
 Method = Annotated[
-    LoraMethod | FullMethod | Ia3Method | PrefixMethod | PromptMethod | PTuningMethod | AdapterMethod,
+    LoraMethod | FullMethod | Ia3Method | PrefixMethod | PromptMethod | PTuningMethod | AdapterMethod | HostedMethod,
     Field(discriminator="kind"),
 ]

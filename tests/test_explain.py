@@ -9,9 +9,9 @@ import pytest
 from click import Command, Context, Option
 
 from backends.launchers import LAUNCHERS
-from compiler.build import Options, compile_recipe
+from compiler.build import compile_recipe
 from compiler.codes import Page, explain, pages
-from compiler.commands.options import known_target
+from compiler.commands.providers import any_target, asking
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "tests" / "bad"
@@ -44,10 +44,9 @@ def whole(example: str) -> str:
 def codes_of(example: str) -> list[tuple[str, str]]:
     """What is said of it; a first line may name the target that it is for, and who starts it."""
     named = re.match(r"# --target (\S+)(?: --launcher (\S+))?\n", example)
-    asked = known_target(Context(Command("")), Option(["--target"]), named[1]) if named else None
+    asked = any_target(Context(Command("")), Option(["--target"]), named[1]) if named else None
     by = next((name for name in LAUNCHERS if named and name == named[2]), None)
-    options = Options(target=asked.target, version=asked.version, launcher=by) if asked else Options()
-    said = compile_recipe("example", whole(example), FOLDER, options).diagnostics
+    said = compile_recipe("example", whole(example), FOLDER, asking(asked, launcher=by)).diagnostics
     return [(item.code, item.level) for item in said]
 
 

@@ -35,7 +35,8 @@ DERIVED = {"data.train[].local", "data.validation[].local"}
 
 
 def test_every_leaf_of_the_recipe_is_in_the_plan_and_nothing_else() -> None:
-    written = {pattern(leaf.path) for leaf in recipe_leaves()}
+    # A model that its provider trains has a plan of its own.
+    written = {pattern(leaf.path) for leaf in recipe_leaves() if leaf.arm != "hosted"}
     planned = set(leaf_patterns())
     sections = {path for path in planned if any(other.startswith((f"{path}.", f"{path}[")) for other in planned)}
     assert planned - DERIVED - (sections - written) == written

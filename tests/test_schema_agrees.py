@@ -138,7 +138,7 @@ def test_leaves_of_other_kinds() -> None:
     """Each leaf of `method` under each kind."""
     method = [leaf for leaf in leaves() if leaf.path.startswith("method.") and leaf.kinds]
     kinds = [str(item.value) for leaf in leaves() if leaf.path == "method.kind" for item in leaf.values]
-    assert len(kinds) == 10
+    assert len(kinds) == 11
     for leaf in method:
         for kind in kinds:
             data = with_value(leaf, leaf.examples[0])

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from backends.native.files import Advance
 from backends.native.findings import Tally
 from compiler.build import Compiled, Options
-from compiler.commands import launcher, notebooks, options, sweeps
+from compiler.commands import launcher, notebooks, options, providers, sweeps
 from compiler.commands.compiling import File, open_file, require_valid
 from compiler.completion.offering import offers
 from compiler.exit import NO_FIT, TERMINATED
@@ -83,11 +83,11 @@ class Built(Struct, frozen=True):
 @options.recipe
 @click.option(
     "--target",
-    metavar=options.TARGET,
-    callback=options.known_target,
-    shell_complete=offers("targets"),
+    metavar=providers.ANY,
+    callback=providers.any_target,
+    shell_complete=offers("targets", with_providers=True),
     required=True,
-    help="The tool that will train; axolotl@0.17 for that version of it.",
+    help="What will train; axolotl@0.17 for that version of it; openai, bedrock: a job for that provider.",
 )
 @launcher.option
 @click.option("--out", type=click.Path(path_type=Path), help="The folder; build/NAME/TARGET if not given.")
@@ -102,7 +102,7 @@ class Built(Struct, frozen=True):
 def command(
     *,
     recipe: str,
-    target: options.Asked,
+    target: providers.Asked,
     by: Launcher | None,
     out: Path | None,
     stdout: bool,
@@ -121,6 +121,14 @@ def command(
     """
     if stdout and out:
         raise click.UsageError("--stdout writes nothing: leave out --out")
+    if isinstance(target, providers.AskedProvider):
+        if notebook or by or matrix:
+            raise click.UsageError("a provider trains on its own machines: leave out --notebook, --launcher, --matrix")
+        from compiler.commands.hosted import build_job
+
+        job = providers.asking(target, sets=sets, allow_lossy=allow_lossy)
+        build_job(recipe, job, out, stdout=stdout, force=force)
+        return 0
     asked = options.to_emit(target, sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory)
     notebooks.require_unsloth(asked, notebook=notebook)
     asked = replace(asked, launcher=by)

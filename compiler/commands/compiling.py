@@ -52,6 +52,10 @@ def require_valid(file: File, compiled: Compiled, sets: Sequence[str], *, err: b
     click.echo(diagnostics_text(compiled.diagnostics, file.sources(sets), paint), nl=False, err=err, color=paint.on)
     if compiled.plan and compiled.valid:
         return compiled.plan
+    if compiled.hosted and compiled.valid:
+        from compiler.hosted.elsewhere import refuse_hosted
+
+        refuse_hosted(compiled.hosted, file.name)
     errors = sum(item.level == "error" for item in compiled.diagnostics)
     click.echo(summary(errors, len(compiled.diagnostics) - errors, paint), nl=False, err=err, color=paint.on)
     raise click.exceptions.Exit(of_recipe(compiled.diagnostics, ()) or OK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -54,15 +55,20 @@ TARGET: Final = f"[{'|'.join(TARGETS)}][@VERSION]"
 """How a target is written."""
 
 
-def known_target(ctx: click.Context, param: click.Parameter, value: str | None) -> Asked | None:
-    """The target that is named, in its tested version or another one that ftc knows."""
+def known_target(
+    ctx: click.Context, param: click.Parameter, value: str | None, known: Sequence[str] = TARGETS
+) -> Asked | None:
+    """The target that is named, in its tested version or another one that ftc knows. `known`: what may be named."""
     del ctx
     if value is None:
         return None
     name, at, wanted = value.partition("@")
     target = BY_NAME.get(name)
     if target is None:
-        raise click.BadParameter(f"{name!r} is not one of {', '.join(map(repr, TARGETS))}.", param=param)
+        from compiler.hosted.elsewhere import refuse_provider
+
+        refuse_provider(name)
+        raise click.BadParameter(f"{name!r} is not one of {', '.join(map(repr, known))}.", param=param)
     return _in_version(target, wanted) if at else Asked(target)
 
 
@@ -80,11 +86,13 @@ def _in_version(target: Target, wanted: str) -> Asked:
     return Asked(target, None if found == ours else found)
 
 
-def target_or_all(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[Asked, ...] | None:
+def target_or_all(
+    ctx: click.Context, param: click.Parameter, value: str | None, known: Sequence[str] = TARGETS
+) -> tuple[Asked, ...] | None:
     """One target, or all of them in their tested versions."""
     if value == "all":
         return tuple(map(Asked, TARGETS))
-    asked = known_target(ctx, param, value)
+    asked = known_target(ctx, param, value, known)
     return (asked,) if asked else None
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from compiler.build import Compiled, Options
-from compiler.commands import options, sweeps
+from compiler.commands import options, providers, sweeps
 from compiler.commands import tokens as stated
 from compiler.commands.compiling import File, open_file, require_valid
 from compiler.completion.offering import offers
@@ -39,9 +39,9 @@ def _known_or_all(ctx: click.Context, param: click.Parameter, value: str | None)
 @options.recipe
 @click.option(
     "--target",
-    metavar=options.TARGET,
-    callback=options.known_target,
-    shell_complete=offers("targets"),
+    metavar=providers.ANY,
+    callback=providers.any_target,
+    shell_complete=offers("targets", with_providers=True),
     help="Plan for this target; native if not given.",
 )
 @click.option(
@@ -62,7 +62,7 @@ def _known_or_all(ctx: click.Context, param: click.Parameter, value: str | None)
 def command(
     *,
     recipe: str,
-    target: options.Asked | None,
+    target: providers.Asked | None,
     gpu: str | None,
     stack: str | None,
     form: str,
@@ -78,23 +78,29 @@ def command(
     What was left to the compiler is shown with the reason for what it chose. With --matrix: a table of a sweep's
     points.
     """
-    own = Options(
-        target=target.target if target else None,
-        version=target.version if target else None,
+    own = providers.asking(
+        target,
         drop_raw=drop_raw,
         gpu=None if gpu == "all" else gpu,
         sets=sets,
         stack=None if stack == "all" else cast(Stack | None, stack),
     )
+    if matrix and own.provider:
+        raise click.UsageError("a sweep is planned for a trainer of one's own: leave out --matrix")
     if matrix:
         wrong = {"gpu": gpu, "stack": stack, "form": form}
         refused = {name: value for name, value in wrong.items() if value in ("all", "html")}
         sweeps.allow(*wrong, **refused)
         return sweeps.plan_sweep(recipe, matrix, own, form)
     file = open_file(recipe)
-    named = target.target if target else "native"
+    first = file.compile(own)
+    if own.provider or first.hosted:
+        from compiler.commands.hosted import plan_job
+
+        return plan_job(file, first, own, form)
+    named = own.target or "native"
     asked = _asked(stack, gpu)
-    compiled = _weighed(file.compile(own), calibration)
+    compiled = _weighed(first, calibration)
     others = _others(file, own, asked) if compiled.valid else []
     if exact:
         compiled, others = _exactly(compiled, others, calibration)

@@ -6,6 +6,8 @@ import click
 
 from compiler.report.machine import as_json
 from compiler.report.matrix import as_markdown, as_matrix_data, as_text, columns
+from compiler.report.provider_matrix import as_providers_data, markdown_leaves, sides
+from compiler.report.provider_matrix import as_text as providers_text
 
 
 @click.command()
@@ -16,7 +18,9 @@ def command(form: str) -> None:
     Printed from the tables that the compiler itself works by.
     """
     across = columns()
+    md = form == "md"
+    text = f"{as_markdown(across)}\n{markdown_leaves(sides())}" if md else as_text(across) + providers_text(sides())
     if form == "json":
-        click.echo(as_json(as_matrix_data(across)), nl=False)
+        click.echo(as_json({**as_matrix_data(across), "providers": as_providers_data(sides())}), nl=False)
     else:
-        click.echo(as_markdown(across) if form == "md" else as_text(across), nl=False)
+        click.echo(text, nl=False)

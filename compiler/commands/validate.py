@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from compiler.build import Compiled, Options
-from compiler.commands import options
+from compiler.commands import options, providers
 from compiler.commands.compiling import File, open_file
 from compiler.completion.offering import offers
 from compiler.errors import FtcError
@@ -44,9 +44,9 @@ class Judged(Struct, frozen=True):
 @options.recipes
 @click.option(
     "--target",
-    metavar=f"{options.TARGET}|all",
-    callback=options.target_or_all,
-    shell_complete=offers("targets", with_all=True),
+    metavar=f"{providers.ANY}|all",
+    callback=providers.any_or_all,
+    shell_complete=offers("targets", with_all=True, with_providers=True),
     help="Also say what it cannot do.",
 )
 @options.gpu
@@ -60,7 +60,7 @@ class Judged(Struct, frozen=True):
 def command(
     *,
     recipes: tuple[str, ...],
-    target: tuple[options.Asked, ...] | None,
+    target: tuple[providers.Asked, ...] | None,
     gpu: str | None,
     form: Format,
     sets: tuple[str, ...],
@@ -75,8 +75,9 @@ def command(
     """
     if watch_it and form != "text":
         raise FtcError(f"--watch is for people, and --format {form} for programs", "leave one of them out", USAGE)
-    asked = Options(gpu=gpu, sets=sets, allow_lossy=allow_lossy, drop_raw=drop_raw)
-    each = [replace(asked, target=item.target, version=item.version) for item in target or ()]
+    flags = {"gpu": gpu, "sets": sets, "allow_lossy": allow_lossy, "drop_raw": drop_raw}
+    asked = providers.asking(None, **flags)
+    each = [providers.asking(item, **flags) for item in target or ()]
     if watch_it:
         from compiler.watching import watch
 

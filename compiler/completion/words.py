@@ -38,13 +38,15 @@ def runs(typed: str) -> list[Item]:
     return [*found, *every_folder(typed)]
 
 
-def targets(typed: str, *, with_all: bool = False) -> list[Item]:
-    """Targets, and the versions of their tools."""
+def targets(typed: str, *, with_all: bool = False, with_providers: bool = False) -> list[Item]:
+    """Targets, and the versions of their tools; providers that train models of their own."""
     from backends import TARGETS, pinned
+    from backends.hosted import PROVIDERS
     from backends.release import others
 
     found = [Item(name, help=f"tested with {pinned(name)}") for name in TARGETS]
     found += [Item(f"{name}@{version}") for name in TARGETS for version in others(name)]
+    found += [Item(name, help="a job for this provider") for name in PROVIDERS if with_providers]
     return _beginning(typed, [*found, *([Item("all")] if with_all else ())])
 
 

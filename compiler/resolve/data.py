@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from compiler.data.files import expand, is_local
-from compiler.data.recognise import first_rows
 from compiler.resolve.ground import Ground
+from compiler.resolve.sources import planned
 from schemas.plan import DataPlan, SourcePlan
-from schemas.recipe import DataFormat, LossOn, Overlong, Source
+from schemas.recipe import LossOn, Overlong, Source
 
 NO_PACKING = ("prefix_tuning", "prompt_tuning", "p_tuning")
 """Methods that put trained positions before a row: a packed row would have them once for all its documents."""
@@ -15,7 +14,7 @@ NO_PACKING = ("prefix_tuning", "prompt_tuning", "p_tuning")
 def data_plan(ground: Ground) -> DataPlan:
     """Sources with their formats, and what is done with their rows."""
     data = ground.recipe.data
-    train = _sources(ground, data.train, "data.train")
+    train = planned(data.train, "data.train", ground.folder, ground.decide)
     return DataPlan(
         train=train,
         validation=_validation(ground),
@@ -29,47 +28,10 @@ def data_plan(ground: Ground) -> DataPlan:
     )
 
 
-def as_sources(sources: Source | tuple[Source, ...]) -> tuple[Source, ...]:
-    """One source or several, as several."""
-    return sources if isinstance(sources, tuple) else (sources,)
-
-
-def _sources(ground: Ground, sources: Source | tuple[Source, ...], path: str) -> tuple[SourcePlan, ...]:
-    return tuple(_source(ground, item, f"{path}[{index}]") for index, item in enumerate(as_sources(sources)))
-
-
-def _source(ground: Ground, source: Source, path: str) -> SourcePlan:
-    local = is_local(source.path)
-    kind, because = _format(ground, source)
-    if because:
-        ground.decide(f"{path}.format", kind, because)
-    return SourcePlan(
-        path=ground.absolute(source.path) if local else source.path,
-        local=local,
-        format=kind,
-        split=source.split,
-        subset=source.subset,
-        revision=source.revision,
-        weight=source.weight,
-        limit=source.limit,
-        fields=source.fields,
-    )
-
-
-def _format(ground: Ground, source: Source) -> tuple[DataFormat, str | None]:
-    if source.format != "auto":
-        return source.format, None
-    files = expand(source.path, ground.folder) if is_local(source.path) else ()
-    found = next(((file, row) for file, row in first_rows(files, source.fields) if not row.empty), None)
-    if found and found[1].format:
-        return found[1].format, f"the first row of {found[0].name} shows {found[1].evidence}"
-    return "messages", "nothing was there to look at"
-
-
 def _validation(ground: Ground) -> float | int | tuple[SourcePlan, ...] | None:
     validation = ground.recipe.data.validation
     if isinstance(validation, Source | tuple):
-        return _sources(ground, validation, "data.validation")
+        return planned(validation, "data.validation", ground.folder, ground.decide)
     return validation
 
 

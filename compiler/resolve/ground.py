@@ -46,12 +46,17 @@ class Ground(Struct, frozen=True):
 
     def absolute(self, path: str) -> str:
         """A path of the recipe, made absolute without following links."""
-        full = place(path, self.folder)
-        if ".." not in full.parts:
-            return str(full)
-        # What is printed and kept reads better without them, where no link on the way makes them lead elsewhere.
-        short = Path(normpath(full))
-        try:
-            return str(short if short.resolve() == full.resolve() else full)
-        except (OSError, ValueError, RuntimeError):  # no path at all, as another finding says
-            return str(full)
+        return absolute(path, self.folder)
+
+
+def absolute(path: str, folder: Path) -> str:
+    """A path that is meant from a folder, made absolute without following links."""
+    full = place(path, folder)
+    if ".." not in full.parts:
+        return str(full)
+    # What is printed and kept reads better without them, where no link on the way makes them lead elsewhere.
+    short = Path(normpath(full))
+    try:
+        return str(short if short.resolve() == full.resolve() else full)
+    except (OSError, ValueError, RuntimeError):  # no path at all, as another finding says
+        return str(full)

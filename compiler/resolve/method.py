@@ -9,6 +9,7 @@ from schemas.facts import Linear, ModelFacts
 from schemas.method import (
     AdapterMethod,
     FullMethod,
+    HostedMethod,
     Ia3Method,
     LoraMethod,
     PrefixMethod,
@@ -46,6 +47,8 @@ def method_plan(ground: Ground, dtype: Dtype) -> MethodPlan:
         return _ia3(ground, method)
     if isinstance(method, AdapterMethod):
         return AdapterPlan(method.kind, method.bottleneck, method.activation, method.placement)
+    if isinstance(method, HostedMethod):  # `compile_recipe` sends such recipes to compiler/hosted
+        raise TypeError("a model that its provider trains has no plan for a trainer")
     return _virtual_tokens(method)
 
 

@@ -13,6 +13,7 @@ from compiler.data.files import expand, is_local
 from compiler.data.recognise import PLAIN, FirstRow, first_rows
 from schemas.diagnostic import Finding
 from schemas.facts import Gpu, ModelFacts
+from schemas.method import HostedMethod
 from schemas.recipe import DataFormat, Recipe, Source, Sources
 
 
@@ -89,8 +90,8 @@ class Context(Struct, frozen=True, dict=True):
 
     @cached_property
     def templated(self) -> bool:
-        """Whether the plan has a chat template, as `compiler.resolve.model` decides it."""
-        if self.recipe.model.chat_template != "auto":
+        """Whether rows are rendered: by a chat template, as `compiler.resolve.model` decides it, or by a provider."""
+        if self.recipe.model.chat_template != "auto" or isinstance(self.recipe.method, HostedMethod):
             return True
         learnt = (seen for seen in self.sources if seen.path.startswith("data.train"))
         return any(seen.format not in PLAIN for seen in learnt) or any(seen.turns for seen in self.sources)
