@@ -457,3 +457,11 @@ def test_values_are_given_at_tab() -> None:
 def test_an_axis_keeps_its_place() -> None:
     found, _ = read_axes(("training.seed=1, 22",), parse(text_of(), "r.yaml"), ())
     assert found == (Axis("training.seed", (Value("1", 15), Value("22", 18)), 1),)
+
+
+def test_a_sweep_of_what_a_provider_trains_is_refused() -> None:
+    recipe = str(RECIPES / "gpt-4o-mini-support.ftc.yaml")
+    for words in ((), ("--target", "openai")):
+        result = ftc("plan", recipe, *words, "--matrix", "training.seed=1,2")
+        assert result.exit_code == 2
+        assert "leave out --matrix" in result.output

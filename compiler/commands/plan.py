@@ -85,15 +85,15 @@ def command(
         sets=sets,
         stack=None if stack == "all" else cast(Stack | None, stack),
     )
-    if matrix and own.provider:
+    file = open_file(recipe)
+    first = file.compile(own)
+    if matrix and (own.provider or first.hosted):
         raise click.UsageError("a sweep is planned for a trainer of one's own: leave out --matrix")
     if matrix:
         wrong = {"gpu": gpu, "stack": stack, "form": form}
         refused = {name: value for name, value in wrong.items() if value in ("all", "html")}
         sweeps.allow(*wrong, **refused)
         return sweeps.plan_sweep(recipe, matrix, own, form)
-    file = open_file(recipe)
-    first = file.compile(own)
     if own.provider or first.hosted:
         from compiler.commands.hosted import plan_job
 
