@@ -56,9 +56,10 @@ format: .venv/installed  ## format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: .venv/installed  ## start, recipes to check, sweeps to plan, four targets to build, rows to prepare, an editor's keystrokes, steps
+bench: .venv/installed  ## start, recipes to check, auto to decide, sweeps to plan, four targets to build, rows to prepare, an editor's keystrokes, steps
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/throughput.py
+	$(BIN)/python bench/solve.py
 	$(BIN)/python bench/sweep.py
 	$(BIN)/python bench/build.py
 	$(BIN)/python bench/data.py

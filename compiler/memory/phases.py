@@ -170,13 +170,15 @@ def evaluate(run: Run) -> Moment:
     plan = run.plan
     if plan.evaluation.every is None or plan.data.validation is None:
         return Moment()
-    found = (
-        (work.total(moment), work, moment)
-        for work in _passes(plan, run.stack, run.precision, plan.evaluation.batch_size)
-        for moment in work.moments.evaluating
-    )
+    found = ((work.total(moment), work, moment) for work in _evaluating(run) for moment in work.moments.evaluating)
     _, work, moment = max(found, key=lambda item: item[0])
     return _adding(run, work, moment)
+
+
+def _evaluating(run: Run) -> tuple[Passes, ...]:
+    if run.plan.evaluation.batch_size == run.plan.training.micro_batch_size:
+        return run.passes
+    return _passes(run.plan, run.stack, run.precision, run.plan.evaluation.batch_size)
 
 
 def host_ram(run: Run) -> int:

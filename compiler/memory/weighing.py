@@ -29,7 +29,12 @@ def weigh(plan: Plan, stack: Stack, *, varied: bool | None = None) -> Footprint:
 
 def weigh_profile(plan: Plan, facts: Profile, *, varied: bool | None = None) -> Footprint:
     """The same for a stack of these facts: to ask what one of them does."""
-    run = lay_out(plan, facts)
+    return weigh_run(lay_out(plan, facts), varied=varied)
+
+
+def weigh_run(run: Run, *, varied: bool | None = None) -> Footprint:
+    """The same of what is laid out already."""
+    plan, facts = run.plan, run.stack
     room = capacity(plan, facts)
     ground = context(plan.gpu) + run.layout.communication
     moments = _moments(run, room, ground)

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from compiler.memory import weigh
 from compiler.memory.optimizer import PAGED
+from compiler.memory.phases import lay_out
+from compiler.memory.stacks import profile
+from compiler.memory.weighing import weigh_run
 from compiler.solve.space import EVALUATION, Setting, Space, lost, with_setting
-from compiler.throughput import pace
+from compiler.throughput import pace_of
 from schemas.artifact import Target
 from schemas.footprint import Footprint, Stack
 from schemas.plan import Plan
@@ -99,7 +101,8 @@ class Search:
 
     def weighed(self, plan: Plan, setting: Setting) -> Point:
         """What a plan needs, and how fast it is."""
-        return Point(plan, setting, weigh(plan, self.stack), pace(plan, self.stack))
+        run = lay_out(plan, profile(self.stack))
+        return Point(plan, setting, weigh_run(run), pace_of(run))
 
 
 def _fastest(points: Sequence[Point]) -> Point:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compiler.throughput.speed import Interval, Speed, pace, speed
+from compiler.throughput.speed import Interval, Speed, pace, pace_of, speed
 from compiler.throughput.words import speed_words
 
-__all__ = ["Interval", "Speed", "pace", "speed", "speed_words"]
+__all__ = ["Interval", "Speed", "pace", "pace_of", "speed", "speed_words"]

@@ -77,7 +77,13 @@ def speed(plan: Plan, stack: Stack) -> Speed | None:
 
 def pace(plan: Plan, stack: Stack) -> float:
     """Seconds a position on one card, to compare plans by: where its rates are not known, by those of a stand-in."""
-    run, gpu = lay_out(plan, profile(stack)), plan.gpu or STAND_IN
+    return pace_of(lay_out(plan, profile(stack)))
+
+
+def pace_of(run: Run) -> float:
+    """The same of what is laid out already."""
+    plan = run.plan
+    gpu = plan.gpu or STAND_IN
     peak = peak_flops(plan) or STAND_IN_PEAK
     seconds = _seconds(run, gpu if gpu.bandwidth else STAND_IN, peak)
     return seconds.step / (run.work.tokens * plan.accumulation)
