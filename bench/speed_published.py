@@ -3,7 +3,7 @@
 
     python bench/speed_published.py [--rows] [--page]
 
-Each row of `bench/results/speed.published.jsonl` is a measured fine-tuning run with its source. What a source does not
+Each row of `bench/data/speed_published.jsonl` is a measured fine-tuning run with its source. What a source does not
 say is taken as usual: rank 16 on all linear layers, AdamW, rows that are full. Runs that no recipe can say are counted,
 not compared. `--page` writes docs/speed-accuracy.md.
 """
@@ -30,7 +30,7 @@ from schemas.facts import Gpu, ModelFacts
 from schemas.footprint import Stack
 from schemas.plan import Plan
 
-FILE = Path(__file__).parent / "results" / "speed.published.jsonl"
+FILE = Path(__file__).parent / "data" / "speed_published.jsonl"
 APART = ("ulmt",)
 """A source whose runs are two to seven times slower than all others of their shape: what its loop does is not known."""
 LATER = ("fmsacc",)
@@ -193,7 +193,7 @@ PAGE = """\
 # How far speeds are off
 
 Written by `bench/speed_published.py --page`: the throughput model against {rows} published runs, each with its source
-in `bench/results/speed.published.jsonl`. **error**: predicted over measured, less one. **within the interval**: how
+in `bench/data/speed_published.jsonl`. **error**: predicted over measured, less one. **within the interval**: how
 many were measured between the bounds that `ftc plan` prints.
 
 {table}

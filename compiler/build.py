@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ from compiler.resolve import Draft, resolve
 from compiler.resolve.ground import Ground
 from compiler.rules import Context, run_rules
 from compiler.solve import careful, solve
+from compiler.solve.space import AXES, KERNELS, LOSS, with_setting
 from compiler.source import Source, parse
 from schemas.artifact import Artifact, Launcher, Target
 from schemas.diagnostic import Diagnostic, Finding
@@ -28,7 +29,7 @@ from schemas.footprint import Footprint, Stack
 from schemas.hosted import HostedPlan, Provider
 from schemas.method import HostedMethod
 from schemas.plan import Plan
-from schemas.recipe import Recipe, Strategy
+from schemas.recipe import Recipe
 
 if TYPE_CHECKING:  # read only where another version is asked for
     from backends.release import Release
@@ -40,7 +41,7 @@ class Options(Struct, frozen=True):
     `version`: of the target's tool, where it is another one than the tested. `provider`: is asked for in the place of a
     target. `online`: whether the hub may be asked for a base that is nowhere else; None: as the environment says.
     `known`: facts of the base, where they were found already, for who compiles many recipes of one base. `launcher`:
-    who starts the artifact on other machines.
+    who starts the artifact on other machines. `exact`: whether the plan is to be traced, which not all values can be.
     """
 
     target: Target | None = None
@@ -56,6 +57,7 @@ class Options(Struct, frozen=True):
     online: bool | None = None
     known: ModelFacts | None = None
     launcher: Launcher | None = None
+    exact: bool = False
 
 
 class Steps(Struct, frozen=True):
@@ -67,6 +69,13 @@ class Steps(Struct, frozen=True):
 
 
 STEPS: Final = Steps()
+
+UNTRACED: Final[Mapping[str, tuple[tuple[str, object], ...]]] = {
+    "native": ((KERNELS, "liger"),),
+    "axolotl": ((KERNELS, "liger"), (LOSS, "chunked")),
+}
+"""What the compiler does not choose where its plan is to be traced (compiler/trace/untraceable.py); of other stacks as
+of the native one."""
 
 
 class Compiled(Struct, frozen=True):
@@ -139,9 +148,20 @@ def _compile_known(
 
 
 def _solved(draft: Draft, stack: Stack, options: Options, steps: Steps) -> Plan:
+    return steps.solve(draft.plan, draft.open, options.target or _behind(stack), stack, _barred(draft, stack, options))
+
+
+def _barred(draft: Draft, stack: Stack, options: Options) -> frozenset[tuple[str, object]]:
+    """Values that the version of the target that is asked for refuses, or that have no trace where one is asked for."""
+    untraced = UNTRACED.get(stack, UNTRACED["native"]) if options.exact else ()
     release = _release(options)
-    barred = frozenset(item for item in get_args(Strategy) if release and release.refuses("hardware.strategy", item))
-    return steps.solve(draft.plan, draft.open, options.target or _behind(stack), stack, barred)
+    if not release or not options.target:
+        return frozenset(untraced)
+    said, plan = load(options.target).said, draft.plan
+    tried = ((path, value) for path, values in AXES.items() if path in draft.open for value in values)
+    changed = ((item, said(with_setting(plan, (item,)), release).findings) for item in tried)
+    refused = (item for item, found in changed if any(one.path == item[0] and one.level == "error" for one in found))
+    return frozenset((*refused, *untraced))
 
 
 def _behind(stack: Stack) -> Target | None:

@@ -93,10 +93,11 @@ def test_doing_more_never_takes_less(plan: Plan, stack: Stack) -> None:
     assert took(gradient_checkpointing=True) >= took(gradient_checkpointing="selective")
     assert took(gradient_checkpointing="offload") >= took(gradient_checkpointing=True)
     longer = replace(plan, data=replace(plan.data, max_length=2 * plan.data.max_length))
-    if (
-        plan.training.micro_batch_size * plan.data.max_length >= 4096
-    ):  # smaller passes wait for the host, and for weights
-        assert pace(longer, stack) >= 0.9 * pace(plan, stack)
+    found = speed(plan, stack)
+    assert found
+    apart = found.seconds.waiting + found.seconds.weights + found.seconds.trainer + found.seconds.optimizer
+    if apart < 0.05 * found.seconds.step:  # else a longer row has more to share it with
+        assert pace(longer, stack) >= 0.95 * pace(plan, stack)
 
 
 @given(plans(), st.sampled_from(STACKS))

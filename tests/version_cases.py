@@ -13,7 +13,11 @@ from backends.release import others
 from compiler.build import Compiled, Options, compile_recipe
 from schemas.artifact import Target
 
-LISTED = {path.name.removesuffix(".ftc.yaml"): path for path in sorted(RECIPES.glob("**/[!.]*.ftc.yaml"))}
+LISTED = {
+    path.name.removesuffix(".ftc.yaml"): path
+    for path in sorted(RECIPES.glob("**/[!.]*.ftc.yaml"))
+    if "kind: hosted" not in path.read_text()
+}
 TARGETS: tuple[Target, ...] = ("axolotl", "llamafactory", "unsloth")
 
 VARIANTS: dict[str, tuple[str, ...]] = {

@@ -84,6 +84,7 @@ def command(
         gpu=None if gpu == "all" else gpu,
         sets=sets,
         stack=None if stack == "all" else cast(Stack | None, stack),
+        exact=exact,
     )
     file = open_file(recipe)
     first = file.compile(own)

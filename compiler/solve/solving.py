@@ -10,11 +10,10 @@ from compiler.memory.stacks import profile
 from compiler.memory.verdict import capacity
 from compiler.solve.reasons import reasons
 from compiler.solve.search import Search
-from compiler.solve.space import space
+from compiler.solve.space import Barred, space
 from schemas.artifact import Target
 from schemas.footprint import Stack
 from schemas.plan import Decision, Plan, leaf
-from schemas.recipe import Strategy
 
 
 def solve(
@@ -22,11 +21,11 @@ def solve(
     open_leaves: Mapping[str, str],
     target: Target | None,
     stack: Stack,
-    barred: frozenset[Strategy] = frozenset(),
+    barred: Barred = frozenset(),
 ) -> Plan:
     """Fill the open leaves: path → why their fallback stands there. Without a known capacity it stays, for that reason.
 
-    `barred`: strategies that the version of the target that is asked for refuses.
+    `barred`: values that are not to be chosen, each with its path.
     """
     if not open_leaves:
         return plan

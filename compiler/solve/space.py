@@ -16,7 +16,6 @@ from compiler.memory.stacks import PLAIN, profile
 from schemas.artifact import Target
 from schemas.footprint import Stack
 from schemas.plan import Plan, leaf
-from schemas.recipe import Strategy
 
 ATTENTION: Final = "model.attention"
 MICRO: Final = "training.micro_batch_size"
@@ -47,6 +46,8 @@ MOST_TOKENS: Final = 65_536
 
 Setting = tuple[tuple[str, object], ...]
 """A value for each open leaf but the micro batch."""
+Barred = frozenset[tuple[str, object]]
+"""Paths with values that are not to be chosen."""
 
 
 class Space(Struct, frozen=True):
@@ -59,14 +60,10 @@ class Space(Struct, frozen=True):
     largest: int | None
 
 
-def space(
-    plan: Plan, open_leaves: frozenset[str], target: Target | None, stack: Stack, barred: frozenset[Strategy]
-) -> Space:
+def space(plan: Plan, open_leaves: frozenset[str], target: Target | None, stack: Stack, barred: Barred) -> Space:
     """Everything that may be chosen for this plan. `target`: None where a loop is weighed that no target is behind.
-    `barred`: strategies that an asked version of the target refuses."""
-    axes = {path: tuple(_able(plan, path, target, stack)) for path in AXES if path in open_leaves}
-    if STRATEGY in axes:
-        axes[STRATEGY] = tuple(item for item in axes[STRATEGY] if item not in barred) or (plan.hardware.strategy,)
+    `barred`: what is not to be chosen."""
+    axes = {path: tuple(_able(plan, path, target, stack, barred)) for path in AXES if path in open_leaves}
     largest = load(target).largest_micro(plan) if target else None
     return Space(open_leaves, _groups(axes), _micros(plan, open_leaves, largest), largest)
 
@@ -99,12 +96,13 @@ def _groups(axes: Mapping[str, tuple[object, ...]]) -> tuple[tuple[Setting, ...]
     return tuple(tuple(found[count]) for count in sorted(found))
 
 
-def _able(plan: Plan, path: str, target: Target | None, stack: Stack) -> Iterator[object]:
+def _able(plan: Plan, path: str, target: Target | None, stack: Stack, barred: Barred) -> Iterator[object]:
     """Values that the language, the target and the stack that is weighed take; what stands there, where none is."""
     found = [
         value
         for value in AXES[path]
-        if _suits(plan, path, value, stack)
+        if (path, value) not in barred
+        and _suits(plan, path, value, stack)
         and not (target and _refused(target, path, value))
         and not _refused(stack, path, value)
     ]

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from compiler.build import Compiled
 from compiler.memory import weigh
 from compiler.report.alternatives import Option
+from compiler.solve.space import KERNELS
 from compiler.trace.exact import weigh_exact
 from compiler.trace.untraceable import UntraceableError
 from schemas.footprint import Footprint
@@ -23,7 +24,7 @@ def traced(compiled: Compiled, *, required: bool) -> Compiled:
         return compiled
     footprint, why = _weigh(compiled.plan, compiled.footprint)
     if why is None:
-        return replace(compiled, footprint=footprint)
+        return replace(compiled, footprint=_without_kernels(footprint, compiled.plan))
     if required:
         raise why
     return replace(compiled, footprint=_with_reason(footprint, why))
@@ -44,6 +45,16 @@ def _weigh(plan: Plan, formula: Footprint) -> tuple[Footprint, UntraceableError 
         return weigh_exact(plan, formula.stack, _tell), None
     except UntraceableError as error:
         return formula, error
+
+
+def _without_kernels(footprint: Footprint, plan: Plan) -> Footprint:
+    """With a word about kernels that a run would be given, and a trace cannot follow."""
+    if not any(item.path == KERNELS for item in plan.decisions):
+        return footprint
+    said = (
+        "kernels were left to the compiler: Liger's have no trace, and are not chosen here; a run with them needs less"
+    )
+    return replace(footprint, because=(*footprint.because, said))
 
 
 def _with_reason(footprint: Footprint, why: UntraceableError) -> Footprint:
