@@ -90,9 +90,10 @@ def test_doing_more_never_takes_less(plan: Plan, stack: Stack) -> None:
     def took(**changes: object) -> float:
         return pace(replace(plan, training=replace(plan.training, **changes)), stack)
 
-    assert took(gradient_checkpointing="selective") >= took()
-    assert took(gradient_checkpointing=True) >= took(gradient_checkpointing="selective")
-    assert took(gradient_checkpointing="offload") >= took(gradient_checkpointing=True)
+    nearly = 1 - 1e-9  # sums in another order
+    assert took(gradient_checkpointing="selective") >= nearly * took()
+    assert took(gradient_checkpointing=True) >= nearly * took(gradient_checkpointing="selective")
+    assert took(gradient_checkpointing="offload") >= nearly * took(gradient_checkpointing=True)
     longer = replace(plan, data=replace(plan.data, max_length=2 * plan.data.max_length))
     # of a position it may: small passes wait for the host, and for weights
     assert 2 * pace(longer, stack) >= pace(plan, stack)
@@ -114,7 +115,7 @@ def test_a_card_of_twice_the_rates_is_never_slower(plan: Plan, stack: Stack) -> 
     gpu = plan.gpu
     assert gpu and gpu.bandwidth and gpu.bf16_tflops
     twice = replace(gpu, bf16_tflops=2 * gpu.bf16_tflops, bandwidth=2 * gpu.bandwidth)
-    assert pace(replace(plan, gpu=twice), stack) <= pace(plan, stack)
+    assert pace(replace(plan, gpu=twice), stack) <= pace(plan, stack) * (1 + 1e-9)
 
 
 def test_cards_add_up_less_what_they_send() -> None:
