@@ -123,7 +123,8 @@ def _origin(found: Counted) -> str:
     if found.whole:
         return f"{'counted' if found.cut else 'estimated'} from all {found.seen:,} rows, {by}"
     where = "" if found.scattered else " the first"
-    return f"estimated from{where} {found.seen:,} of {'' if found.scattered else 'about '}{found.rows:,.0f} rows, {by}"
+    about = "" if float(found.rows).is_integer() else "about "  # counted, or by how many rows so many bytes hold
+    return f"estimated from{where} {found.seen:,} of {about}{found.rows:,.0f} rows, {by}"
 
 
 def _padding(tokens: Range, positions: Range) -> str:
