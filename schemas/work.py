@@ -46,9 +46,14 @@ def peak_flops(plan: Plan) -> float | None:
 
 
 def adapter_params(plan: Plan) -> int:
-    """Elements of LoRA matrices; other methods' are too few to count."""
+    """Elements of LoRA matrices that a token meets: of experts those it is sent to. Other methods' are too few to
+    count."""
     method = plan.method
     if not isinstance(method, LoraPlan) or isinstance(method.target_modules, str):
         return 0
     chosen = [linear for linear in plan.facts.linears if linear.name in method.target_modules]
-    return sum(method.rank * (item.d_in + item.d_out) * item.copies * item.layers for item in chosen)
+    met = {"experts": plan.facts.experts_per_token}
+    return sum(
+        method.rank * (item.d_in + item.d_out) * min(item.copies, met.get(item.room, item.copies)) * item.layers
+        for item in chosen
+    )

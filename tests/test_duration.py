@@ -265,3 +265,11 @@ def test_odd_data_costs_no_plan(tmp_path: Path) -> None:
     found = ftc("plan", file, "--set", "data.bad_rows=drop")
     assert found.returncode == 0, found.stdout + found.stderr
     assert "time:" in found.stdout
+
+
+def test_rows_that_were_not_counted_are_called_about_so_many(tmp_path: Path) -> None:
+    said = rows(4000)
+    file = recipe(tmp_path, said, loss_on="all")
+    assert (tmp_path / "a.jsonl").stat().st_size > WHOLE
+    assert " of about " in amount(planned(file), "native").words
+    assert " of 100 rows" in amount(planned(file, "data.train.limit=100"), "native").words

@@ -10,6 +10,9 @@ from plans import A100_80, a_plan, card
 
 from compiler.memory import weigh
 from compiler.solve import solve
+from compiler.solve.search import Point, Search
+from compiler.solve.space import Setting
+from compiler.throughput import pace
 from schemas.plan import Plan
 
 MICRO, CHECKPOINTING = "training.micro_batch_size", "training.gradient_checkpointing"
@@ -113,3 +116,34 @@ def test_cards_hold_copies_where_they_can_and_shards_where_they_must(method: str
 def test_kto_compares_rows_and_so_takes_two() -> None:
     plan = solved(a_plan(LLAMA, "qlora", accumulation=8, objective="kto", packing=False))
     assert plan.training.micro_batch_size >= 2
+
+
+def test_the_share_of_a_card_is_not_called_the_whole_batch() -> None:
+    start = a_plan(LLAMA, "qlora", accumulation=2, length=512, loss="chunked", count=4, strategy="ddp")
+    assert "a card's whole share" in reasons(solved(start))[MICRO]
+
+
+def test_tokens_at_once_are_those_of_both_answers_of_a_pair() -> None:
+    start = a_plan(LLAMA, "qlora", accumulation=64, length=2048, objective="dpo", packing=False, gpu=card(4000))
+    plan = solved(start)
+    tokens = plan.training.micro_batch_size * 2 * 2048
+    assert f"more than {tokens:,} tokens at once are no faster" in reasons(plan)[MICRO]
+
+
+def test_many_divisors_are_not_all_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And yet what is taken is the largest that fits, or as fast as any."""
+    tried = list[int]()
+    weighed = Search.weighed
+
+    def counted(search: Search, plan: Plan, setting: Setting) -> Point:
+        tried.append(plan.training.micro_batch_size)
+        return weighed(search, plan, setting)
+
+    monkeypatch.setattr(Search, "weighed", counted)
+    plan = solved(a_plan(LLAMA, "qlora", accumulation=840, length=64, loss="chunked", gpu=card(22.0)))
+    assert len(set(tried)) < 24  # of 32
+    training = plan.training
+    larger = [size for size in range(training.micro_batch_size + 1, 841) if 840 % size == 0]
+    for size in larger:
+        other = replace(plan, training=replace(training, micro_batch_size=size))
+        assert weigh(other, "native").verdict != "fits" or pace(other, "native") > 0.99 * pace(plan, "native")

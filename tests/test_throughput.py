@@ -17,6 +17,7 @@ from compiler.throughput import pace, speed
 from schemas.facts import Gpu
 from schemas.footprint import Stack
 from schemas.plan import Plan
+from schemas.work import adapter_params
 
 ROOT = Path(__file__).parents[1]
 LLAMA = "meta-llama/Llama-3.1-8B"
@@ -89,15 +90,13 @@ def test_doing_more_never_takes_less(plan: Plan, stack: Stack) -> None:
     def took(**changes: object) -> float:
         return pace(replace(plan, training=replace(plan.training, **changes)), stack)
 
-    assert took(gradient_checkpointing="selective") >= took()
-    assert took(gradient_checkpointing=True) >= took(gradient_checkpointing="selective")
-    assert took(gradient_checkpointing="offload") >= took(gradient_checkpointing=True)
+    nearly = 1 - 1e-9  # sums in another order
+    assert took(gradient_checkpointing="selective") >= nearly * took()
+    assert took(gradient_checkpointing=True) >= nearly * took(gradient_checkpointing="selective")
+    assert took(gradient_checkpointing="offload") >= nearly * took(gradient_checkpointing=True)
     longer = replace(plan, data=replace(plan.data, max_length=2 * plan.data.max_length))
-    found = speed(plan, stack)
-    assert found
-    apart = found.seconds.waiting + found.seconds.weights + found.seconds.trainer + found.seconds.optimizer
-    if apart < 0.05 * found.seconds.step:  # else a longer row has more to share it with
-        assert pace(longer, stack) >= 0.95 * pace(plan, stack)
+    # of a position it may: small passes wait for the host, and for weights
+    assert 2 * pace(longer, stack) >= pace(plan, stack)
 
 
 @given(plans(), st.sampled_from(STACKS))
@@ -116,7 +115,7 @@ def test_a_card_of_twice_the_rates_is_never_slower(plan: Plan, stack: Stack) -> 
     gpu = plan.gpu
     assert gpu and gpu.bandwidth and gpu.bf16_tflops
     twice = replace(gpu, bf16_tflops=2 * gpu.bf16_tflops, bandwidth=2 * gpu.bandwidth)
-    assert pace(replace(plan, gpu=twice), stack) <= pace(plan, stack)
+    assert pace(replace(plan, gpu=twice), stack) <= pace(plan, stack) * (1 + 1e-9)
 
 
 def test_cards_add_up_less_what_they_send() -> None:
@@ -125,6 +124,35 @@ def test_cards_add_up_less_what_they_send() -> None:
         eight = speed(a_plan(LLAMA, "full", micro=4, checkpointing=True, count=8, strategy=strategy), "native")
         assert one and eight
         assert 2 < eight.tokens_per_second.middle / one.tokens_per_second.middle < 8
+
+
+def test_main_memory_costs_what_goes_to_it_and_back() -> None:
+    def took(strategy: str = "zero3", **changes: object) -> float:
+        plan = a_plan(LLAMA, "full", micro=4, checkpointing=True, count=8, strategy=strategy)
+        return pace(replace(plan, hardware=replace(plan.hardware, **changes)), "native")
+
+    def optimizer(name: str) -> float:
+        plan = a_plan(LLAMA, "full", micro=4, checkpointing=True)
+        found = speed(replace(plan, training=replace(plan.training, optimizer=name)), "native")
+        assert found
+        return found.seconds.optimizer
+
+    assert took() < 0.9 * took(offload="optimizer") < 0.9 * took(offload="all")
+    assert took("zero2") < took("zero2", offload="optimizer")
+    # 8.03 billion weights: two values of 32 bit each, which go over PCIe at 25.2 GB/s and back
+    assert optimizer("paged_adamw") == pytest.approx(2 * 8 * 8.03e9 / 25.2e9, rel=0.05)
+    assert optimizer("adamw") < optimizer("paged_adamw_8bit") < optimizer("paged_adamw")
+
+
+def test_of_adapted_experts_only_those_count_that_a_token_is_sent_to() -> None:
+    plan = a_plan("Qwen/Qwen3-30B-A3B", "lora")
+    lora = plan.lora
+    assert lora
+    all_linear = tuple(linear.name for linear in plan.facts.linears)
+    found = adapter_params(replace(plan, method=replace(lora, target_modules=all_linear)))
+    # 48 layers: attention, and of 8 experts of 768 the gate and up, and the down projection
+    attention = (2048 + 4096) + 2 * (2048 + 512) + (4096 + 2048)
+    assert found == 16 * 48 * (attention + 8 * ((2048 + 1536) + (768 + 2048)))
 
 
 def test_small_passes_of_small_models_wait_for_the_host() -> None:

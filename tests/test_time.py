@@ -45,6 +45,18 @@ def test_cost_is_hours_times_price(price: float, seen: int) -> None:
         assert getattr(found.price, end) == pytest.approx(getattr(found.time, end) * price)
 
 
+@pytest.mark.parametrize("said", ["training.epochs=1e308", "data.train.weight=1e300", "data.train.weight=1e308"])
+def test_no_figure_is_given_for_what_no_run_could_take(said: str) -> None:
+    found = ftc("plan", "recipes/llama3-8b-qlora-t4.ftc.yaml", "--format", "json", "--set", said)
+
+    def impossible(constant: str) -> None:
+        raise AssertionError(constant)
+
+    report = json.loads(found.stdout, parse_constant=impossible)
+    assert report["time"]["hours"] is None
+    assert "more tokens than any run could have" in report["time"]["basis"]
+
+
 def test_several_cards_cost_as_many_times() -> None:
     plan = a_plan("meta-llama/Llama-3.1-8B", "qlora", loss="chunked", count=8, strategy="ddp")
     found = ready(plan)

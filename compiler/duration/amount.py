@@ -25,6 +25,8 @@ PADDING: Final = Range(1.0, 1.3, 2.0)
 FILLED: Final = Range(0.85, 0.97, 1.0)
 """Tokens for each position of packed rows whose lengths are unknown."""
 MILLION: Final = 1e6
+MOST: Final = 1e15
+"""Tokens beyond which no figure is given: all that was ever written has fewer."""
 PREFERENCES: Final = ("dpo", "orpo")
 
 
@@ -39,6 +41,15 @@ class Amount(Struct, frozen=True):
 
 def amount(plan: Plan, stack: Stack, stated: int | None = None) -> Amount:
     """Tokens of the run. `stated`: tokens of an epoch, where the user says it."""
+    beyond = Amount(None, None, "more tokens than any run could have")
+    try:
+        seen = _amount(plan, stack, stated)
+    except OverflowError:
+        return beyond
+    return beyond if seen.positions is not None and not seen.positions.high <= MOST else seen
+
+
+def _amount(plan: Plan, stack: Stack, stated: int | None) -> Amount:
     found = count(plan)
     if plan.training.max_steps is not None:
         counted = _of_steps(plan, stack, found, plan.training.max_steps)
@@ -112,7 +123,8 @@ def _origin(found: Counted) -> str:
     if found.whole:
         return f"{'counted' if found.cut else 'estimated'} from all {found.seen:,} rows, {by}"
     where = "" if found.scattered else " the first"
-    return f"estimated from{where} {found.seen:,} of {'' if found.scattered else 'about '}{found.rows:,.0f} rows, {by}"
+    about = "" if float(found.rows).is_integer() else "about "  # counted, or by how many rows so many bytes hold
+    return f"estimated from{where} {found.seen:,} of {about}{found.rows:,.0f} rows, {by}"
 
 
 def _padding(tokens: Range, positions: Range) -> str:

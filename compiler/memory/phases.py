@@ -51,7 +51,8 @@ class Moment(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True):
-    """Everything about a run that its moments are made of. Sizes in bytes, of one card."""
+    """Everything about a run that its moments are made of. Sizes in bytes, of one card. `optimizer`: of its `state`
+    what lies on the card."""
 
     plan: Plan
     stack: Profile
@@ -65,6 +66,7 @@ class Run(Struct, frozen=True):
     adapters: int
     gradients: int
     optimizer: int
+    state: int
     fixed: int
 
 
@@ -76,6 +78,7 @@ def lay_out(plan: Plan, stack: Profile) -> Run:
     base = weights(plan, widths)
     layout = sharding(plan, gradients)
     work = batch(plan, plan.training.micro_batch_size, stack)
+    state_size = int(_state(plan, groups, layout, stack))
     gathered = layout.units * base.unit + (_embeddings(plan) if layout.units else 0)
     return Run(
         plan=plan,
@@ -89,7 +92,8 @@ def lay_out(plan: Plan, stack: Profile) -> Run:
         weights=_reference(plan, base) + (0 if layout.weights_offloaded else base.total // layout.weights),
         adapters=sum(group.size for group in groups if group.added) // layout.weights,
         gradients=0 if layout.state_offloaded else gradients // layout.gradients,
-        optimizer=0 if _state_away(plan, layout) else int(_state(plan, groups, layout, stack)),
+        optimizer=0 if _state_away(plan, layout) else state_size,
+        state=state_size,
         fixed=gathered + layout.buffers + cublas(plan.gpu),
     )
 

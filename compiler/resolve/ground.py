@@ -42,6 +42,9 @@ class Ground(Struct, frozen=True):
     def _careful(self) -> str:
         if self.gpu is None:
             return "no GPU is named, so this is the careful choice; `ftc run` decides anew for the card it finds"
+        raw = self.recipe.targets.axolotl or self.recipe.targets.llamafactory
+        if raw and (self.gpu.memory or self.recipe.hardware.memory):
+            return "raw keys may change what is needed, so this is the careful choice"
         return "how much memory there is, is not known, so this is the careful choice"
 
     def absolute(self, path: str) -> str:

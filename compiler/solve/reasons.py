@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from compiler.memory.batch import batch
+from compiler.memory.stacks import profile
 from compiler.solve.search import SAME, Found, Point, Search
 from compiler.solve.space import (
     ADAPTERS,
@@ -108,11 +110,12 @@ def _micro(search: Search, found: Found) -> str:
     if best.micro == within.largest:
         return f"the target takes no more at once here: {_needs(best)}"
     if best.micro == within.micros[-1] == best.plan.training.global_batch_size // best.plan.devices:
-        return f"the whole global batch at once: {_needs(best)}"
+        share = "the whole global batch" if best.plan.devices == 1 else "a card's whole share of the global batch"
+        return f"{share} at once: {_needs(best)}"
     alike = [point for point in found.points if point.setting == best.setting and point.micro > best.micro]
     larger = min(alike, key=lambda point: point.micro, default=None)
     if larger is None or larger.fits:
-        tokens = best.micro * best.plan.data.max_length
+        tokens = batch(best.plan, best.micro, profile(search.stack)).tokens
         return f"{_needs(best)}; more than {tokens:,} tokens at once are no faster"
     return f"{_needs(best)}; {larger.micro} would need {_gib(larger.footprint.high)}"
 

@@ -20,6 +20,10 @@ from schemas.plan import Plan
 SAME = 0.01
 """Differences of speed below it are none: the model cannot tell them apart, and the plan that needs less is taken."""
 
+STEP = 1.3
+"""Micro batches that are tried first are so many times as large as the one before: the best of sizes in between is
+less than a hundredth faster than its neighbours."""
+
 
 class Point(Struct, frozen=True):
     """A plan that was tried. `pace`: seconds a position, of one card."""
@@ -84,16 +88,27 @@ class Search:
         """The setting with micro batches up to the first that does not fit: a larger one never needs less. But for the
         whole batch at once, beside which no gradients of earlier passes are kept."""
         *some, last = self.within.micros
-        for size in some:
+        fitted = 0
+        for size in _apart(some):
             point = self.point(setting, size)
             if not self._takes(point.plan):
                 return
             yield point
             if not point.fits:
+                yield from self._between(setting, [item for item in some if fitted < item < size])
                 break
+            fitted = size
         whole = self.point(setting, last)
         if self._takes(whole.plan):
             yield whole
+
+    def _between(self, setting: Setting, sizes: Sequence[int]) -> Iterator[Point]:
+        """Sizes that were passed over below the first that does not fit, up to one that does not fit either."""
+        for size in sizes:
+            point = self.point(setting, size)
+            yield point
+            if not point.fits:
+                return
 
     def _takes(self, plan: Plan) -> bool:
         """Whether the target loses no more by this than by the plan as it came."""
@@ -103,6 +118,15 @@ class Search:
         """What a plan needs, and how fast it is."""
         run = lay_out(plan, profile(self.stack))
         return Point(plan, setting, weigh_run(run), pace_of(run))
+
+
+def _apart(sizes: Sequence[int]) -> list[int]:
+    """Of many sizes some, each a good step above the one before, and the largest: between them speed hardly differs."""
+    found = list[int]()
+    for size in sizes:
+        if not found or size >= STEP * found[-1] or size == sizes[-1]:
+            found.append(size)
+    return found
 
 
 def _fastest(points: Sequence[Point]) -> Point:

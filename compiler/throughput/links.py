@@ -24,15 +24,15 @@ class Sent(Struct, frozen=True):
 
 def sent(run: Run, gpu: Gpu) -> Sent:
     """What this layout sends. Gradients are summed once a step where copies are whole, in each pass where they are
-    parted."""
+    parted; where only they and the state are, trained weights are gathered once a step."""
     plan, size = run.plan, sum(group.size for group in run.groups)
     share = (plan.devices - 1) / plan.devices
     speed = _between(plan, gpu)
     gathered = GATHERED.get(plan.hardware.strategy, 0) * run.base.total * share / speed
     parted = plan.hardware.strategy in ("fsdp", "zero2", "zero3")
     summed = (1 if parted else 2) * size * share / speed
-    each = gathered + (summed if parted else 0) + _inputs(run, gpu)
-    return Sent(each, 0 if parted else summed)
+    each = gathered + (summed if parted else 0) + _inputs(run, gpu) + _offloaded(run, size, gpu)
+    return Sent(each, summed if plan.hardware.strategy not in GATHERED else 0)
 
 
 def to_host(gpu: Gpu) -> float:
@@ -46,6 +46,14 @@ def _between(plan: Plan, gpu: Gpu) -> float:
     own = found["between_cards"]["value"].get(gpu.name) or nearest(found["pcie"]["value"], gpu)
     rate = min(own, found["between_nodes"]["value"]) if plan.hardware.nodes > 1 else own
     return rate * GIGA * found["links_reached"]["value"]
+
+
+def _offloaded(run: Run, size: int, gpu: Gpu) -> float:
+    """What lies in main memory between passes: a card's share of the weights comes on the way to the loss and from it,
+    and its share of the gradients goes."""
+    weights = 2 * run.base.total / run.layout.weights if run.layout.weights_offloaded else 0
+    gradients = size / run.layout.gradients if run.layout.state_offloaded else 0
+    return (weights + gradients) / to_host(gpu)
 
 
 def _inputs(run: Run, gpu: Gpu) -> float:

@@ -149,10 +149,13 @@ def _fusing(stack: Profile, plan: Plan) -> float:
 
 
 def _optimizer(run: Run, gpu: Gpu, bandwidth: float) -> float:
-    """Seconds to read gradients, weights and state, and to write the last two; over PCIe where state lies there."""
+    """Seconds to read gradients, weights and state, and to write the last two. Where the state lies in main memory its
+    pages come over PCIe and go back; where the processor steps, it reads and writes them no faster than that, and
+    weights come back."""
     layout = run.layout
     trained = sum(group.size for group in run.groups) / layout.optimizer
-    away = layout.state_offloaded or run.plan.training.optimizer in PAGED
-    state = run.optimizer
-    host = 2 * trained / to_host(gpu) if away else 0
-    return (3 * trained + 2 * state) / bandwidth + host
+    if layout.state_offloaded:
+        return (2 * run.state + 3 * trained) / to_host(gpu)
+    if run.plan.training.optimizer in PAGED:
+        return 3 * trained / bandwidth + 2 * run.state / to_host(gpu)
+    return (3 * trained + 2 * run.state) / bandwidth

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from compiler.memory.optimizer import PAGED
 from schemas.footprint import Stack
 from schemas.plan import Plan
 
@@ -49,7 +50,9 @@ def _doubts(plan: Plan, stack: Stack) -> list[str]:
         f"no speed of {plan.method.kind} is known": plan.method.kind not in ("full", "lora", "qlora", "dora"),
         "DoRA's own operations cost a fifth or more": plan.method.kind in ("dora", "qdora"),
         "8 bit": plan.quantization is not None and plan.quantization.bits == 8,
-        "main memory is part of it": training.gradient_checkpointing == "offload" or hardware.offload != "none",
+        "main memory is part of it": training.gradient_checkpointing == "offload"
+        or hardware.offload != "none"
+        or (training.optimizer in PAGED and plan.method.kind == "full"),
         f"no speed of {stack} is known": stack in ("axolotl", "llamafactory"),
         "rows are padded": not plan.data.packing,
     }
