@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from calls import ROOT, ftc
 
@@ -20,6 +21,8 @@ from compiler.recommending.guidance import guidance, rates
 from compiler.recommending.methods import Candidate, Recommendation, recommend
 from compiler.recommending.ranks import LADDER, RANKED
 from compiler.recommending.wish import Wish, compiled, fits, lean
+from compiler.report.paint import Paint
+from compiler.report.recommend_text import need_words, recommendation_text
 from compiler.starting.answers import card, main_memory
 from schemas.facts import Gpu, ModelFacts
 from schemas.recipe import Objective
@@ -169,6 +172,24 @@ def test_every_figure_of_the_guidance_has_a_source() -> None:
     assert set(known.sources) - named <= {"dora"}, "and each source is used"
     assert all(guide.sources for guide in known.methods.values())
     assert all(rule.sources and rule.ours for rule in known.rules)
+
+
+def test_the_text_says_no_more_of_the_rows_than_is_known() -> None:
+    paint = Paint(on=False)
+    pretrain = recommended("llama-3.1-8b", "a100-80gb", objective="pretrain", tokens=10**5)
+    assert "full training first where it fits: rows to pretrain on" in recommendation_text(pretrain, paint)
+    counted = recommended("llama-3.1-8b", "a100-80gb", tokens=10**11)
+    assert "full training first where it fits: the rows hold more" in recommendation_text(counted, paint)
+
+
+def test_a_smaller_card_on_which_it_fits_all_the_same_says_what_it_needs_there() -> None:
+    """A CPU computes in 32 bit, the card in 16."""
+    on = msgspec.structs.replace(card("cpu"), memory=8 << 30)
+    found = recommend(msgspec.structs.replace(wish("llama-3.1-8b", "t4"), gpu=on, memory="8GiB"))
+    [full] = (item for item in found.others if item.kind == "full")
+    [place] = full.elsewhere
+    assert full.footprint and place.footprint.capacity and place.footprint.capacity < full.footprint.high
+    assert f"{place.gpu}, where it needs up to {place.footprint.high / 2**30:.1f} GiB" in need_words(full)
 
 
 # --- the command
