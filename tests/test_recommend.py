@@ -146,6 +146,14 @@ def test_a_target_refuses_what_it_cannot_do() -> None:
     assert {item.kind for item in found.others if item.errors} >= {"ia3", "prompt_tuning"}
 
 
+@pytest.mark.parametrize("target", ["axolotl", "llamafactory", "unsloth"])
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "llama-3.1-8b-instruct"])
+def test_every_target_has_something_to_recommend(model: str, target: str) -> None:
+    """Rows that are not there yet are none that a target refuses."""
+    assert {"lora", "qlora", "full"} <= set(kinds(recommended(model, "b200", target=target)))
+    assert "lora" in kinds(recommended(model, "b200", target=target, objective="dpo"))
+
+
 @pytest.mark.parametrize("objective", ["dpo", "orpo", "kto"])
 def test_preferences_need_more_and_are_weighed_as_such(objective: Objective) -> None:
     plain, asked = (recommended("llama-3.1-8b", "a100-40gb", objective=each) for each in ("sft", objective))
