@@ -279,6 +279,8 @@ def test_bases_as_text_and_json() -> None:
         (("--model", "lama-3.1-8b", "--gpu", "t4"), 4, 'did you mean "llama-3.1-8b"?'),
         (("--model", "llama-3.1-8b", "--gpu", "rtx-4900"), 2, 'did you mean "rtx-4090"?'),
         (("--gpu", "a100"), 2, "a100-40gb or a100-80gb"),
+        (("--gpu", "t4", "--objective", "dpo"), 2, "--objective is of methods"),
+        (("--gpu", "t4", "--max-length", "512"), 2, "--max-length is of methods"),
         (("--gpu", "t4", "--use", "phone"), 2, "'edge'"),
         (("--model", "llama-3.1-8b", "--gpu", "t4", "--use", "edge"), 2, "--use and --commercial"),
         (("--model", "llama-3.1-8b", "--gpu", "t4", "--count", "0"), 2, "--count"),
