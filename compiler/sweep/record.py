@@ -72,6 +72,7 @@ class Record:
             write_text(self.path, as_json({**data, "files": hashes, "replaced": there}))
             for name, text in files.items():
                 write_text(self.folder / name, text)
+            write_text(self.path, as_json({**data, "files": hashes}))
         except OSError as error:
             raise FtcError(f'"{self.folder}" cannot be written: {error}', exit_code=USAGE) from error
 
