@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from calls import ROOT, ftc
 
@@ -20,6 +21,8 @@ from compiler.recommending.guidance import guidance, rates
 from compiler.recommending.methods import Candidate, Recommendation, recommend
 from compiler.recommending.ranks import LADDER, RANKED
 from compiler.recommending.wish import Wish, compiled, fits, lean
+from compiler.report.paint import Paint
+from compiler.report.recommend_text import need_words, recommendation_text
 from compiler.starting.answers import card, main_memory
 from schemas.facts import Gpu, ModelFacts
 from schemas.recipe import Objective
@@ -143,6 +146,14 @@ def test_a_target_refuses_what_it_cannot_do() -> None:
     assert {item.kind for item in found.others if item.errors} >= {"ia3", "prompt_tuning"}
 
 
+@pytest.mark.parametrize("target", ["axolotl", "llamafactory", "unsloth"])
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "llama-3.1-8b-instruct"])
+def test_every_target_has_something_to_recommend(model: str, target: str) -> None:
+    """Rows that are not there yet are none that a target refuses."""
+    assert {"lora", "qlora", "full"} <= set(kinds(recommended(model, "b200", target=target)))
+    assert "lora" in kinds(recommended(model, "b200", target=target, objective="dpo"))
+
+
 @pytest.mark.parametrize("objective", ["dpo", "orpo", "kto"])
 def test_preferences_need_more_and_are_weighed_as_such(objective: Objective) -> None:
     plain, asked = (recommended("llama-3.1-8b", "a100-40gb", objective=each) for each in ("sft", objective))
@@ -169,6 +180,24 @@ def test_every_figure_of_the_guidance_has_a_source() -> None:
     assert set(known.sources) - named <= {"dora"}, "and each source is used"
     assert all(guide.sources for guide in known.methods.values())
     assert all(rule.sources and rule.ours for rule in known.rules)
+
+
+def test_the_text_says_no_more_of_the_rows_than_is_known() -> None:
+    paint = Paint(on=False)
+    pretrain = recommended("llama-3.1-8b", "a100-80gb", objective="pretrain", tokens=10**5)
+    assert "full training first where it fits: rows to pretrain on" in recommendation_text(pretrain, paint)
+    counted = recommended("llama-3.1-8b", "a100-80gb", tokens=10**11)
+    assert "full training first where it fits: the rows hold more" in recommendation_text(counted, paint)
+
+
+def test_a_smaller_card_on_which_it_fits_all_the_same_says_what_it_needs_there() -> None:
+    """A CPU computes in 32 bit, the card in 16."""
+    on = msgspec.structs.replace(card("cpu"), memory=8 << 30)
+    found = recommend(msgspec.structs.replace(wish("llama-3.1-8b", "t4"), gpu=on, memory="8GiB"))
+    [full] = (item for item in found.others if item.kind == "full")
+    [place] = full.elsewhere
+    assert full.footprint and place.footprint.capacity and place.footprint.capacity < full.footprint.high
+    assert f"{place.gpu}, where it needs up to {place.footprint.high / 2**30:.1f} GiB" in need_words(full)
 
 
 # --- the command
@@ -250,6 +279,8 @@ def test_bases_as_text_and_json() -> None:
         (("--model", "lama-3.1-8b", "--gpu", "t4"), 4, 'did you mean "llama-3.1-8b"?'),
         (("--model", "llama-3.1-8b", "--gpu", "rtx-4900"), 2, 'did you mean "rtx-4090"?'),
         (("--gpu", "a100"), 2, "a100-40gb or a100-80gb"),
+        (("--gpu", "t4", "--objective", "dpo"), 2, "--objective is of methods"),
+        (("--gpu", "t4", "--max-length", "512"), 2, "--max-length is of methods"),
         (("--gpu", "t4", "--use", "phone"), 2, "'edge'"),
         (("--model", "llama-3.1-8b", "--gpu", "t4", "--use", "edge"), 2, "--use and --commercial"),
         (("--model", "llama-3.1-8b", "--gpu", "t4", "--count", "0"), 2, "--count"),

@@ -145,6 +145,17 @@ def test_nothing_is_overwritten_and_nothing_written_where_nothing_fits(rows: Pat
             ' "choices": [{"choice": 1, "method": "lora", "set": {"method.kind": "lora"}}]}',
             "",
         ),
+        (
+            '{"recommends": "methods", "gpu": "t4", "count": 1, "max_length": 512, "model": {"base": "llama-3.2-1b"},'
+            ' "choices": [{"choice": 1, "method": "full", "set": {"method.kind": "lora"}}]}',
+            "is of method full, and sets method.kind to lora",
+        ),
+        (
+            '{"recommends": "methods", "gpu": "t4", "count": 1, "max_length": 512, "model": {"base": "llama-3.2-1b"},'
+            ' "choices": [{"choice": 1, "method": "lora", "set": {"method.kind": "lora"}}], "format_version": 2}',
+            "is of format 2",
+        ),
+        (f'{{"recommends": "methods", "gpu": "t4", "count": 1, "sources": {"[" * 9999}', "nested too deeply"),
     ],
 )
 def test_a_file_of_anything_else_is_refused_kindly(rows: Path, content: str, said: str) -> None:

@@ -138,6 +138,14 @@ def test_finished_points_are_not_run_again_and_new_ones_are(home: Path) -> None:
     assert dry.count("# finished: not run again") == 1
 
 
+def test_no_best_is_named_of_losses_over_different_rows(home: Path) -> None:
+    """Rows are drawn by the seed: which of two losses is less says nothing."""
+    done = run(home, "--matrix", "training.seed=1,2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert results(home)["best"] is None
+    assert "  best: " not in done.stdout and "no best is named" in done.stdout
+
+
 def test_a_run_is_finished_as_long_as_its_rows_and_settings_are(home: Path) -> None:
     folder, rows = home / "build" / "cars" / "native" / "learning_rate=1e-2", home / "train.jsonl"
     assert finished_before(folder)

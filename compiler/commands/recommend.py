@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 import click
+from click.core import ParameterSource
 from msgspec import Struct
 
 from compiler.commands import options
@@ -16,6 +17,8 @@ from schemas.footprint import Stack
 from schemas.recipe import Objective
 
 USES = ("edge", "consumer", "datacentre", "multilingual", "quality")
+OF_METHODS = ("objective", "max_length", "tokens", "target")
+"""Parameters that mean nothing where bases are looked for: each is weighed for instructions in rows of 2,048 tokens."""
 MOST_CARDS = 1024
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -76,10 +79,19 @@ def command(*, use: str | None, commercial: bool, form: str, **flags: object) ->
     if asked.model is None:
         if form == "html":
             raise click.UsageError("the page is of methods: name a model by --model")
+        _no_method_asked()
         return _bases(asked, use, commercial=commercial, form=form)
     if use or commercial:
         raise click.UsageError("--use and --commercial choose among base models, and --model names one already")
     return _methods(asked, form)
+
+
+def _no_method_asked() -> None:
+    """A usage error where something is said that the search for a base does not look at."""
+    context = click.get_current_context()
+    for name in OF_METHODS:
+        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} is of methods: name a model by --model")
 
 
 def _methods(asked: Asked, form: str) -> int:

@@ -99,7 +99,7 @@ def _turn(running: Running, item: Made, built: Built, which: str) -> None:
     folder = running.building.root / point.folder
     if finished_before(folder):
         click.echo(f"point {which}, {point.folder}: finished before")
-        running.results[point.number] = read_result(point, Path(out), before=True)
+        running.results[point.number] = read_result(point, built.plan, before=True)
         return
     click.echo(f"point {which}, {point.folder}:")
     sys.stdout.flush()
@@ -113,7 +113,7 @@ def _turn(running: Running, item: Made, built: Built, which: str) -> None:
         click.echo(alone, err=True)
     ended = run_child(command, folder)
     if ended.code == 0:
-        running.results[point.number] = read_result(point, Path(out), before=False)
+        running.results[point.number] = read_result(point, built.plan, before=False)
     elif ended.signalled is None:
         running.codes.append(INVALID)
         running.results[point.number] = Result(point, "failed", out, why=_why(ended))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 from msgspec import Struct
@@ -74,6 +75,11 @@ class Recommendation(Struct, frozen=True, dict=True):
     others: tuple[Candidate, ...]
     many: bool
 
+    @property
+    def lacks(self) -> bool:
+        """Whether the rows were counted, and hold more than adapters can."""
+        return lacking((*self.choices, *self.others))
+
     @cached_property
     def rates(self) -> dict[str, tuple[Rate, ...]]:
         """Method → learning rates that others took."""
@@ -83,10 +89,15 @@ class Recommendation(Struct, frozen=True, dict=True):
 def recommend(wish: Wish) -> Recommendation:
     """Compile a recipe for every method, and put them in order."""
     made = [_candidate(wish, kind) for kind in guidance().methods]
-    many = wish.objective == "pretrain" or any(item.ranks.lacks for item in made if item.ranks and item.ranks.largest)
+    many = wish.objective == "pretrain" or lacking(made)
     ordered = sorted(made, key=lambda item: _order(item, many=many))
     rest = [_placed(item) for item in ordered if not item.fits]
     return Recommendation(wish, tuple(item for item in ordered if item.fits), tuple(rest), many)
+
+
+def lacking(made: Sequence[Candidate]) -> bool:
+    """Whether the rows have more than the largest sensible rank holds."""
+    return any(item.ranks.lacks for item in made if item.ranks and item.ranks.largest)
 
 
 def _candidate(wish: Wish, kind: str) -> Candidate:

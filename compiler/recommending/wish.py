@@ -25,6 +25,10 @@ FORMATS: Final[dict[Objective, DataFormat]] = {
     "kto": "kto",
 }
 """Rows that an objective can have without a chat template, which changes no figure."""
+TEMPLATED: Final[tuple[Target, ...]] = ("llamafactory",)
+"""Targets that write every row in a chat template: without one they would refuse all methods, for want of rows."""
+TEMPLATE: Final = "chatml"
+"""Where the base has none."""
 Leaves = Mapping[str, object]
 """Recipe path → value."""
 
@@ -53,7 +57,15 @@ class Wish(Struct, frozen=True):
 
 
 def compiled(wish: Wish, leaves: Leaves) -> Compiled:
-    """The recipe with these leaves, taken through the compiler."""
+    """The recipe with these leaves, taken through the compiler; with a chat template where one must be named."""
+    made = _made(wish, leaves)
+    if wish.target not in TEMPLATED or not any(item.path == "model.chat_template" for item in made.diagnostics):
+        return made
+    templated = _made(wish, {**leaves, "model.chat_template": TEMPLATE})
+    return templated if templated.valid else made
+
+
+def _made(wish: Wish, leaves: Leaves) -> Compiled:
     tree = _tree(wish)
     for path, value in leaves.items():
         with_leaf(tree, path, value)
@@ -74,6 +86,10 @@ def lean(wish: Wish, kind: str) -> dict[str, object]:
     return {"training.micro_batch_size": rows, **recompute}
 
 
+def _format(wish: Wish) -> DataFormat:
+    return "messages" if wish.target in TEMPLATED and wish.objective == "sft" else FORMATS[wish.objective]
+
+
 def _tree(wish: Wish) -> Tree:
     hardware: dict[str, object] = {"gpu": wish.gpu.name, "count": wish.count}
     if wish.memory:
@@ -86,7 +102,10 @@ def _tree(wish: Wish) -> Tree:
             "model": {"base": wish.base},
             "method": {},
             "data": {
-                "train": {"path": "your/rows", "format": FORMATS[wish.objective]},
+                "train": {
+                    "path": "your/rows",
+                    "format": _format(wish),
+                },
                 "max_length": wish.max_length,
             },
             "training": {"objective": wish.objective, "global_batch_size": wish.batch},

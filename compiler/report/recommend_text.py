@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from compiler.recommending.elsewhere import Elsewhere
 from compiler.recommending.guidance import Guidance, Rate, guidance
 from compiler.recommending.methods import Candidate, Recommendation
 from compiler.recommending.ranks import Ranks
@@ -13,6 +14,7 @@ from compiler.report.memory_text import LETTERS, VERDICTS, bar, size
 from compiler.report.paint import Paint, printable
 from compiler.starting.choosing import LENGTH
 from schemas.facts import GIB
+from schemas.footprint import Footprint
 
 CELLS: Final = 48
 DETAILED: Final = 3
@@ -51,13 +53,21 @@ def _head(found: Recommendation, paint: Paint) -> str:
     rows = f"rows of {wish.max_length:,} tokens, {wish.batch} a step"
     stack = wish.stack or wish.target or "native"
     said = f"{printable(wish.facts.name)} on {hardware_words(wish.gpu.name, wish.count)}"
-    order = "full training first: the rows hold more than adapters can" if found.many else "adapters first"
+    order = order_words(found)
     legend = " ".join(f"{letter} {name}" for name, (letter, _) in LETTERS.items())
     tail = "" if paint.on else f"bars: {legend}\n"
     return (
         f"{paint(said, bold=True)}: {parameters}, {wish.objective}, {rows}, {stack} stack\n"
         f"best first, by quality, then by cost: {order} (docs/choosing.md has the evidence)\n{tail}"
     )
+
+
+def order_words(found: Recommendation) -> str:
+    """Which kind of method comes first, and why."""
+    if not found.many:
+        return "adapters first"
+    why = "the rows hold" if found.lacks else "rows to pretrain on are expected to hold"
+    return f"full training first where it fits: {why} more than adapters can"
 
 
 def _choice(number: int, item: Candidate, found: Recommendation, paint: Paint) -> str:
@@ -166,8 +176,17 @@ def need_words(item: Candidate) -> str:
     if weighed is None:
         return ""
     verb = "may not fit, as it needs up to" if weighed.verdict == "tight" else "needs up to"
-    where = " or ".join(elsewhere_words(place.gpu, place.count, place.strategy) for place in item.elsewhere)
+    where = " or ".join(_place_words(place, weighed) for place in item.elsewhere)
     return f"{verb} {size(weighed.high)}: " + (f"fits {where}" if where else "no card of the catalog, nor 8 of one, do")
+
+
+def _place_words(place: Elsewhere, here: Footprint) -> str:
+    """With what it needs there, where that card would not hold what it needs here: another type of numbers, or more
+    that is computed again."""
+    there, capacity = place.footprint, place.footprint.capacity
+    said = elsewhere_words(place.gpu, place.count, place.strategy)
+    less = place.count == 1 and capacity is not None and capacity < here.high
+    return f"{said}, where it needs up to {size(there.high)}" if less else said
 
 
 def elsewhere_words(gpu: str, count: int, strategy: str) -> str:

@@ -72,6 +72,8 @@ def remarks(found: Sequence[Result]) -> list[str]:
         said.append("*: since it was continued, not from its start")
     if winner := best(found):
         said.append(f"best: {winner.point.folder}, {_measure(winner)} in {winner.out}")
+    elif len({item.judged_by for item in _judged(found)}) > 1:
+        said.append("no best is named: the points differ in the rows that were held out, or in what of them is counted")
     return said
 
 
@@ -86,9 +88,14 @@ def counts(found: Sequence[Result]) -> str:
 
 def best(found: Sequence[Result]) -> Result | None:
     """Of several the run with the least validation loss; where nothing was held out, the least training loss is no
-    measure of what was learnt, and none is named."""
-    judged = [item for item in found if item.validation is not None]
-    return min(judged, key=lambda item: item.validation or 0.0) if len(judged) > 1 else None
+    measure of what was learnt, and none is named; nor where the losses are of different rows."""
+    judged = _judged(found)
+    alike = len({item.judged_by for item in judged}) == 1
+    return min(judged, key=lambda item: item.validation or 0.0) if len(judged) > 1 and alike else None
+
+
+def _judged(found: Sequence[Result]) -> list[Result]:
+    return [item for item in found if item.validation is not None]
 
 
 def _measure(item: Result) -> str:

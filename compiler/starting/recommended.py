@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from compiler.errors import FtcError
 from compiler.exit import NO_FIT, USAGE
+from compiler.report.machine import FORMAT_VERSION
 from compiler.starting.choosing import Choice, Draft, Wishes, drafted
 from schemas.recipe import Objective
 
@@ -48,6 +49,7 @@ class Document(Struct, frozen=True):
     objective: Objective = "sft"
     max_length: _Positive = 1
     choices: tuple[Entry, ...] = ()
+    format_version: int = FORMAT_VERSION
 
 
 class Pick(Struct, frozen=True):
@@ -68,6 +70,11 @@ def read_document(source: str) -> Document | None:
         found = msgspec.json.decode(text, type=Document)
     except msgspec.DecodeError as error:
         raise FtcError(f"{where} is no recommendation: {error}", again, USAGE) from error
+    except RecursionError as error:
+        raise FtcError(f"{where} is no recommendation: it is nested too deeply", again, USAGE) from error
+    if found.format_version != FORMAT_VERSION:
+        said = f"{where} is of format {found.format_version}, and this ftc reads {FORMAT_VERSION}"
+        raise FtcError(said, again, USAGE)
     if found.recommends != "methods" or found.model is None:
         raise FtcError(f"{where} recommends base models, not a method for one", again, USAGE)
     return found
@@ -111,6 +118,10 @@ def _leaves(entry: Entry) -> dict[str, tuple[object, str]]:
     strange = [path for path in entry.set if path not in LEAVES]
     if strange:
         raise FtcError(f"a recommendation does not set {', '.join(strange)}", "write it into the recipe", USAGE)
+    kind = entry.set.get("method.kind", entry.method)
+    if kind != entry.method:
+        said = f"choice {entry.choice} is of method {entry.method}, and sets method.kind to {kind}"
+        raise FtcError(said, "one of them was edited: make them the same", USAGE)
     return {path: (value, _rank_words(entry) if path == "method.rank" else "") for path, value in entry.set.items()}
 
 

@@ -16,7 +16,11 @@ from compiler.errors import FtcError
 from compiler.exit import USAGE
 from compiler.report.machine import as_json
 
-WAY_OUT: Final = "`ftc build --force` replaces it, `--out DIR` builds elsewhere; or move it away"
+WAY_OUT: Final = {
+    "sweep": "`ftc build --force` replaces it, `--out DIR` builds elsewhere; or move it away",
+    "results": "move it away: the runs are kept, and the same command says again what they came to",
+}
+"""What to do about a file in the way, by kind."""
 
 
 class Record:
@@ -38,13 +42,13 @@ class Record:
             return
         before = self.read()
         if before is None and self.path.exists():
-            raise FtcError(f'"{self.path}" was not written by ftc', WAY_OUT, USAGE)
-        digests = cast("Mapping[str, str]", (before or {}).get("files", {}))
+            raise FtcError(f'"{self.path}" was not written by ftc', WAY_OUT[self.kind], USAGE)
+        known = [cast("Mapping[str, str]", (before or {}).get(part, {})) for part in ("files", "replaced")]
         for name in names:
-            path = self.folder / name
-            if path.exists() and digests.get(name) != _digest(path.read_text("utf-8", "replace")):
-                how = "was changed after ftc wrote it" if name in digests else "was not written by ftc"
-                raise FtcError(f'"{path}" {how}', WAY_OUT, USAGE)
+            path, digests = self.folder / name, [part[name] for part in known if name in part]
+            if path.exists() and self._digest_there(name) not in digests:
+                how = "was changed after ftc wrote it" if digests else "was not written by ftc"
+                raise FtcError(f'"{path}" {how}', WAY_OUT[self.kind], USAGE)
 
     def read(self) -> dict[str, Any] | None:
         """What stands there; None where there is nothing of ours."""
@@ -55,18 +59,26 @@ class Record:
         if not isinstance(found, dict):
             return None
         data = cast("dict[str, Any]", found)
-        return data if data.get("kind") == self.kind and isinstance(data.get("files", {}), dict) else None
+        hashes = (data.get("files", {}), data.get("replaced", {}))
+        return data if data.get("kind") == self.kind and all(isinstance(part, dict) for part in hashes) else None
 
     def write(self, data: Mapping[str, object], files: Mapping[str, str]) -> None:
-        """The files, each whole, then the JSON with their hashes."""
+        """The JSON with the files' hashes, then the files, each whole. Whatever ends this in the middle, a file is one
+        that the JSON knows: the new one, or the one that it replaced."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            hashes = {name: _digest(text) for name, text in files.items()}
+            there = {name: found for name in files if (found := self._digest_there(name))}
+            write_text(self.path, as_json({**data, "files": hashes, "replaced": there}))
             for name, text in files.items():
                 write_text(self.folder / name, text)
-            hashes = {name: _digest(text) for name, text in files.items()}
             write_text(self.path, as_json({**data, "files": hashes}))
         except OSError as error:
             raise FtcError(f'"{self.folder}" cannot be written: {error}', exit_code=USAGE) from error
+
+    def _digest_there(self, name: str) -> str | None:
+        path = self.folder / name
+        return _digest(path.read_text("utf-8", "replace")) if path.exists() else None
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

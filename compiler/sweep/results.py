@@ -14,10 +14,13 @@ from msgspec import Struct
 from backends.native.origins import files_of
 from compiler.report.sweep_data import typed
 from compiler.sweep.points import Point
+from schemas.plan import Plan
 
 State = Literal["finished", "failed", "stopped", "not run", "not built"]
 KINDS: Final = ("device_gib", "reserved_gib", "allocated_gib", "resident_gib")
 """Of measured memory, what says most of a card first; on a CPU, of the process."""
+HELD_BACK: Final = ("point", "trained", "watched", "judged_by")
+"""What results.json does not have as it is."""
 Points = tuple[tuple[float, float], ...]
 
 
@@ -43,6 +46,8 @@ class Result(Struct, frozen=True):
     continued: int | None = None
     trained: Points = ()
     watched: Points = ()
+    judged_by: str = ""
+    """What the validation loss is measured on: losses are compared only where that is the same."""
 
 
 def finished_before(folder: Path) -> bool:
@@ -62,8 +67,19 @@ def finished_before(folder: Path) -> bool:
         return False
 
 
-def read_result(point: Point, out: Path, *, before: bool) -> Result:
+def judged_by(plan: Plan) -> str:
+    """The rows that are held out, how they become tokens, and what of them is counted: a text to be compared."""
+    model, data, training = plan.model, plan.data, plan.training
+    drawn = isinstance(data.validation, float | int)
+    rows = (data.train, training.seed) if drawn else ()
+    tokens = (model.tokenizer or (model.base, model.revision), model.chat_template, model.tokens)
+    counted = (data.system, data.max_length, data.overlong, data.bad_rows, data.loss_on)
+    return repr((data.validation, rows, tokens, counted, training.objective, training.preference))
+
+
+def read_result(point: Point, plan: Plan, *, before: bool) -> Result:
     """What a finished run says of itself; what cannot be read stays unsaid."""
+    out = Path(plan.output.dir)
     summary = _read(out / "summary.json")
     loss, memory = _part(summary, "loss"), _part(_part(summary, "memory"), "measured")
     kind = next((name for name in KINDS if _number(memory, name) is not None), None)
@@ -85,13 +101,14 @@ def read_result(point: Point, out: Path, *, before: bool) -> Result:
         continued=cast("int | None", _number(summary, "resumed_at")),
         trained=_curve(history, "loss"),
         watched=_curve(history, "eval_loss"),
+        judged_by=judged_by(plan),
     )
 
 
 def result_data(result: Result) -> dict[str, object]:
     """As JSON has it; the curves are in the run's own metrics.jsonl."""
     point = result.point
-    names = [name for name in Result.__struct_fields__ if name not in ("point", "trained", "watched")]
+    names = [name for name in Result.__struct_fields__ if name not in HELD_BACK]
     head: dict[str, object] = {"number": point.number, "point": point.folder, "run": point.run}
     return {**head, "set": typed(point.values), **{name: getattr(result, name) for name in names}}
 
