@@ -163,7 +163,7 @@ def test_a_card_that_is_too_small_is_an_error_on_its_line(editor: Editor) -> Non
 
 
 def test_tight_is_a_warning(editor: Editor) -> None:
-    text = RECIPE.replace("hardware: {gpu: rtx-4090}", "hardware: {gpu: rtx-4090, memory: 18.3GiB}")
+    text = RECIPE.replace("hardware: {gpu: rtx-4090}", "hardware: {gpu: rtx-4090, memory: 17.3GiB}")
     _, _, (found,) = opened(editor, text.replace("auto\n  global", "1\n  global"))
     assert (found["code"], found["severity"]) == ("FTC302", 2)
 
