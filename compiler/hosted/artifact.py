@@ -11,10 +11,12 @@ from typing import Final
 from msgspec import Struct
 
 import backends.hosted
+from backends.base import ELSEWHERE
 from backends.hosted import load
 from backends.hosted.base import JOB, TRAIN, VALIDATION, HostedBackend, Job
 from compiler.hosted.cost import Cost, cost, money, steps, token_words
 from compiler.hosted.rows import Survey
+from compiler.refusals import LOSSY
 from compiler.report.machine import as_data
 from schemas.diagnostic import Diagnostic
 from schemas.hosted import HostedPlan
@@ -104,7 +106,7 @@ def _readme(plan: HostedPlan, backend: HostedBackend, found: Survey, told: Job, 
     held = f", {len(found.validation.lines):,} to validate with" if found.validation else ""
     left = f"{found.met.left_out()}\n" if found.met.bad else ""
     needs = " and ".join(f"`{name}`" for name in told.environment)
-    dropped = [item.message for item in lost if item.level == "warning" and item.code.startswith("FTC40")]
+    dropped = [item.message for item in lost if item.level == "warning" and item.code in (*LOSSY, ELSEWHERE)]
     said = "".join(f"- {' '.join(item.split())}\n" for item in dropped)
     return (
         f"# {plan.recipe.name}: {plan.about.title}, trained by {plan.title}\n\n"
@@ -118,5 +120,5 @@ def _readme(plan: HostedPlan, backend: HostedBackend, found: Survey, told: Job, 
         + (f"\n{plan.about.ends} ({plan.about.sources[0]}).\n" if plan.about.ends else "")
         + (f"\nTrained in {plan.about.region}; `--region` names another one.\n" if plan.about.region else "")
         + "".join(f"\n{remark}\n" for remark in told.remarks)
-        + (f"\nNOT EQUIVALENT to the recipe. Lost on the way, by --allow-lossy:\n\n{said}" if said else "")
+        + (f"\nNOT EQUIVALENT to the recipe. Lost by --allow-lossy or --drop-raw:\n\n{said}" if said else "")
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from backends.base import ELSEWHERE
 from backends.hosted import PROVIDERS, load
 from backends.hosted.base import HostedBackend, apply
 from compiler.build import Compiled, Options
@@ -30,14 +31,15 @@ def compile_hosted(source: Source, checked: Checked, recipe: Recipe, folder: Pat
     """Take such a recipe, or one that is asked for a provider, as far as it goes."""
     context = Context(recipe, checked.written, None, None, folder, checked.broken)
     found = look_up(recipe.model.base)
-    findings = [*checked.findings, *run_rules(context), *_whose(recipe, found, options)]
+    findings = [*run_rules(context), *_whose(recipe, found, options)]
     method, plan = recipe.method, None
     if isinstance(method, HostedMethod) and found and options.provider in (None, found.provider):
         plan = hosted_plan(recipe, method, found, folder)
         findings += _refused(plan, load(found.provider), checked, options)
     elif options.provider:
         findings += _leaves_alone(recipe, options.provider, checked, options)
-    placed = [item for item in findings if not checked.touches(item.path)]
+    # A leaf that could not be read has its default here: that is said of it, and nothing of the default.
+    placed = [*checked.findings, *(item for item in findings if not checked.touches(item.path))]
     located = [*source.diagnostics, *(locate(item, source) for item in placed)]
     ordered = sorted(located, key=lambda item: (item.file, item.span.line, item.span.column, item.code))
     return Compiled(source.file, recipe, None, None, None, tuple(ordered), hosted=plan)
@@ -94,11 +96,12 @@ def _leaves_alone(recipe: Recipe, provider: Provider, checked: Checked, options:
 
 
 def _told(found: Iterable[Finding], title: str, checked: Checked, options: Options) -> Iterator[Finding]:
+    dropped = (*(LOSSY if options.allow_lossy else ()), *((ELSEWHERE,) if options.drop_raw else ()))
     for item in found:
         named = (
             item if item.code in ("FTC434", "FTC433", "FTC435") else replace(item, message=f"{title}: {item.message}")
         )
-        path, lossy = as_written(item.path, checked.written), options.allow_lossy and item.code in LOSSY
+        path, lossy = as_written(item.path, checked.written), item.code in dropped
         if lossy and item.path in NEVER_LOST:
             yield replace(named, path=path, hint="--allow-lossy leaves out settings, not what is trained")
         else:
