@@ -182,10 +182,10 @@ def _lost(plan: Plan, checked: Checked, options: Options) -> tuple[Finding, ...]
 
         lossy, drop = options.allow_lossy, options.drop_raw
         found += refusals(plan, options.target, asked, checked.written, allow_lossy=lossy, drop_raw=drop)
-    if options.launcher:
+    if options.launcher and checked.recipe:
         from compiler.launching import findings
 
-        found += findings(options.launcher, plan)
+        found += findings(options.launcher, plan, checked.recipe)
     return tuple(_untouched(found, checked))
 
 

@@ -265,6 +265,15 @@ def test_ray_takes_no_more_than_it_can(tmp_path: Path) -> None:
     assert not (tmp_path / "build").exists()
 
 
+@pytest.mark.parametrize("launcher", ["skypilot", "kubeflow", "ray"])
+@pytest.mark.parametrize("folder", ["/", "//", "/mnt/a b", "/mnt/$(id)", "/mnt/`id`", "/mnt/../etc", "/a:b", '"/a\\nb"'])
+def test_storage_is_mounted_where_it_can_be(folder: str, launcher: Launcher) -> None:
+    found = compiled(launcher, sets=(f"output.dir={folder}",))
+    assert [item.code for item in found.diagnostics if item.level == "error"] == ["FTC454"]
+    assert compiled("slurm", sets=(f"output.dir={folder}",)).artifact
+    assert compiled(launcher, sets=("output.dir=/mnt/my.runs_1/x@y",)).artifact
+
+
 @pytest.mark.parametrize("leaf", ["checkpoint.resume=never", "checkpoint.every=null"])
 def test_what_would_begin_anew_is_warned_of(leaf: str) -> None:
     found = compiled("skypilot", sets=(leaf,))
