@@ -209,6 +209,40 @@ def test_a_leaf_that_cannot_be_read_is_an_error(path: str, value: str, command: 
     assert "--set: error FTC10" in done.output
 
 
+def test_rows_that_are_left_out_are_told_without_this_machines_folders(rows: Path) -> None:
+    long = {"messages": [{"role": "user", "content": "why? " * 999}, {"role": "assistant", "content": "so"}]}
+    bad = {"messages": [{"role": "user", "content": "why?"}]}
+    write_rows(rows, [conversation(number) for number in range(20)] + [long, bad])
+    data = {"train": {"path": "train.jsonl"}, "validation": None, "bad_rows": "drop", "max_length": 99}
+    done = ftc("build", recipe(rows, "openai", data=data), "--target", "openai", "--out", rows / "o")
+    assert done.exit_code == 0, done.output
+    for name in ("README.md", "about.json"):
+        text = (rows / "o" / name).read_text("utf-8")
+        assert "train.jsonl:21" in text
+        assert "train.jsonl:22" in text
+        assert str(rows) not in text
+
+
+@pytest.mark.parametrize(("value", "told"), [(0.1234567891, "0.1234567891"), (1.0, "1"), (2, "2")])
+def test_a_multiple_is_told_to_its_last_figure(value: float, told: str, tmp_path: Path) -> None:
+    out = built(tmp_path, "bedrock", method={"kind": "hosted", "learning_rate_multiplier": value})
+    assert json.loads((out / "job.json").read_text("utf-8"))["hyperParameters"]["learningRateMultiplier"] == told
+
+
+def test_too_few_rows_as_all_are_too_long_is_said(rows: Path) -> None:
+    for validation in (0.5, None):
+        data = {"train": {"path": "train.jsonl"}, "validation": validation, "max_length": 4}
+        done = ftc("build", recipe(rows, "openai", data=data), "--target", "openai", "--out", rows / "o")
+        assert done.exit_code == 1
+        assert "40 rows left out for their length" in done.output + str(getattr(done.exception, "message", ""))
+
+
+def test_raw_text_is_refused_although_its_format_is_not_written(rows: Path) -> None:
+    write_rows(rows, [{"text": "hi"}] * 40)
+    done = ftc("validate", recipe(rows, "openai"))
+    assert "format cannot be text" in done.output
+
+
 def test_raw_keys_of_tools_are_dropped_where_that_is_asked_for(rows: Path) -> None:
     out = rows / "out"
     raw = ("build", recipe(rows, "openai", targets={"axolotl": {"a": 1}}), "--target", "openai", "--out", out)

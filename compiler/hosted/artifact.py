@@ -14,8 +14,9 @@ import backends.hosted
 from backends.base import ELSEWHERE
 from backends.hosted import load
 from backends.hosted.base import JOB, TRAIN, VALIDATION, HostedBackend, Job
+from backends.native.files import literal
 from compiler.hosted.cost import Cost, cost, money, steps, token_words
-from compiler.hosted.rows import Survey
+from compiler.hosted.rows import Survey, gone
 from compiler.refusals import LOSSY
 from compiler.report.machine import as_data
 from schemas.diagnostic import Diagnostic
@@ -45,12 +46,22 @@ def hosted_artifact(plan: HostedPlan, found: Survey, lost: tuple[Diagnostic, ...
     files = {
         **rows,
         JOB: _json(told.body),
-        ABOUT: _json(_about(plan, backend, found, mark, rows)),
+        ABOUT: by_name(plan, _json(_about(plan, backend, found, mark, rows))),
         START: (Path(backends.hosted.__file__).parent / backend.SCRIPT).read_text(encoding="utf-8"),
         "requirements.txt": backend.REQUIREMENTS,
         "README.md": _readme(plan, backend, found, told, lost),
     }
     return HostedArtifact(JOB, files, backend.COMMAND)
+
+
+def by_name(plan: HostedPlan, text: str) -> str:
+    """A text, or JSON, that names files of rows without this machine's folders."""
+    own = plan.validation if isinstance(plan.validation, tuple) else ()
+    for path in {Path(one.path) for one in (*plan.train, *own)}:
+        base, rest = literal(path)
+        folder = f"{base if rest else base.parent}/"
+        text = text.replace(folder, "").replace(json.dumps(folder, ensure_ascii=False)[1:-1], "")
+    return text
 
 
 def _json(value: object) -> str:
@@ -104,7 +115,7 @@ def survey_data(plan: HostedPlan, found: Survey) -> dict[str, object]:
 def _readme(plan: HostedPlan, backend: HostedBackend, found: Survey, told: Job, lost: tuple[Diagnostic, ...]) -> str:
     paid = cost(plan, found)
     held = f", {len(found.validation.lines):,} to validate with" if found.validation else ""
-    left = f"{found.met.left_out()}\n" if found.met.bad else ""
+    left = f"{by_name(plan, gone(found.met))}\n" if found.met.met else ""
     needs = " and ".join(f"`{name}`" for name in told.environment)
     dropped = [item.message for item in lost if item.level == "warning" and item.code in (*LOSSY, ELSEWHERE)]
     said = "".join(f"- {' '.join(item.split())}\n" for item in dropped)

@@ -75,7 +75,11 @@ def _unknown(base: str, provider: Provider | None) -> Finding:
 
 def _refused(plan: HostedPlan, backend: HostedBackend, checked: Checked, options: Options) -> Iterator[Finding]:
     """What the provider cannot be told of this plan, and what is known of its model."""
-    found = [*apply(backend.TABLE, plan.leaves).findings, *backend.losses(plan), *_rows_elsewhere(plan)]
+    found = [
+        *apply(backend.TABLE, {**plan.leaves, **dict(_formats(plan))}).findings,
+        *backend.losses(plan),
+        *_rows_elsewhere(plan),
+    ]
     objective = plan.recipe.training.objective
     refused = {item.path for item in found}
     if objective not in plan.about.objectives and "training.objective" not in refused:
@@ -87,6 +91,13 @@ def _refused(plan: HostedPlan, backend: HostedBackend, checked: Checked, options
     yield from _told(found, plan.title, checked, options)
     if plan.about.ends:
         yield Finding("FTC437", "model.base", plan.about.ends, f"says {plan.about.sources[0]}", level="warning")
+
+
+def _formats(plan: HostedPlan) -> Iterator[tuple[str, object]]:
+    """Of rows whose recipe leaves their format to be seen in them."""
+    own = plan.validation if isinstance(plan.validation, tuple) else ()
+    for part, sources in (("train", plan.train), ("validation", own)):
+        yield from ((f"data.{part}[{index}].format", one.format) for index, one in enumerate(sources))
 
 
 def _leaves_alone(recipe: Recipe, provider: Provider, checked: Checked, options: Options) -> Iterator[Finding]:
