@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -138,8 +138,9 @@ def _compile_known(
     stack = options.stack or ground.target
     plan = careful(draft.plan, draft.open) if wrong else _solved(draft, stack, options, steps)
     lost = tuple(item for item in _lost(plan, checked, options) if item.path not in wrong)
-    findings += lost
-    clean = not wrong and not _errors(lost)
+    asked = tuple(item for item in _for_launcher(plan, checked, options) if item.path not in wrong)
+    findings += (*lost, *asked)
+    clean = not wrong and not _errors((*lost, *asked))
     footprint = steps.weigh(plan, stack) if clean else None
     artifact = _emit(plan, footprint, lost, options, checked.recipe) if footprint and checked.recipe else None
     found = footprint and misfit(footprint, plan)
@@ -202,11 +203,15 @@ def _lost(plan: Plan, checked: Checked, options: Options) -> tuple[Finding, ...]
 
         lossy, drop = options.allow_lossy, options.drop_raw
         found += refusals(plan, options.target, asked, checked.written, allow_lossy=lossy, drop_raw=drop)
-    if options.launcher:
+    return tuple(_untouched(found, checked))
+
+
+def _for_launcher(plan: Plan, checked: Checked, options: Options) -> Iterator[Finding]:
+    """What does not go together with who starts it. Nothing of the recipe is lost by it."""
+    if options.launcher and checked.recipe:
         from compiler.launching import findings
 
-        found += findings(options.launcher, plan)
-    return tuple(_untouched(found, checked))
+        yield from _untouched(findings(options.launcher, plan, checked.recipe), checked)
 
 
 def _release(options: Options) -> Release | None:

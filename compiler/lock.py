@@ -7,6 +7,7 @@ from pathlib import Path
 
 from backends import load
 from compiler.build import Compiled
+from compiler.launching.findings import ANEW
 from compiler.report.machine import FORMAT_VERSION, as_data
 from schemas.artifact import Artifact, Target
 from schemas.plan import NOT_LEAVES, Plan
@@ -21,7 +22,7 @@ def lock(compiled: Compiled, artifact: Artifact, text: str, sets: tuple[str, ...
         "target": artifact.target,
         "tool": tool(artifact.target, artifact.version),
         "recipe": {"file": Path(compiled.file).name, "sha256": sha256(text.encode()).hexdigest(), "set": list(sets)},
-        "lost": [item.message for item in compiled.diagnostics if item.code.startswith("FTC4")],
+        "lost": [item.message for item in compiled.diagnostics if item.code.startswith("FTC4") and item.code != ANEW],
         "verdict": compiled.footprint.verdict if compiled.footprint else None,
         "command": list(artifact.command),
         **({"launcher": artifact.launcher, "moved": artifact.moved} if artifact.launcher else {}),

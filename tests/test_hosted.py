@@ -180,6 +180,79 @@ def test_run_and_diff_of_such_a_recipe_end_without_a_traceback(rows: Path) -> No
     assert "FTC431" in ftc("diff", file, other).output
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("plan", *rest) for rest in (("--gpu", "all"), ("--stack", "peft"), ("--exact",), ("--tokens", "9"))),
+        ("data", "--rows", "2"),
+        *(("build", "--target", "openai", name) for name in ("--ignore-memory", "--notebook")),
+        *(("build", "--target", "openai", *rest) for rest in (("--launcher", "ray"), ("--matrix", "name=a,b"))),
+        ("build", "--target", "openai@3"),
+    ],
+    ids=" ".join,
+)
+def test_an_option_that_would_do_nothing_is_refused(arguments: tuple[str, ...], rows: Path) -> None:
+    command, *rest = arguments
+    done = ftc(command, recipe(rows, "openai"), *rest)
+    assert done.exit_code == 2
+    assert "a provider has its own" in done.output or "openai has no versions" in done.output
+
+
+@pytest.mark.parametrize("command", [("validate",), ("build", "--target", "openai")], ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("training.objective", "zz"), ("name", "a$(x)"), ("method.rank", "8"), ("nothing", "1"), ("training.epochs", "x")],
+)
+def test_a_leaf_that_cannot_be_read_is_an_error(path: str, value: str, command: tuple[str, ...], rows: Path) -> None:
+    done = ftc(command[0], recipe(rows, "openai"), *command[1:], "--set", f"{path}={value}")
+    assert done.exit_code == 1
+    assert "--set: error FTC10" in done.output
+
+
+def test_rows_that_are_left_out_are_told_without_this_machines_folders(rows: Path) -> None:
+    long = {"messages": [{"role": "user", "content": "why? " * 999}, {"role": "assistant", "content": "so"}]}
+    bad = {"messages": [{"role": "user", "content": "why?"}]}
+    write_rows(rows, [conversation(number) for number in range(20)] + [long, bad])
+    data = {"train": {"path": "train.jsonl"}, "validation": None, "bad_rows": "drop", "max_length": 99}
+    done = ftc("build", recipe(rows, "openai", data=data), "--target", "openai", "--out", rows / "o")
+    assert done.exit_code == 0, done.output
+    for name in ("README.md", "about.json"):
+        text = (rows / "o" / name).read_text("utf-8")
+        assert "train.jsonl:21" in text
+        assert "train.jsonl:22" in text
+        assert str(rows) not in text
+
+
+@pytest.mark.parametrize(("value", "told"), [(0.1234567891, "0.1234567891"), (1.0, "1"), (2, "2")])
+def test_a_multiple_is_told_to_its_last_figure(value: float, told: str, tmp_path: Path) -> None:
+    out = built(tmp_path, "bedrock", method={"kind": "hosted", "learning_rate_multiplier": value})
+    assert json.loads((out / "job.json").read_text("utf-8"))["hyperParameters"]["learningRateMultiplier"] == told
+
+
+def test_too_few_rows_as_all_are_too_long_is_said(rows: Path) -> None:
+    for validation in (0.5, None):
+        data = {"train": {"path": "train.jsonl"}, "validation": validation, "max_length": 4}
+        done = ftc("build", recipe(rows, "openai", data=data), "--target", "openai", "--out", rows / "o")
+        assert done.exit_code == 1
+        assert "40 rows left out for their length" in done.output + str(getattr(done.exception, "message", ""))
+
+
+def test_raw_text_is_refused_although_its_format_is_not_written(rows: Path) -> None:
+    write_rows(rows, [{"text": "hi"}] * 40)
+    done = ftc("validate", recipe(rows, "openai"))
+    assert "format cannot be text" in done.output
+
+
+def test_raw_keys_of_tools_are_dropped_where_that_is_asked_for(rows: Path) -> None:
+    out = rows / "out"
+    raw = ("build", recipe(rows, "openai", targets={"axolotl": {"a": 1}}), "--target", "openai", "--out", out)
+    assert "error FTC414" in ftc(*raw).output
+    done = ftc(*raw, "--drop-raw")
+    assert (done.exit_code, "warning FTC414" in done.output) == (0, True)
+    assert "has raw keys for Axolotl alone" in (out / "README.md").read_text("utf-8")
+    assert json.loads((out / "ftc.lock.json").read_text("utf-8"))["lost"]
+
+
 def test_an_unknown_target_is_told_the_names_of_all(rows: Path) -> None:
     done = ftc("build", recipe(rows, "openai"), "--target", "opena")
     assert done.exit_code == 2

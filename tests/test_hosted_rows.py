@@ -16,7 +16,7 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments":
 TOOL = {"type": "function", "function": {"name": "add"}}
 
 
-def calls(call: Any, answer: str = "c1", tools: Any = (TOOL,)) -> dict[str, Any]:
+def calls(call: Any, answer: object = "c1", tools: Any = (TOOL,)) -> dict[str, Any]:
     turns = [USER, {"role": "assistant", "content": "", "tool_calls": [call]}]
     return {"messages": [*turns, {"role": "tool", "tool_call_id": answer, "content": "4"}, SAYS], "tools": [*tools]}
 
@@ -42,6 +42,7 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
     ("openai", "FTC444", calls({**CALL, "function": {"name": "add", "arguments": {"a": 1}}})),
     ("openai", "FTC444", calls({**CALL, "function": {"name": "a b", "arguments": "{}"}})),
     ("openai", "FTC444", calls(CALL, answer="c2")),
+    ("openai", "FTC444", calls(CALL, answer=["c1"])),
     ("openai", "FTC444", calls(CALL, tools=())),
     ("openai", "FTC444", calls(CALL, tools=({"name": "add"},))),
     ("openai", "FTC444", calls(CALL, tools=({"type": "function", "function": {"name": 3}},))),

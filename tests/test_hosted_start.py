@@ -204,6 +204,38 @@ def test_another_job_in_the_same_folder_is_not_mistaken_for_this_one(place: Plac
     assert "is of another job" in said
 
 
+def test_a_request_that_was_changed_after_its_start_is_another_job(place: Place) -> None:
+    assert place.start()[0] == 0
+    job = place.folder / "job.json"
+    job.write_text(json.dumps({**json.loads(job.read_text("utf-8")), "seed": 7}), "utf-8")
+    code, said = place.start()
+    assert (code, len(place.provider.jobs)) == (1, 1)
+    assert "is of another job" in said
+
+
+def test_rows_that_nobody_checked_are_not_sent(place: Place) -> None:
+    with (place.folder / "train.jsonl").open("a") as rows:
+        rows.write("{}\n")
+    code, said = place.start()
+    assert (code, len(place.provider.files), len(place.provider.objects)) == (1, 0, 0)
+    assert "train.jsonl was changed after ftc wrote it" in said
+
+
+@pytest.mark.parametrize("text", ["{", '{"attempt": 1}'])
+def test_a_state_that_is_not_whole_is_a_line(place: Place, text: str) -> None:
+    (place.folder / "job.state.json").write_text(text)
+    code, said = place.start()
+    assert (code, len(place.provider.jobs)) == (1, 0)
+    assert said.startswith("error: ")
+
+
+def test_a_file_that_is_gone_is_a_line(place: Place) -> None:
+    (place.folder / "train.jsonl").unlink()
+    code, said = place.start()
+    assert code == 1
+    assert "train.jsonl" in said
+
+
 def test_an_error_of_openai_is_a_line_without_the_key(openai: Place) -> None:
     wrong = f"Incorrect API key provided: {KEY}. You can find yours at https://example.test"
     openai.provider.refuses = (401, {"error": {"message": wrong, "type": "invalid_request_error", "code": "x"}})

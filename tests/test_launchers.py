@@ -24,6 +24,7 @@ from backends.launchers.base import label
 from backends.launchers.slurm import LONGEST, gres, hours
 from compiler.build import Compiled, Options, compile_recipe
 from compiler.launching.needs import needs
+from compiler.lock import lock
 from schemas.artifact import Artifact, Launcher, Target
 from schemas.facts import GIB
 from schemas.launch import Needs
@@ -265,11 +266,25 @@ def test_ray_takes_no_more_than_it_can(tmp_path: Path) -> None:
     assert not (tmp_path / "build").exists()
 
 
+@pytest.mark.parametrize("launcher", ["skypilot", "kubeflow", "ray"])
+@pytest.mark.parametrize(
+    "folder", ["/", "//", "/mnt/a b", "/mnt/$(id)", "/mnt/`id`", "/mnt/../etc", "/a:b", '"/a\\nb"']
+)
+def test_storage_is_mounted_where_it_can_be(folder: str, launcher: Launcher) -> None:
+    found = compiled(launcher, sets=(f"output.dir={folder}",))
+    assert [item.code for item in found.diagnostics if item.level == "error"] == ["FTC454"]
+    assert compiled("slurm", sets=(f"output.dir={folder}",)).artifact
+    assert compiled(launcher, sets=("output.dir=/mnt/my.runs_1/x@y",)).artifact
+
+
 @pytest.mark.parametrize("leaf", ["checkpoint.resume=never", "checkpoint.every=null"])
 def test_what_would_begin_anew_is_warned_of(leaf: str) -> None:
     found = compiled("skypilot", sets=(leaf,))
     assert "FTC453" in [item.code for item in found.diagnostics]
     assert found.artifact
+    assert lock(found, found.artifact, WIDE, ())["lost"] == []  # the recipe is carried out as it is
+    made = artifact("skypilot", target="unsloth", sets=(leaf,), ignore_memory=True).files
+    assert not [name for name, text in made.items() if "begins anew" in text]
 
 
 def test_a_launcher_is_offered_and_unknown_ones_are_not(tmp_path: Path) -> None:

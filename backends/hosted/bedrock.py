@@ -107,7 +107,7 @@ def job(plan: HostedPlan, mark: str, *, validated: bool) -> Job:
     told = {
         "epochCount": str(int(training.epochs)),
         "batchSize": str(training.global_batch_size),
-        **({} if times == "auto" else {"learningRateMultiplier": f"{times:g}"}),
+        **({} if times == "auto" else {"learningRateMultiplier": repr(times).removesuffix(".0")}),
     }
     body: dict[str, object] = {
         "jobName": name,

@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,18 @@ State = dict[str, Any]
 
 def read(path: Path) -> dict[str, Any]:
     """A file of JSON; empty where there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+
+
+def whole() -> str:
+    """A checksum of the request. `ValueError` where rows are not those that it was made of: nobody has checked them."""
+    for name, wanted in read(HERE / "about.json")["sha256"].items():
+        if sha256((HERE / name).read_bytes()).hexdigest() != wanted:
+            raise ValueError(f"{name} was changed after ftc wrote it: build this folder again from the changed rows")
+    return sha256((HERE / "job.json").read_bytes()).hexdigest()[:8]
 
 
 def save(state: Mapping[str, Any]) -> None:
@@ -60,12 +72,13 @@ def request(job: Mapping[str, Any], attempt: int, role: str, bucket: str, held: 
 
 def resumed(job: Mapping[str, Any], bucket: str, *, anew: bool) -> State:
     """The state of this job, or a new one. A folder whose state is of another job is not gone on with."""
-    state, mark = read(STATE), job["jobName"]
-    if state and not anew and (state["mark"], state["bucket"]) != (mark, bucket):
+    state, mark, request = read(STATE), job["jobName"], whole()
+    if state and not anew and (state["mark"], state["request"], state["bucket"]) != (mark, request, bucket):
         of = f"{state['mark']} in {state['bucket']}"
         sys.exit(f"error: {STATE.name} is of another job ({of}); --anew starts this one, and costs again")
     if anew or not state:
-        return {"mark": mark, "bucket": bucket, "attempt": state.get("attempt", 0) + 1, "sent": []}
+        attempt = state.get("attempt", 0) + 1
+        return {"mark": mark, "request": request, "bucket": bucket, "attempt": attempt, "sent": []}
     return state
 
 
@@ -158,8 +171,14 @@ def main() -> int:
     except BotoCoreError as error:
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("no longer watched; the job goes on, and started again this watches it again", file=sys.stderr)
+        going = "job" in read(STATE)
+        said = "the job goes on, and started again this watches it" if going else "started again, this goes on"
+        print(f"stopped; {said}", file=sys.stderr)
         return 130
+    except KeyError as error:
+        print(f"error: a file of this folder has no {error}: build it again", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
     return 1
 
 

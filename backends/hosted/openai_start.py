@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,18 @@ State = dict[str, Any]
 
 def read(path: Path) -> dict[str, Any]:
     """A file of JSON; empty where there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+
+
+def whole() -> str:
+    """A checksum of the request. `ValueError` where rows are not those that it was made of: nobody has checked them."""
+    for name, wanted in read(HERE / "about.json")["sha256"].items():
+        if sha256((HERE / name).read_bytes()).hexdigest() != wanted:
+            raise ValueError(f"{name} was changed after ftc wrote it: build this folder again from the changed rows")
+    return sha256((HERE / "job.json").read_bytes()).hexdigest()[:8]
 
 
 def save(state: Mapping[str, Any]) -> None:
@@ -41,13 +53,13 @@ def save(state: Mapping[str, Any]) -> None:
 
 def resumed(body: Mapping[str, Any], *, anew: bool) -> State:
     """The state of this job, or a new one. A folder whose state is of other rows or settings is not gone on with."""
-    state, mark = read(STATE), body["metadata"]["ftc"]
-    if state and not anew and state["mark"] != mark:
+    state, mark, request = read(STATE), body["metadata"]["ftc"], whole()
+    if state and not anew and (state["mark"], state["request"]) != (mark, request):
         sys.exit(f"error: {STATE.name} is of another job ({state['mark']}); --anew starts this one, and costs again")
     if anew or not state:
         # Files that were sent stay there: of the same rows they are taken again.
         kept: dict[str, str] = state.get("files", {}) if state.get("mark") == mark else {}
-        return {"mark": mark, "attempt": state.get("attempt", 0) + 1, "files": kept}
+        return {"mark": mark, "request": request, "attempt": state.get("attempt", 0) + 1, "files": kept}
     return state
 
 
@@ -69,7 +81,7 @@ def start(client: openai.OpenAI, body: Mapping[str, Any], state: State) -> None:
     """Start the job, unless it is there already: found by what stands in its metadata."""
     if "job" in state:
         return
-    metadata: dict[str, str] = {**body["metadata"], "attempt": str(state["attempt"])}
+    metadata: dict[str, str] = {**body["metadata"], "request": state["request"], "attempt": str(state["attempt"])}
     there = next((job.id for job in client.fine_tuning.jobs.list() if job.metadata == metadata), None)
     if there is None:
         # A second try by the client could start a second job.
@@ -149,8 +161,14 @@ def main() -> int:
     except openai.OpenAIError as error:
         print(f"error: {without_key(str(error))}; started again, this goes on where it stopped", file=sys.stderr)
     except KeyboardInterrupt:
-        print("no longer watched; the job goes on, and started again this watches it again", file=sys.stderr)
+        going = "job" in read(STATE)
+        said = "the job goes on, and started again this watches it" if going else "started again, this goes on"
+        print(f"stopped; {said}", file=sys.stderr)
         return 130
+    except KeyError as error:
+        print(f"error: a file of this folder has no {error}: build it again", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
     return 1
 
 

@@ -66,7 +66,8 @@ def bad_calls(row: Row, turns: tuple[Message, ...]) -> RowError | None:
             if why := _bad_call(call):
                 return RowError(CALLS, row.place, f"a call of a tool {why}")
             made.add(call["id"])
-        if turn["role"] == "tool" and turn.get("tool_call_id") not in made:
+        answers = turn.get("tool_call_id")
+        if turn["role"] == "tool" and not (isinstance(answers, str) and answers in made):
             return RowError(CALLS, row.place, 'a turn of tool whose "tool_call_id" names no call before it')
     return None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.launchers.base import Job, label, render
+from backends.launchers.base import Job, label, quoted, render
 from backends.launchers.start import LAUNCH, SETUP
 from backends.yaml_text import yaml_entry
 from schemas.diagnostic import Finding
@@ -107,7 +107,7 @@ def script(job: Job) -> str:
     """What each machine runs: its own copy of the files, as an environment is made in it."""
     lines = (
         "set -eu",
-        f"rm -rf /tmp/run && cp -r {place(job)} /tmp/run && cd /tmp/run",
+        f"rm -rf /tmp/run && cp -r {quoted(place(job))} /tmp/run && cd /tmp/run",
         MEETS,
         f"sh {SETUP}",
         f"exec sh {LAUNCH}",

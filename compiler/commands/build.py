@@ -122,11 +122,10 @@ def command(
     if stdout and out:
         raise click.UsageError("--stdout writes nothing: leave out --out")
     if isinstance(target, providers.AskedProvider):
-        if notebook or by or matrix:
-            raise click.UsageError("a provider trains on its own machines: leave out --notebook, --launcher, --matrix")
-        from compiler.commands.hosted import build_job
+        from compiler.commands.hosted import build_job, takes
 
-        job = providers.asking(target, sets=sets, allow_lossy=allow_lossy)
+        takes("out", "stdout", "force", "allow_lossy", "drop_raw")
+        job = providers.asking(target, sets=sets, allow_lossy=allow_lossy, drop_raw=drop_raw)
         build_job(recipe, job, out, stdout=stdout, force=force)
         return 0
     asked = options.to_emit(target, sets, allow_lossy=allow_lossy, drop_raw=drop_raw, ignore_memory=ignore_memory)

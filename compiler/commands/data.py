@@ -48,8 +48,9 @@ def command(*, recipe: str, rows: int, form: Format, sets: tuple[str, ...]) -> i
     file = open_file(recipe)
     compiled = file.compile(Options(sets=sets))
     if compiled.hosted and not _wrong(compiled.diagnostics):
-        from compiler.commands.hosted import check_rows
+        from compiler.commands.hosted import check_rows, takes
 
+        takes("form")
         return check_rows(file, compiled.hosted, sets, form)
     plan = _without_model(file, compiled, sets) if compiled.missing else compiled.plan
     if plan is None or _wrong(compiled.diagnostics):

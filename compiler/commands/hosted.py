@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+from click.core import ParameterSource
 from msgspec.structs import replace
 
 from compiler.build import Compiled, Options
@@ -26,6 +27,17 @@ from schemas.hosted import HostedPlan
 
 FIRST_ROWS: Final = ("FTC243", "FTC503")
 """Codes about the rows at the beginning of a file: here every row is looked at."""
+
+
+def takes(*names: str) -> None:
+    """A usage error where an option is given that a job at a provider has no use for: all but those of these
+    parameters."""
+    context = click.get_current_context()
+    for param in context.command.params:
+        name = param.name or ""
+        given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if given and name not in (*names, "recipe", "target", "sets"):
+            raise click.UsageError(f"{param.opts[0]} is for what trains on your machines, and a provider has its own")
 
 
 def build_job(recipe: str, asked: Options, out: Path | None, *, stdout: bool, force: bool) -> None:

@@ -67,6 +67,8 @@ def known_target(
     if target is None:
         from compiler.hosted.elsewhere import refuse_provider
 
+        if at and name in known:
+            raise click.BadParameter(f"{name} has no versions: write {name} alone.", param=param)
         refuse_provider(name)
         raise click.BadParameter(f"{name!r} is not one of {', '.join(map(repr, known))}.", param=param)
     return _in_version(target, wanted) if at else Asked(target)

@@ -96,8 +96,9 @@ def command(
         sweeps.allow(*wrong, **refused)
         return sweeps.plan_sweep(recipe, matrix, own, form)
     if own.provider or first.hosted:
-        from compiler.commands.hosted import plan_job
+        from compiler.commands.hosted import plan_job, takes
 
+        takes("form", "drop_raw", *(["gpu"] if gpu != "all" else []))  # a card is refused as the leaf that it is
         return plan_job(file, first, own, form)
     named = own.target or "native"
     asked = _asked(stack, gpu)

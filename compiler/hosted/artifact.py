@@ -11,10 +11,13 @@ from typing import Final
 from msgspec import Struct
 
 import backends.hosted
+from backends.base import ELSEWHERE
 from backends.hosted import load
 from backends.hosted.base import JOB, TRAIN, VALIDATION, HostedBackend, Job
+from backends.native.files import literal
 from compiler.hosted.cost import Cost, cost, money, steps, token_words
-from compiler.hosted.rows import Survey
+from compiler.hosted.rows import Survey, gone
+from compiler.refusals import LOSSY
 from compiler.report.machine import as_data
 from schemas.diagnostic import Diagnostic
 from schemas.hosted import HostedPlan
@@ -43,12 +46,22 @@ def hosted_artifact(plan: HostedPlan, found: Survey, lost: tuple[Diagnostic, ...
     files = {
         **rows,
         JOB: _json(told.body),
-        ABOUT: _json(_about(plan, backend, found, mark, rows)),
+        ABOUT: by_name(plan, _json(_about(plan, backend, found, mark, rows))),
         START: (Path(backends.hosted.__file__).parent / backend.SCRIPT).read_text(encoding="utf-8"),
         "requirements.txt": backend.REQUIREMENTS,
         "README.md": _readme(plan, backend, found, told, lost),
     }
     return HostedArtifact(JOB, files, backend.COMMAND)
+
+
+def by_name(plan: HostedPlan, text: str) -> str:
+    """A text, or JSON, that names files of rows without this machine's folders."""
+    own = plan.validation if isinstance(plan.validation, tuple) else ()
+    for path in {Path(one.path) for one in (*plan.train, *own)}:
+        base, rest = literal(path)
+        folder = f"{base if rest else base.parent}/"
+        text = text.replace(folder, "").replace(json.dumps(folder, ensure_ascii=False)[1:-1], "")
+    return text
 
 
 def _json(value: object) -> str:
@@ -102,9 +115,9 @@ def survey_data(plan: HostedPlan, found: Survey) -> dict[str, object]:
 def _readme(plan: HostedPlan, backend: HostedBackend, found: Survey, told: Job, lost: tuple[Diagnostic, ...]) -> str:
     paid = cost(plan, found)
     held = f", {len(found.validation.lines):,} to validate with" if found.validation else ""
-    left = f"{found.met.left_out()}\n" if found.met.bad else ""
+    left = f"{by_name(plan, gone(found.met))}\n" if found.met.met else ""
     needs = " and ".join(f"`{name}`" for name in told.environment)
-    dropped = [item.message for item in lost if item.level == "warning" and item.code.startswith("FTC40")]
+    dropped = [item.message for item in lost if item.level == "warning" and item.code in (*LOSSY, ELSEWHERE)]
     said = "".join(f"- {' '.join(item.split())}\n" for item in dropped)
     return (
         f"# {plan.recipe.name}: {plan.about.title}, trained by {plan.title}\n\n"
@@ -118,5 +131,5 @@ def _readme(plan: HostedPlan, backend: HostedBackend, found: Survey, told: Job, 
         + (f"\n{plan.about.ends} ({plan.about.sources[0]}).\n" if plan.about.ends else "")
         + (f"\nTrained in {plan.about.region}; `--region` names another one.\n" if plan.about.region else "")
         + "".join(f"\n{remark}\n" for remark in told.remarks)
-        + (f"\nNOT EQUIVALENT to the recipe. Lost on the way, by --allow-lossy:\n\n{said}" if said else "")
+        + (f"\nNOT EQUIVALENT to the recipe. Lost by --allow-lossy or --drop-raw:\n\n{said}" if said else "")
     )

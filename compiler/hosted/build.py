@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from backends.base import ELSEWHERE
 from backends.hosted import PROVIDERS, load
 from backends.hosted.base import HostedBackend, apply
 from compiler.build import Compiled, Options
@@ -30,14 +31,15 @@ def compile_hosted(source: Source, checked: Checked, recipe: Recipe, folder: Pat
     """Take such a recipe, or one that is asked for a provider, as far as it goes."""
     context = Context(recipe, checked.written, None, None, folder, checked.broken)
     found = look_up(recipe.model.base)
-    findings = [*checked.findings, *run_rules(context), *_whose(recipe, found, options)]
+    findings = [*run_rules(context), *_whose(recipe, found, options)]
     method, plan = recipe.method, None
     if isinstance(method, HostedMethod) and found and options.provider in (None, found.provider):
         plan = hosted_plan(recipe, method, found, folder)
         findings += _refused(plan, load(found.provider), checked, options)
     elif options.provider:
         findings += _leaves_alone(recipe, options.provider, checked, options)
-    placed = [item for item in findings if not checked.touches(item.path)]
+    # A leaf that could not be read has its default here: that is said of it, and nothing of the default.
+    placed = [*checked.findings, *(item for item in findings if not checked.touches(item.path))]
     located = [*source.diagnostics, *(locate(item, source) for item in placed)]
     ordered = sorted(located, key=lambda item: (item.file, item.span.line, item.span.column, item.code))
     return Compiled(source.file, recipe, None, None, None, tuple(ordered), hosted=plan)
@@ -73,7 +75,11 @@ def _unknown(base: str, provider: Provider | None) -> Finding:
 
 def _refused(plan: HostedPlan, backend: HostedBackend, checked: Checked, options: Options) -> Iterator[Finding]:
     """What the provider cannot be told of this plan, and what is known of its model."""
-    found = [*apply(backend.TABLE, plan.leaves).findings, *backend.losses(plan), *_rows_elsewhere(plan)]
+    found = [
+        *apply(backend.TABLE, {**plan.leaves, **dict(_formats(plan))}).findings,
+        *backend.losses(plan),
+        *_rows_elsewhere(plan),
+    ]
     objective = plan.recipe.training.objective
     refused = {item.path for item in found}
     if objective not in plan.about.objectives and "training.objective" not in refused:
@@ -87,6 +93,13 @@ def _refused(plan: HostedPlan, backend: HostedBackend, checked: Checked, options
         yield Finding("FTC437", "model.base", plan.about.ends, f"says {plan.about.sources[0]}", level="warning")
 
 
+def _formats(plan: HostedPlan) -> Iterator[tuple[str, object]]:
+    """Of rows whose recipe leaves their format to be seen in them."""
+    own = plan.validation if isinstance(plan.validation, tuple) else ()
+    for part, sources in (("train", plan.train), ("validation", own)):
+        yield from ((f"data.{part}[{index}].format", one.format) for index, one in enumerate(sources))
+
+
 def _leaves_alone(recipe: Recipe, provider: Provider, checked: Checked, options: Options) -> Iterator[Finding]:
     """The same of a recipe that is none for a provider: all but the leaves of its method and its base."""
     leaves = {path: value for path, value in recipe_leaves(recipe).items() if not path.startswith("method.")}
@@ -94,11 +107,12 @@ def _leaves_alone(recipe: Recipe, provider: Provider, checked: Checked, options:
 
 
 def _told(found: Iterable[Finding], title: str, checked: Checked, options: Options) -> Iterator[Finding]:
+    dropped = (*(LOSSY if options.allow_lossy else ()), *((ELSEWHERE,) if options.drop_raw else ()))
     for item in found:
         named = (
             item if item.code in ("FTC434", "FTC433", "FTC435") else replace(item, message=f"{title}: {item.message}")
         )
-        path, lossy = as_written(item.path, checked.written), options.allow_lossy and item.code in LOSSY
+        path, lossy = as_written(item.path, checked.written), item.code in dropped
         if lossy and item.path in NEVER_LOST:
             yield replace(named, path=path, hint="--allow-lossy leaves out settings, not what is trained")
         else:

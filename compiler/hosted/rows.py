@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backends.alike import told
 from backends.hosted import load
@@ -93,6 +94,7 @@ class _Reader:
             raise DataError(
                 f"data.validation = {validation} parts {len(pairs)} rows into {len(train.lines)} to train on and "
                 f"{len(kept.lines)} to validate with; write a number of rows, or null for no validation"
+                + (f"\n{left}" if (left := gone(self.met)) else "")
             )
         return train, kept
 
@@ -141,6 +143,13 @@ class _Reader:
         return max(both, key=lambda each: each.about), both[0] + both[1]
 
 
+def gone(met: Tally) -> str:
+    """Rows that are left out, and why; nothing where there are none."""
+    long = met.met.get(DROPPED)
+    said = f"{long.count:,} rows left out for their length, the first at {long.first[0].place}" if long else ""
+    return "\n".join(part for part in (met.left_out(), said) if part)
+
+
 def miscounted(plan: HostedPlan, found: Survey) -> tuple[Finding, ...]:
     """Files that the provider refuses for how much is in them, and rows that may be too long for it."""
     train, held, limits = found.train, found.validation, plan.limits
@@ -156,6 +165,8 @@ def miscounted(plan: HostedPlan, found: Survey) -> tuple[Finding, ...]:
             ("data.validation", held.size, limits.file_bytes, "bytes to validate with"),
         ]
     wrong = tuple(item for item in (_counted(*one, plan.title) for one in asked) if item)
+    if left := gone(found.met):  # which may be why there are too few
+        wrong = tuple(replace(item, message=f"{item.message}; {' '.join(left.split())}") for item in wrong)
     if not found.unsure:
         return wrong
     message = f"{found.unsure:,} rows may be longer than {plan.recipe.data.max_length:,} tokens ({found.basis})"

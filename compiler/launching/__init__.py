@@ -28,9 +28,9 @@ Emit = Callable[[Plan], Artifact]
 """A plan as the target writes it."""
 
 
-def findings(name: Launcher, plan: Plan) -> tuple[Finding, ...]:
+def findings(name: Launcher, plan: Plan, recipe: Recipe) -> tuple[Finding, ...]:
     """What does not go together with it."""
-    return tuple(wrong_for(load_launcher(name), plan))
+    return tuple(wrong_for(load_launcher(name), plan, recipe))
 
 
 def launched(name: Launcher, plan: Plan, footprint: Footprint, recipe: Recipe, emit: Emit) -> Artifact:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from backends.launchers.base import Starter
 from compiler.launching.moving import carried, rows
 from schemas.diagnostic import Finding
 from schemas.plan import Plan
+from schemas.recipe import Recipe
 
 NO_CARD: Final = "FTC450"
 ELSEWHERE: Final = "FTC452"
 ANEW: Final = "FTC453"
+NO_MOUNT: Final = "FTC454"
 MIB: Final = 1 << 20
+MOUNTED: Final = re.compile(r"(/(?!\.\.?(/|$))[\w.@%+=-]+)+", re.ASCII)
+"""Where storage can be mounted: not on the whole disk, and by letters that no shell and no tool reads otherwise."""
 
 
-def wrong_for(starter: Starter, plan: Plan) -> Iterator[Finding]:
+def wrong_for(starter: Starter, plan: Plan, recipe: Recipe) -> Iterator[Finding]:
     """All of it. A warning where a run that is interrupted would be lost."""
     yield from _no_card(starter, plan)
     yield from starter.losses(plan)
     if starter.STORE is not None:
         yield from _not_there(starter, plan)
+        yield from _no_mount(starter, recipe.output.dir)
     yield from _begins_anew(starter, plan)
 
 
@@ -49,6 +55,14 @@ def _not_there(starter: Starter, plan: Plan) -> Iterator[Finding]:
         leaf, what = ("model.base", base) if base > data else ("data.train", data)
         message = f"{starter.TITLE} takes along at most {starter.CARRIES // MIB} MiB, and this is {what // MIB} MiB"
         yield Finding(ELSEWHERE, leaf, message, "put it on the hub, and name it there")
+
+
+def _no_mount(starter: Starter, folder: str) -> Iterator[Finding]:
+    written = PurePosixPath(folder)
+    if written.is_absolute() and not MOUNTED.fullmatch(str(written)):
+        message = f"{starter.TITLE} mounts storage at output.dir, and {str(written)!r} is no place for that"
+        hint = "write a folder below /, in letters, digits and . _ - @ % + ="
+        yield Finding(NO_MOUNT, "output.dir", message, hint)
 
 
 def _paths(part: Iterator[tuple[str, Path]]) -> set[Path]:
