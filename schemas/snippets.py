@@ -48,6 +48,7 @@ _METHODS: Final = (
         {"kind": "p_tuning", "virtual_tokens": "${1:20}"},
     ),
     Snippet("method: adapter", "Small layers between the base's.", {"kind": "adapter", "bottleneck": "${1:64}"}),
+    Snippet("method: hosted", "What is trained, the model's provider decides.", {"kind": "hosted"}),
 )
 
 _RECIPE: Final = Snippet(

@@ -14,7 +14,7 @@ const DATA = `data:
     path: data/train.jsonl
 `;
 const WHOLE = TOP + METHOD + DATA;
-const KINDS = ['lora', 'qlora', 'dora', 'qdora', 'full', 'ia3', 'prefix_tuning', 'prompt_tuning', 'p_tuning', 'adapter'];
+const KINDS = ['lora', 'qlora', 'dora', 'qdora', 'full', 'ia3', 'prefix_tuning', 'prompt_tuning', 'p_tuning', 'adapter', 'hosted'];
 const SECTIONS = ['training', 'evaluation', 'checkpoint', 'logging', 'output', 'hardware', 'targets'];
 const LORA = ['rank', 'alpha', 'dropout', 'target_modules', 'modules_to_save', 'rslora', 'init', 'lora_plus_ratio', 'adapter_dtype'];
 const clean = { diag_count: 0 };
@@ -114,7 +114,7 @@ const offers = [
   { name: 'data.train.format: each explained', yaml: WHOLE + '    format: <|>', expect: { labels_exact: ['auto', 'messages', 'sharegpt', 'alpaca', 'prompt_completion', 'text', 'preference', 'kto'], doc_contains: { sharegpt: 'from, value' } } },
   { name: 'data.train.fields: columns', yaml: WHOLE + '    fields:\n      <|>', expect: { labels_all: ['messages', 'chosen', 'text'], labels_none: ['null'], insert_contains: { messages: 'conversation' } } },
   { name: 'training: leaves and nothing else', yaml: WHOLE + 'training:\n  <|>', expect: { labels_all: ['objective', 'learning_rate', 'optimizer', 'preference: beta'], labels_max: 22, labels_none: ['training', 'null'] } },
-  { name: 'training.optimizer: when to take which', yaml: WHOLE + 'training:\n  optimizer: <|>', expect: { labels_max: 9, doc_contains: { adamw_8bit: 'short of memory', adamw_4bit: 'torchao', sgd: 'rarely' } } },
+  { name: 'training.optimizer: when to take which', yaml: WHOLE + 'training:\n  optimizer: <|>', expect: { labels_max: 10, doc_contains: { adamw_8bit: 'short of memory', adamw_4bit: 'torchao', sgd: 'rarely' } } },
   { name: 'training.objective: when to take which', yaml: WHOLE + 'training:\n  objective: <|>', expect: { labels_exact: ['sft', 'pretrain', 'dpo', 'orpo', 'kto'], doc_contains: { kto: 'no pairs', dpo: 'after sft' } } },
   { name: 'training.learning_rate: auto and a number', yaml: WHOLE + 'training:\n  learning_rate: <|>', expect: { labels_exact: ['auto', '0.0002'], doc_contains: { auto: '2e-4' } } },
   { name: 'training.max_steps: a number, no null', yaml: WHOLE + 'training:\n  max_steps: <|>', expect: { labels_exact: ['1000'] } },
@@ -135,7 +135,7 @@ const halfTyped = [
   { name: 'an empty line of method, with sections below', yaml: TOP + METHOD + '  <|>\n' + DATA, accept: 'rslora', expect: { text: TOP + METHOD + '  rslora: \n' + DATA } },
   { name: 'a line without indentation below a section', yaml: TOP + METHOD + 'training:\n<|>\n' + DATA, expect: { labels_all: ['optimizer', 'epochs'] } },
   { name: 'half a leaf between others', yaml: WHOLE + 'training:\n  epochs: 3\n  opt<|>\n  seed: 1\n', expect: { labels_all: ['optimizer'], labels_none: ['epochs', 'training'] } },
-  { name: 'half a word before a comment', yaml: WHOLE + 'training:\n  optimizer: ada<|> # which?\n', accept: 'adafactor', expect: { labels_max: 9, text: WHOLE + 'training:\n  optimizer: adafactor # which?\n' } },
+  { name: 'half a word before a comment', yaml: WHOLE + 'training:\n  optimizer: ada<|> # which?\n', accept: 'adafactor', expect: { labels_max: 10, text: WHOLE + 'training:\n  optimizer: adafactor # which?\n' } },
   { name: 'a value between others', yaml: WHOLE + 'training:\n  scheduler: <|>\n  seed: 1\n', accept: 'linear', expect: { labels_exact: ['cosine', 'linear', 'constant', 'polynomial'], text: WHOLE + 'training:\n  scheduler: linear\n  seed: 1\n' } },
   { name: 'another item of a list', yaml: WHOLE + 'logging:\n  to:\n    - tensorboard\n    - <|>\n', expect: { labels_exact: ['tensorboard', 'wandb', 'mlflow', 'trackio'] } },
   { name: 'another source, with a section below', yaml: TOP + 'data:\n  train:\n    - path: a.jsonl\n    - <|>\n' + METHOD, expect: { labels_all: ['path', 'weight'], labels_none: ['kind', 'train'] } },
