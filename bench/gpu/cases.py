@@ -30,7 +30,9 @@ name: measured
 model: {{base: {base}}}
 method: {{kind: {kind}}}
 data: {{train: {{path: {text}, format: text}}, max_length: 2048}}
-training: {{objective: sft, max_steps: 2, micro_batch_size: 4, global_batch_size: 64, gradient_checkpointing: false}}
+training:
+  {{objective: sft, max_steps: 2, micro_batch_size: 4, global_batch_size: 64,
+    gradient_checkpointing: false, loss: chunked, kernels: none}}
 hardware: {{gpu: {gpu}}}
 """
 TEXT: Final = Path(__file__).resolve().parents[2] / "recipes" / "quickstart" / "corpus.txt"
