@@ -13,8 +13,9 @@ from schemas.plan import Plan
 READ: Final = 1.12
 """Factor around the middle for runs like those that were read on a card (bench/results/h100.speed.json)."""
 PUBLISHED: Final = 1.35
-"""The same where published speeds of the card's generation are known: five of six of those that nothing was fitted to
-lie within (bench/speed_published.py)."""
+"""The same where published speeds of the card's generation are known. It was chosen by looking at them: four of five of
+those that no other constant was fitted to lie within, three of four with the source that is set apart
+(bench/speed_published.py)."""
 ASSUMED: Final = 1.6
 """The same where none is."""
 GENERATIONS: Final = (8.0, 8.6, 8.9, 9.0, 10.0, 12.0)
