@@ -218,8 +218,8 @@ torchtune, torchtitan and single scripts is compared with the native stack, whic
 nothing was fitted to, the error is {off:.0%} in the median without its sign, and {inside:.0%} lie within the interval;
 the width of the interval was chosen by looking at these rows too.
 
-What the comparison takes for granted: rows that are full; fused attention wherever it is not eager; kernels of Unsloth's
-kind in other scripts count as none, so that those rows are faster than the model says.
+What the comparison takes for granted: rows that are full; fused attention wherever it is not eager; kernels of
+Unsloth's kind in other scripts count as none, so that those rows are faster than the model says.
 
 Not compared:
 

@@ -96,7 +96,7 @@ def test_doing_more_never_takes_less(plan: Plan, stack: Stack) -> None:
     assert took(gradient_checkpointing="offload") >= nearly * took(gradient_checkpointing=True)
     longer = replace(plan, data=replace(plan.data, max_length=2 * plan.data.max_length))
     # of a position it may: small passes wait for the host, and for weights
-    assert 2 * pace(longer, stack) >= pace(plan, stack)
+    assert 2 * pace(longer, stack) >= nearly * pace(plan, stack)
 
 
 @given(plans(), st.sampled_from(STACKS))
